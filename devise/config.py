@@ -1,0 +1,304 @@
+"""One validated, frozen model per job, read from a section of a YAML file; knows no Spark, no storage, no arrays.
+
+pydantic checks kinds and ranges and refuses unknown keys; this module turns what it finds into one line.
+A file may hold `${NAME}` and `${NAME:-default}`, filled from the environment. `warehouse` is a top-level key that every
+job shares; `run` comes from the command line.
+"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from devise.errors import ConfigError
+
+RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class JobConfig(Section):
+    """What every job has: where the tables live and which run this is."""
+
+    warehouse: str = Field(min_length=1)
+    """URI or path under which all tables, models and indices live."""
+    run: str = Field(pattern=RUN_PATTERN)
+    """Run id given by the scheduler: letters, digits, dot, dash, underscore; later runs sort later."""
+
+    def settings(self) -> dict[str, Any]:
+        """The choices that decide the output: everything but where it is written and under which run."""
+        return self.model_dump(mode="json", exclude={"warehouse", "run"})
+
+    def config_hash(self) -> str:
+        """64 hex digits over `settings()`; two runs with equal hashes and equal inputs make equal outputs."""
+        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+
+
+class CatalogConfig(JobConfig):
+    sources: list[str] = Field(min_length=1)
+    """Prefixes to list, file:// or s3:// or plain local folders."""
+    include: list[str] = ["*.jpg", "*.jpeg", "*.png", "*.gif", "*.webp", "*.bmp", "*.tif", "*.tiff"]
+    """Shell patterns on the key below the prefix, letters' case ignored; an object must match one."""
+    exclude: list[str] = []
+    """Shell patterns on the key below the prefix; an object that matches one is left out."""
+
+
+class VocabularyConfig(JobConfig):
+    vectors: str
+    """Word vectors: fastText .bin, .vec, .vec.gz, a .zip of one, or word2vec .bin."""
+    hierarchy: str | None = None
+    """Noun hierarchy (columns id, lexfile, members, hypernyms, definition): gives synsets and synonyms."""
+    nouns: Literal["vectors", "hierarchy"] = "vectors"
+    """Where the labels come from: every word of the vectors, or every noun of the hierarchy that finds a vector."""
+    classes: str | None = None
+    """Class table of the core visual model (index, wnid, name, synonyms): its labels are the seen ones."""
+
+
+class LabelledConfig(Section):
+    source: str
+    """A folder of class folders or wnid-named files, or a CSV or Parquet file with columns uri and label."""
+    kind: Literal["folders", "wnids", "table"] = "folders"
+    """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
+    names: str | None = None
+    """kind wnids: class table that names each wnid. kind folders: JSON, folder name -> label, or groups of those."""
+    only: str | None = None
+    """With a JSON file of groups in `names`: the group to use."""
+    fraction: Fraction = 1.0
+    """Share of the pictures to use, drawn by hash of the uri."""
+
+
+class TrainConfig(JobConfig):
+    architecture: str
+    """A torchvision classifier's name, or small_cnn."""
+    weights: str | None = None
+    """State dict file (local or s3://), `torchvision:DEFAULT`, or nothing: the core is trained from scratch."""
+    weights_sha256: str | None = None
+    """Checked when given."""
+    classes: str | None = None
+    """Class table of the weights' classification layer: what the `convex` projection starts from."""
+    resize: Count = 256
+    crop: Count = 224
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Preprocessing: short side in pixels, centre crop, and normalisation of RGB in 0 to 1."""
+    projection: Literal["linear", "mlp", "convex"] = "convex"
+    loss: Literal["none", "cosine", "hinge_rank", "ridge"] = "none"
+    """`none` leaves a convex projection as it starts (ConSE)."""
+    labelled: LabelledConfig | None = None
+    """Pictures to learn from; needed unless loss is none."""
+    held_out: list[str] = []
+    """Labels that training must never see; classes with such a label are dropped."""
+    held_out_file: str | None = None
+    """JSON file of groups, folder name -> label, with the group after `#`: its labels are held out too."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_t: Count = 10
+    """Convex projection: softmax temperature, and how many of the most probable classes are kept."""
+    ridge_lambda: Annotated[float, Field(gt=0)] = 300.0
+    margin: Annotated[float, Field(gt=0)] = 0.1
+    epochs: Count = 20
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    core_epochs: Count = 12
+    core_seconds: Annotated[float, Field(gt=0)] = 90.0
+    """Training a core from scratch: passes over the pictures, and the seconds after which it stops early."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainConfig":
+        if self.loss == "none" and self.projection != "convex":
+            raise ValueError(f"projection {self.projection} needs a loss: only convex is usable untrained")
+        if self.loss == "ridge" and self.projection != "linear":
+            raise ValueError(f"loss ridge is the closed form of projection linear, not of {self.projection}")
+        if self.labelled is None and (self.loss != "none" or self.weights is None):
+            raise ValueError("labelled pictures are needed to train (a loss is set, or the core has no weights)")
+        if self.projection == "convex" and self.weights is not None and self.classes is None:
+            raise ValueError("projection convex needs `classes`, the class table of the weights")
+        return self
+
+
+class EngineConfig(Section):
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: Count | None = None
+    """Pictures per pass through the network; default 8 on a CPU, 256 on a GPU."""
+    threads: Count | None = None
+    """Threads per Python worker that decode and (on a CPU) infer; default spark.task.cpus."""
+    fetch_threads: Count = 4
+    """Threads per Python worker that read objects ahead."""
+    max_pixels: Count = 100_000_000
+    """Larger pictures are rejected from their header, undecoded."""
+    max_inflight_bytes: Count = 256 * 2**20
+    """Bytes of encoded pictures that a worker may hold at once."""
+
+
+class EmbedConfig(JobConfig):
+    exchange: Literal["arrow", "pandas"] = "arrow"
+    """How rows reach the engine and come back: mapInArrow, or an iterator pandas UDF."""
+    engine: EngineConfig = EngineConfig()
+    images_per_task: Count = 20_000
+    """Upper bound of a task's images: short tasks lose little when a spot node goes."""
+    retry_codes: list[str] = ["throttled", "timeout", "gone", "changed", "unreadable"]
+    """Reject codes tried again next night even though the object is unchanged."""
+
+
+class LabelConfig(JobConfig):
+    k: Count = 5
+    """Labels per image."""
+    candidates: list[str] | None = None
+    """Only these labels; default the whole vocabulary."""
+
+
+class IndexConfig(JobConfig):
+    kind: str = "auto"
+    """A faiss factory string, or auto: chosen from rows, dim and memory, and printed with the reason."""
+    rows_per_shard: Count = 2_000_000
+    memory_bytes: Count = 8 * 2**30
+    """Memory that all shards together may take when searched."""
+    sample_rows: Count = 200_000
+    """Rows that train the template, drawn by hash of the id."""
+    seed: int = 0
+
+
+class SearchConfig(JobConfig):
+    queries: list[str] = []
+    """Words, `ship + sail`, `a - b + c`, or `image:URI`."""
+    queries_file: str | None = None
+    """CSV or Parquet with a column `query`."""
+    k: Count = 10
+
+    @model_validator(mode="after")
+    def _something_to_ask(self) -> "SearchConfig":
+        if not self.queries and self.queries_file is None:
+            raise ValueError("no queries: set `queries` or `queries_file`")
+        return self
+
+
+class SplitConfig(Section):
+    name: str
+    """Name of the measured split, as it stands in the metrics table."""
+    labelled: LabelledConfig
+    candidates: Literal["given", "vocabulary"] = "vocabulary"
+    """Rank among the split's own labels, or among the whole vocabulary."""
+
+
+class EvaluateConfig(JobConfig):
+    splits: list[SplitConfig] = []
+    ks: list[Count] = [1, 2, 5, 10, 20]
+    hierarchy: str | None = None
+    """Noun hierarchy for hp@k; without it hp@k is not measured."""
+    recall_queries: Count = 200
+    """Queries of each kind for recall@k of the index against exact search."""
+    seed: int = 0
+
+
+class PublishConfig(JobConfig):
+    max_reject_fraction: Fraction = 0.05
+    """Of the images attempted in this run; applies from 100 attempts on."""
+    min_recall: Fraction = 0.9
+    """Least recall@10 of the index, for every query kind that was measured."""
+    tables: list[str] = [
+        "images",
+        "vocabulary",
+        "model",
+        "embeddings",
+        "rejects",
+        "labels",
+        "index",
+        "results",
+        "metrics",
+    ]
+    """What the pointer names; a table without a run is an error, save results and metrics."""
+
+
+class NightlyConfig(JobConfig):
+    stages: list[str] = Field(min_length=1)
+    """Jobs in order, by name."""
+
+
+J = TypeVar("J", bound=JobConfig)
+
+
+def load(path: str | Path, section: str, model: type[J], run: str, overrides: list[str] | None = None) -> J:
+    """The settings of one job.
+
+    Args:
+        path: a YAML file; top-level keys are `warehouse` and one section per job.
+        section: the job's name.
+        run: the run id.
+        overrides: `section.key=value` texts, the value read as YAML; `warehouse=...` is understood too.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, a key is unknown, missing or has a wrong value.
+    """
+    document = read(path)
+    for override in overrides or []:
+        _apply(document, override)
+    values = document.get(section) or {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}, {section}: found {type(values).__name__}, wanted a mapping of settings")
+    values = {"run": run, **({"warehouse": document["warehouse"]} if "warehouse" in document else {}), **values}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{path}, {section}: {_one_line(error, model)}") from None
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The whole document, `${NAME}` filled from the environment; `ConfigError` if it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the configuration: {error.strerror or error}") from None
+    try:
+        document = yaml.safe_load(_fill(text, path))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: found {type(document).__name__}, wanted a mapping with one section per job")
+    return document
+
+
+def _fill(text: str, path: str | Path) -> str:
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = os.environ.get(name, default)
+        if found is None:
+            raise ConfigError(f"{path}: ${{{name}}} is not set in the environment")
+        return found
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, text)
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {override}: wanted section.key=value")
+    *parents, key = name.strip().split(".")
+    place = document
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a section")
+    place[key] = yaml.safe_load(text)
+
+
+def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
+    faults = error.errors(include_url=False)
+    unknown = [".".join(map(str, fault["loc"])) for fault in faults if fault["type"] == "extra_forbidden"]
+    if unknown:
+        known = sorted(set(model.model_fields) - {"run"})
+        return f"unknown keys {unknown}; known are {known}"
+    fault = faults[0]
+    where = ".".join(map(str, fault["loc"]))
+    found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
+    return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{found}"

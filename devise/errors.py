@@ -1,0 +1,85 @@
+"""Every error raised on purpose; it knows no other module.
+
+A `DeviseError` is a broken promise: `spark.job` and the command line print its one line and exit with code 2.
+The text says what was found, what was wanted, and where.
+"""
+
+
+class DeviseError(Exception):
+    """A promise that an input, a setting or an output broke; printed as one line, exit code 2."""
+
+
+class ConfigError(DeviseError):
+    """A setting that is unknown, missing, of the wrong kind or out of range."""
+
+
+class StorageError(DeviseError):
+    """A file, folder, object or bucket that cannot be read or written."""
+
+
+class AlreadyExists(StorageError):
+    """A create-only write found its target there already."""
+
+
+class PointerMoved(StorageError):
+    """A compare-and-set write found that its target had changed since it was read."""
+
+
+class SchemaError(DeviseError):
+    """A table whose columns are not the documented ones."""
+
+
+class ManifestError(DeviseError):
+    """A run that is missing, torn, or committed already with other inputs or settings."""
+
+
+class AccountingError(DeviseError):
+    """Rows in do not equal rows out plus reasons."""
+
+
+class RejectedTooMany(DeviseError):
+    """More images were rejected than `max_reject_fraction` allows."""
+
+
+class GateError(DeviseError):
+    """A run that may not be published."""
+
+
+class EmptyCorpus(DeviseError):
+    """A listing that found no image at all."""
+
+
+class VectorError(DeviseError):
+    """Word vectors that are torn, of the wrong dimension or not finite."""
+
+
+class VocabularyError(DeviseError):
+    """A vocabulary without labels, or a word that nothing knows."""
+
+
+class ModelError(DeviseError):
+    """Weights or a model folder that do not fit what was asked for."""
+
+
+class TrainingError(DeviseError):
+    """Labelled images that nothing can be learned from."""
+
+
+class DeviceError(DeviseError):
+    """An accelerator asked for and absent."""
+
+
+class IndexingError(DeviseError):
+    """An index that cannot be built, read or merged."""
+
+
+class ImageError(DeviseError):
+    """One bad image: a row with a reject code, never the end of a job.
+
+    Attributes:
+        code: one of `devise.images.REJECT_CODES`.
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,219 @@
+"""The record that makes an output exist, and the live pointer; knows no Spark and no columns.
+
+A run of a table is the folder `{warehouse}/{table}/run={run}`; it exists when `_manifest.json` is in it, written last
+and only once. Several tables of one job share their fate: the manifests of the secondary ones name the primary table,
+and count only once the primary's manifest is there too.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from devise import storage
+from devise.config import Section
+from devise.errors import AlreadyExists, ManifestError
+
+NAME = "_manifest.json"
+
+
+class File(Section):
+    """One file of a run; `path` is relative to the run's folder."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    rows: int
+
+
+class Manifest(Section):
+    """What a run of a table is, what it was made from and how."""
+
+    table: str
+    run: str
+    primary: str
+    """The table whose manifest commits this run: itself, or the job's primary one."""
+    rows: int
+    columns: list[str]
+    files: list[File]
+    rejects: dict[str, int] = {}
+    inputs: dict[str, list[str]]
+    """Table or outside file -> `run sha256-of-its-manifest`, or `etag`."""
+    inputs_hash: str
+    config: dict[str, Any]
+    config_hash: str
+    model_id: str | None = None
+    vocabulary_id: str | None = None
+    code_version: str
+    started_at: float
+    finished_at: float
+    details: dict[str, Any] = {}
+    """Accounting, choices made and why, seconds by phase, requests."""
+
+    def content(self) -> bytes:
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1).encode()
+
+    def identity(self) -> str:
+        """`run sha256`: what another manifest names when this run is its input."""
+        return f"{self.run} {hashlib.sha256(self.content()).hexdigest()}"
+
+
+class Entry(Section):
+    """One line of the live pointer."""
+
+    table: str
+    run: str
+    published_by: str
+    """Run id of the publication."""
+    published_at: float
+
+
+class Live(Section):
+    """The live pointer as read, with the etag that a compare-and-set needs."""
+
+    entries: list[Entry]
+    etag: str
+
+    @property
+    def run(self) -> str:
+        return self.entries[0].published_by
+
+    def runs(self, table: str) -> list[str]:
+        return [entry.run for entry in self.entries if entry.table == table]
+
+
+def folder(warehouse: str, table: str, run: str) -> str:
+    return storage.join(storage.normalise(warehouse), table, f"run={run}")
+
+
+def write(warehouse: str, manifest: Manifest) -> None:
+    """Commit a run: create-only.
+
+    Raises:
+        ManifestError: the run is committed already; what is there stands.
+    """
+    uri = storage.join(folder(warehouse, manifest.table, manifest.run), NAME)
+    try:
+        storage.create(uri, manifest.content())
+    except AlreadyExists:
+        raise ManifestError(f"{uri}: this run is committed already; a run is written once") from None
+
+
+def find(warehouse: str, table: str, run: str) -> Manifest | None:
+    """The manifest of a committed run, or None."""
+    uri = storage.join(folder(warehouse, table, run), NAME)
+    if storage.stat(uri) is None:
+        return None
+    try:
+        manifest = Manifest.model_validate_json(storage.read_bytes(uri))
+    except ValidationError as error:
+        raise ManifestError(f"{uri}: not a manifest of this version: {error.errors()[0]['msg']}") from None
+    if manifest.primary != table and storage.stat(_primary_uri(warehouse, manifest)) is None:
+        return None
+    return manifest
+
+
+def read(warehouse: str, table: str, run: str) -> Manifest:
+    """The manifest of a committed run; `ManifestError` if there is none."""
+    manifest = find(warehouse, table, run)
+    if manifest is None:
+        raise ManifestError(f"{folder(warehouse, table, run)}: no such run, or it was never finished")
+    return manifest
+
+
+def earlier(warehouse: str, table: str, run: str) -> list[Manifest]:
+    """Committed runs of a table that sort before `run`, oldest first."""
+    names = [name for name in run_ids(warehouse, table) if name < run]
+    return [manifest for name in names if (manifest := find(warehouse, table, name)) is not None]
+
+
+def newest(warehouse: str, table: str, run: str) -> Manifest | None:
+    """The committed run of a table with the largest id that is not after `run`."""
+    for name in sorted((name for name in run_ids(warehouse, table) if name <= run), reverse=True):
+        if (manifest := find(warehouse, table, name)) is not None:
+            return manifest
+    return None
+
+
+def run_ids(warehouse: str, table: str) -> list[str]:
+    """Ids of all runs of a table, committed or not, sorted."""
+    root = storage.join(storage.normalise(warehouse), table)
+    if storage.is_local(root) and not storage.local_path(root).is_dir():
+        return []
+    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_level(root)[0])
+    return sorted(name.removeprefix("run=") for name in names if name.startswith("run="))
+
+
+def sweep(warehouse: str, tables: Iterable[str], run: str) -> None:
+    """Remove what an unfinished job left behind; `ManifestError` if any of the runs is committed."""
+    tables = list(tables)
+    for table in tables:
+        if find(warehouse, table, run) is not None:
+            raise ManifestError(f"{folder(warehouse, table, run)}: committed runs are never swept")
+    for table in tables:
+        storage.delete_folder(folder(warehouse, table, run))
+
+
+def localise(warehouse: str, manifest: Manifest) -> dict[str, Path]:
+    """Local files of a run by their path in it: fetched once per host, checked against the manifest when fetched."""
+    root = folder(warehouse, manifest.table, manifest.run)
+    return {
+        file.path: storage.localise(storage.join(root, file.path), None if storage.is_local(root) else file.sha256)
+        for file in manifest.files
+    }
+
+
+def hash_inputs(inputs: dict[str, list[str]]) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def read_live(warehouse: str) -> Live | None:
+    """What is live, or None if nothing was ever published."""
+    uri = _live_uri(warehouse)
+    found = storage.stat(uri)
+    if found is None:
+        return None
+    content = storage.read_bytes(uri)
+    again = storage.stat(uri)
+    if again is None or again.etag != found.etag:  # swapped between the two reads: take the newer one whole
+        return read_live(warehouse)
+    try:
+        entries = [Entry.model_validate_json(line) for line in content.splitlines() if line.strip()]
+    except ValidationError as error:
+        raise ManifestError(f"{uri}: not a pointer of this version: {error.errors()[0]['msg']}") from None
+    if not entries:
+        raise ManifestError(f"{uri}: the pointer is empty")
+    return Live(entries=entries, etag=found.etag)
+
+
+def swap_live(warehouse: str, entries: list[tuple[str, str]], run: str, before: Live | None) -> None:
+    """Make (table, run) pairs live, all at once, if what is live is still `before`; the earlier pointer is kept.
+
+    Raises:
+        PointerMoved: somebody else published since `before` was read.
+    """
+    uri = _live_uri(warehouse)
+    now = time.time()
+    lines = [Entry(table=table, run=name, published_by=run, published_at=now) for table, name in entries]
+    if before is not None:
+        kept = f"{before.entries[0].published_at:017.6f}-{before.run}.json"
+        with suppress(AlreadyExists):  # kept by a publication that was stopped right after this line: the same bytes
+            storage.create(storage.join(storage.normalise(warehouse), "live/history", kept), _pointer(before.entries))
+    storage.replace(uri, _pointer(lines), before.etag if before else None)
+
+
+def _pointer(entries: list[Entry]) -> bytes:
+    return b"".join(json.dumps(entry.model_dump(), sort_keys=True).encode() + b"\n" for entry in entries)
+
+
+def _live_uri(warehouse: str) -> str:
+    return storage.join(storage.normalise(warehouse), "live/live.json")
+
+
+def _primary_uri(warehouse: str, manifest: Manifest) -> str:
+    return storage.join(folder(warehouse, manifest.primary, manifest.run), NAME)

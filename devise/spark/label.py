@@ -1,0 +1,82 @@
+"""The label stage: every embedding's nearest words, exactly; the mathematics is `devise.zeroshot`."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from devise import manifest
+from devise.manifest import Manifest
+from devise.spark import schemas
+
+LABELLED = StructType(schemas.LABELS.fields[:6])
+
+
+def live_embeddings(images: DataFrame, embeddings: DataFrame) -> DataFrame:
+    """The embeddings whose (image_id, etag) is in the run's images: those of removed or changed images stay behind."""
+    return embeddings.join(images.select("image_id", "etag"), on=["image_id", "etag"], how="left_semi").select(
+        schemas.EMBEDDINGS.names
+    )
+
+
+def label_images(
+    embeddings: DataFrame, warehouse: str, vocabulary: Manifest, k: int, candidates: Sequence[str] | None
+) -> DataFrame:
+    """The k best labels of each image with their cosine, by rank; ties go to the lower label_id.
+
+    Args:
+        embeddings: schemas.EMBEDDINGS.
+        candidates: only these labels, or None for the whole vocabulary.
+
+    Returns:
+        schemas.LABELS without model_id and vocabulary_id, in no order.
+    """
+
+    def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import numpy as np
+
+        from devise import vocabulary as vocabularies
+        from devise.zeroshot import top_labels
+
+        known = vocabularies.load(manifest.localise(warehouse, vocabulary))
+        chosen = known.find(candidates) if candidates is not None else None
+        schema = to_arrow_schema(LABELLED)
+        for batch in batches:
+            if batch.num_rows == 0:
+                continue
+            embedding_ND = vectors(batch.column("embedding"))
+            label_id_NK, score_NK = top_labels(embedding_ND, known.vectors, k, chosen)
+            n, width = label_id_NK.shape
+            repeated = np.repeat(np.arange(n), width)
+            columns = [
+                batch.column("image_id").take(pa.array(repeated)),
+                batch.column("uri").take(pa.array(repeated)),
+                pa.array(np.tile(np.arange(1, width + 1, dtype=np.int32), n)),
+                pa.array([known.labels[i] for i in label_id_NK.reshape(-1)], pa.string()),
+                pa.array([known.synsets[i] for i in label_id_NK.reshape(-1)], pa.string()),
+                pa.array(score_NK.reshape(-1).astype(np.float32)),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return embeddings.select("image_id", "uri", "embedding").mapInArrow(rank, LABELLED)
+
+
+def sort_labels(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:
+    """schemas.LABELS sorted by image_id and rank, so that a look-up by id reads few row groups."""
+    return (
+        labels.select("*", F.lit(model_id).alias("model_id"), F.lit(vocabulary_id).alias("vocabulary_id"))
+        .repartitionByRange("image_id")
+        .sortWithinPartitions("image_id", "rank")
+        .select(schemas.LABELS.names)
+    )
+
+
+def vectors(column: pa.ListArray) -> "object":
+    """A list<float> column without nulls as a float32 array (N, D), without a copy where Arrow allows."""
+    import numpy as np
+
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat, dtype=np.float32).reshape(len(column), -1)

@@ -1,0 +1,92 @@
+"""The gates that a run must pass before it is live, and the swap of the pointer; computes no table."""
+
+from pyspark.sql import functions as F
+
+from devise import manifest
+from devise.config import PublishConfig
+from devise.errors import AccountingError, GateError, RejectedTooMany
+from devise.manifest import Manifest
+from devise.spark import schemas, tables
+from devise.spark.job import Task, say
+
+ATTEMPTS_FOR_FRACTION = 100
+RECALL_AT = 10
+
+
+def check_gates(task: Task) -> None:
+    """Raise unless accounting, reject fraction, vectors, labels, index and recall of this run all hold.
+
+    Raises:
+        AccountingError, RejectedTooMany, GateError: what was found, what was wanted.
+    """
+    config: PublishConfig = task.config
+    images, embeddings, labels = (task.input(table) for table in ("images", "embeddings", "labels"))
+    index, metrics = (task.inputs[table][-1] if task.inputs[table] else None for table in ("index", "metrics"))
+    if embeddings.run != config.run:
+        raise GateError(f"run {config.run}: no committed embeddings of this run by model {task.model_id}")
+    _check_accounting(config, images, embeddings)
+    live = embeddings.details["embedded"] + embeddings.details["unchanged"]
+    if labels.details["n_images"] != live:
+        raise AccountingError(f"run {config.run}: {live} images are embedded, {labels.details['n_images']} have labels")
+    if index is not None and index.rows != live:
+        raise AccountingError(f"run {config.run}: {live} images are embedded, {index.rows} are in the index")
+    for made in (labels, index, metrics):
+        if made is not None and made.model_id != task.model_id:
+            raise GateError(f"run {config.run}: {made.table} is of model {made.model_id}, wanted {task.model_id}")
+    _check_vectors(task)
+    if index is not None:
+        _check_recall(config, metrics)
+
+
+def publish(task: Task) -> None:
+    """Make this run live, everything at once.
+
+    Raises:
+        GateError: the run is older than the live one.
+        PointerMoved: somebody else published meanwhile.
+    """
+    config: PublishConfig = task.config
+    before = manifest.read_live(config.warehouse)
+    if before is not None and config.run < before.run:
+        raise GateError(f"run {config.run} is older than the live run {before.run}; only a rollback goes back")
+    entries = [(run.table, run.run) for runs in task.inputs.values() for run in runs]
+    if before is not None and entries == [(entry.table, entry.run) for entry in before.entries]:
+        say("publish_run", f"run {config.run} is live already; nothing to do")
+        return
+    manifest.swap_live(config.warehouse, entries, config.run, before)
+    say("publish_run", f"run {config.run} is live ({f'before: {before.run}' if before else 'the first one'})")
+
+
+def _check_accounting(config: PublishConfig, images: Manifest, embeddings: Manifest) -> None:
+    found = embeddings.details
+    parts = {key: found[key] for key in ("embedded", "rejected", "unchanged", "carried")}
+    if images.rows != sum(parts.values()):
+        raise AccountingError(
+            f"run {config.run}: {images.rows} images are listed, but {parts} add up to another number"
+        )
+    attempted, rejected = found["attempted"], found["rejected"]
+    if attempted >= ATTEMPTS_FOR_FRACTION and rejected > config.max_reject_fraction * attempted:
+        raise RejectedTooMany(
+            f"run {config.run}: {rejected} of {attempted} images attempted were rejected "
+            f"({rejected / attempted:.1%}), wanted at most {config.max_reject_fraction:.1%}"
+        )
+
+
+def _check_vectors(task: Task) -> None:
+    """Every vector that this run added is finite and of unit length."""
+    added = tables.read(task.spark, task.config.warehouse, [task.input("embeddings")], schemas.EMBEDDINGS)
+    length = F.aggregate("embedding", F.lit(0.0), lambda total, x: total + x.cast("double") * x.cast("double"))
+    bad = added.where(F.isnan(length) | (F.abs(length - 1) > 1e-3)).count()
+    if bad:
+        raise GateError(f"run {task.config.run}: {bad} embeddings are not finite unit vectors")
+
+
+def _check_recall(config: PublishConfig, metrics: Manifest | None) -> None:
+    measured = (metrics.details.get("recall", {}) if metrics else {}).get(str(RECALL_AT), {})
+    if not measured and config.min_recall > 0:
+        raise GateError(f"run {config.run}: the index's recall was not measured; run evaluate_model first")
+    low = {kind: value for kind, value in measured.items() if value < config.min_recall}
+    if low:
+        raise GateError(
+            f"run {config.run}: recall@{RECALL_AT} by query kind is {low}, wanted at least {config.min_recall}"
+        )

@@ -1,0 +1,36 @@
+"""Check the gates, then make a run live, all of its tables at once.
+
+reads    the manifests of this run, and the vectors it added
+writes   live/live.json, by compare-and-set
+"""
+
+from devise.config import PublishConfig
+from devise.spark import job
+from devise.spark.publish import check_gates, publish
+
+
+def main(task: job.Task) -> None:
+    check_gates(task)
+    publish(task)
+
+
+JOB = job.Job(
+    "publish_run",
+    PublishConfig,
+    main,
+    reads={
+        "images": "this",
+        "vocabulary": "newest",
+        "model": "newest",
+        "embeddings": "all",
+        "rejects": "all",
+        "labels": "this",
+        "index": "any",
+        "results": "any",
+        "metrics": "any",
+    },
+    writes=(),
+)
+
+if __name__ == "__main__":
+    job.run(JOB)

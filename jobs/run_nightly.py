@@ -1,0 +1,35 @@
+"""Run a whole night in one Spark application: the jobs that `run_nightly.stages` names, in order.
+
+Each stage commits by itself: a night that was stopped goes on where it was, a stage that is done is skipped.
+"""
+
+from devise.jobs import (
+    build_index,
+    build_vocabulary,
+    catalog_images,
+    embed_images,
+    evaluate_model,
+    label_images,
+    publish_run,
+    search_images,
+    train_model,
+)
+from devise.spark import job
+
+JOBS = {
+    module.JOB.name: module.JOB
+    for module in (
+        build_vocabulary,
+        train_model,
+        catalog_images,
+        embed_images,
+        label_images,
+        build_index,
+        search_images,
+        evaluate_model,
+        publish_run,
+    )
+}
+
+if __name__ == "__main__":
+    job.run_in_order("run_nightly", __doc__, JOBS)

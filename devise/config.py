@@ -174,6 +174,8 @@ class SearchConfig(JobConfig):
     """Words, `ship + sail`, `a - b + c`, or `image:URI`."""
     queries_file: str | None = None
     """CSV or Parquet with a column `query`."""
+    vectors: str | None = None
+    """Word vectors for words that are no labels; default: only the vocabulary's words are known."""
     k: Count = 10
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import LongType, StringType, StructField, StructType
@@ -44,12 +44,16 @@ def list_images(
                 yield from _list(place["source"], place["folder"], place["deep"], *patterns)
 
     listed = folders.mapInArrow(listing, LISTED)
-    image_id = F.xxhash64("uri").bitwiseAND(F.lit(2**63 - 1).cast(LongType())).alias("image_id")
     return (
         listed.dropDuplicates(["uri"])  # overlapping sources list an object twice; it is one image
-        .select(image_id, "uri", "etag", "size_bytes", "modified_at")
+        .select(image_id(), "uri", "etag", "size_bytes", "modified_at")
         .sortWithinPartitions("image_id")
     )
+
+
+def image_id() -> Column:
+    """The image_id of the column `uri`: its xxhash64 with the sign bit cleared."""
+    return F.xxhash64("uri").bitwiseAND(F.lit(2**63 - 1).cast(LongType())).alias("image_id")
 
 
 def spread(source: str, wanted: int = FOLDERS_WANTED) -> list[tuple[str, bool]]:

@@ -12,7 +12,6 @@ import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from devise import manifest, storage
@@ -152,7 +151,6 @@ def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
     """Outcomes as a batch of schemas.OUTCOMES."""
     import numpy as np
 
-    schema = to_arrow_schema(schemas.OUTCOMES)
     valid_N = np.array([code is None for code in outcomes.codes], dtype=bool)
     columns = [
         pa.array([item.image_id for item in outcomes.items], pa.int64()),
@@ -166,9 +164,7 @@ def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
         pa.array(outcomes.messages, pa.string()),
         pa.array(outcomes.attempts_N, pa.int32()),
     ]
-    return pa.RecordBatch.from_arrays(
-        [column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
-    )
+    return schemas.record_batch(columns, schemas.OUTCOMES)
 
 
 def _items(batches: Iterator[pa.RecordBatch]) -> Iterator["Item"]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from devise import manifest
@@ -43,7 +42,6 @@ def label_images(
 
         known = vocabularies.load(manifest.localise(warehouse, vocabulary))
         chosen = known.find(candidates) if candidates is not None else None
-        schema = to_arrow_schema(LABELLED)
         for batch in batches:
             if batch.num_rows == 0:
                 continue
@@ -57,9 +55,9 @@ def label_images(
                 pa.array(np.tile(np.arange(1, width + 1, dtype=np.int32), n)),
                 pa.array([known.labels[i] for i in label_id_NK.reshape(-1)], pa.string()),
                 pa.array([known.synsets[i] for i in label_id_NK.reshape(-1)], pa.string()),
-                pa.array(score_NK.reshape(-1).astype(np.float32)),
+                pa.array(score_NK.reshape(-1)),
             ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            yield schemas.record_batch(columns, LABELLED)
 
     return embeddings.select("image_id", "uri", "embedding").mapInArrow(rank, LABELLED)
 

@@ -1,5 +1,9 @@
 """The columns of every table, once: Spark schemas with a comment a column, and the data dictionary made from them."""
 
+from collections.abc import Sequence
+
+import pyarrow as pa
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
     BooleanType,
@@ -127,6 +131,14 @@ TABLES = {
     "results": RESULTS,
     "metrics": METRICS,
 }
+
+
+def record_batch(columns: Sequence[pa.Array], schema: StructType) -> pa.RecordBatch:
+    """Columns in the schema's order, cast to its types: what a worker gives back to Spark."""
+    wanted = to_arrow_schema(schema)
+    return pa.RecordBatch.from_arrays(
+        [column.cast(field.type) for column, field in zip(columns, wanted, strict=True)], schema=wanted
+    )
 
 
 def data_dictionary() -> str:

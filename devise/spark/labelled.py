@@ -1,0 +1,90 @@
+"""Labelled images as rows: which picture is said to show what; the reading of names is `devise.labelled`."""
+
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructField, StructType
+
+from devise import labelled, scratch, storage
+from devise.config import CatalogConfig, LabelledConfig
+from devise.errors import TrainingError
+from devise.spark import catalog, schemas
+
+LABELLED = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS)])
+"""An image and the texts of its labels."""
+FRACTION_SALT = 7
+
+
+def labelled_images(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
+    """One row a labelled image (LABELLED), drawn by hash of the uri where only a share is wanted.
+
+    Raises:
+        TrainingError, ConfigError, StorageError: the source or the names cannot be read.
+    """
+    rows = _from_table(spark, settings) if settings.kind == "table" else _from_paths(spark, settings)
+    if settings.fraction < 1:
+        share = F.pmod(F.xxhash64("uri", F.lit(FRACTION_SALT)), F.lit(1_000_000)) / F.lit(1_000_000)
+        rows = rows.where(share < settings.fraction)
+    return rows
+
+
+def read_class_names(uri: str) -> dict[str, list[str]]:
+    """wnid -> its names, in order, of a class table."""
+    from devise.vocabulary import read_classes
+
+    return {found.wnid: list(found.names) for found in read_classes(scratch.localise(storage.normalise(uri)))}
+
+
+def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
+    root = storage.normalise(settings.source)
+    names: dict | None = None
+    if settings.kind == "wnids":
+        if settings.names is None:
+            raise TrainingError(f"{settings.source}: labels by wnid need `names`, a class table")
+        names = read_class_names(settings.names)
+    elif settings.names is not None:
+        document = json.loads(storage.read_bytes(storage.normalise(settings.names)))
+        names = labelled.folder_names(document, settings.only, settings.names)
+    kind = settings.kind
+
+    def label(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        schema = to_arrow_schema(LABELLED)
+        for batch in batches:
+            uris = batch.column("uri").to_pylist()
+            if kind == "wnids":
+                texts = [labelled.labels_from_wnid(uri, names) for uri in uris]
+            else:
+                texts = [labelled.labels_from_folder(uri, root, names) for uri in uris]
+            columns = [*batch.columns[:4], pa.array(texts, pa.list_(pa.string()))]
+            yield pa.RecordBatch.from_arrays(
+                [c.cast(f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+            )
+
+    patterns = CatalogConfig.model_fields["include"].default
+    return catalog.list_images(spark, [root], patterns, []).mapInArrow(label, LABELLED).where(F.size("texts") > 0)
+
+
+def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
+    path = scratch.localise(storage.normalise(settings.source))
+    pairs = labelled.read_pairs(str(path), "parquet" if path.suffix == ".parquet" else "csv")
+    rows = spark.createDataFrame(
+        [(storage.normalise(uri), texts) for uri, texts in pairs], "uri string, texts array<string>"
+    )
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            stats = [storage.stat(uri) for uri in batch.column("uri").to_pylist()]
+            found = pa.array([stat.etag if stat else None for stat in stats], pa.string())
+            sizes = pa.array([stat.size_bytes if stat else None for stat in stats], pa.int64())
+            yield pa.RecordBatch.from_arrays(
+                [*batch.columns, found, sizes], names=["uri", "texts", "etag", "size_bytes"]
+            )
+
+    listed = rows.mapInArrow(find, "uri string, texts array<string>, etag string, size_bytes bigint")
+    return listed.select(
+        catalog.image_id(), "uri", F.coalesce("etag", F.lit("gone")).alias("etag"), "size_bytes", "texts"
+    )

@@ -1,0 +1,138 @@
+"""The search stage: queries to vectors, shards searched in parallel, the best of all; the index is `devise.index`."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from devise import manifest, query, scratch, storage
+from devise.config import EngineConfig, SearchConfig
+from devise.errors import ConfigError, VocabularyError
+from devise.manifest import Manifest
+from devise.query import Query
+from devise.spark import schemas
+from devise.spark.embed import embed_images
+
+FOUND = StructType([StructField("number", schemas.INT), *schemas.RESULTS.fields[3:]])
+IMAGE_QUERY = StructType([*schemas.IMAGES.fields[:4]])
+
+
+def read_queries(config: SearchConfig) -> list[Query]:
+    """The queries of the settings and of the file, in order, each once."""
+    texts = list(config.queries)
+    if config.queries_file is not None:
+        import pyarrow.csv as csv
+        import pyarrow.parquet as pq
+
+        path = scratch.localise(storage.normalise(config.queries_file))
+        table = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        if "query" not in table.column_names:
+            raise ConfigError(f"{config.queries_file}: found columns {table.column_names}, wanted one named query")
+        texts += [text for text in table.column("query").to_pylist() if text]
+    return [query.parse(text) for text in dict.fromkeys(texts)]
+
+
+def query_vectors(
+    spark: SparkSession,
+    queries: Sequence[Query],
+    warehouse: str,
+    vocabulary: Manifest,
+    vectors: str | None,
+    model: Manifest,
+) -> list[list[float]]:
+    """A unit vector a query: words by the vocabulary and the word vectors, images through the network once.
+
+    Raises:
+        VocabularyError: a word that nothing knows, or a picture that cannot be embedded.
+    """
+    from devise import vocabulary as vocabularies
+    from devise import zeroshot
+
+    known = vocabularies.load(manifest.localise(warehouse, vocabulary))
+    path = str(scratch.localise(storage.normalise(vectors))) if vectors else None
+    lookup = vocabularies.make_lookup(known, path)
+    pictures = _embed_pictures(spark, [asked for asked in queries if asked.kind == "image"], warehouse, model)
+    return [
+        pictures[asked.uri] if asked.kind == "image" else zeroshot.query_vector(asked.text, lookup).tolist()
+        for asked in queries
+    ]
+
+
+def search_shards(
+    spark: SparkSession,
+    queries: Sequence[Query],
+    vectors: Sequence[Sequence[float]],
+    warehouse: str,
+    index: Manifest,
+    k: int,
+) -> DataFrame:
+    """The k images nearest to each query (schemas.RESULTS), ties to the lower image_id."""
+    kinds = [asked.kind for asked in queries]
+    texts = [(row, found.text, found.kind) for row, found in enumerate(queries)]
+    asked = spark.createDataFrame(texts, "number int, query string, kind string")
+    return (
+        nearest_in_shards(spark, kinds, vectors, warehouse, index, index.details["nprobe"], k)
+        .join(F.broadcast(asked), on="number", how="inner")
+        .orderBy("number", "rank")
+        .select(schemas.RESULTS.names)
+    )
+
+
+def nearest_in_shards(
+    spark: SparkSession,
+    kinds: Sequence[str],
+    vectors: Sequence[Sequence[float]],
+    warehouse: str,
+    index: Manifest,
+    nprobe: dict[str, int],
+    k: int,
+) -> DataFrame:
+    """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe."""
+    shards = query.shard_names(index)
+
+    def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import numpy as np
+
+        from devise import index as indices
+
+        folder = manifest.localise(warehouse, index)
+        query_QD = np.asarray(vectors, dtype=np.float32)
+        for name in (name for batch in batches for name in batch.column("shard").to_pylist()):
+            opened = [indices.read_index(folder / name)]
+            for kind in sorted(set(kinds)):
+                rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
+                ids_QK, scores_QK = indices.search(opened, query_QD[rows_Q], k, nprobe[kind])
+                uris = query.find_uris([folder / query.sidecar_name(name)], np.unique(ids_QK))
+                keep = ids_QK >= 0
+                columns = [
+                    pa.array(np.repeat(rows_Q, keep.sum(axis=1))),
+                    pa.array(ids_QK[keep]),
+                    pa.array([uris[number] for number in ids_QK[keep].tolist()], pa.string()),
+                    pa.array(scores_QK[keep]),
+                ]
+                yield schemas.record_batch(columns, FOUND)
+
+    places = spark.createDataFrame([(name,) for name in shards], "shard string").repartition(max(1, len(shards)))
+    best = Window.partitionBy("number").orderBy(F.desc("score"), "image_id")
+    found = places.mapInArrow(search, FOUND)
+    return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
+
+
+def _embed_pictures(
+    spark: SparkSession, queries: Sequence[Query], warehouse: str, model: Manifest
+) -> dict[str, list[float]]:
+    if not queries:
+        return {}
+    rows = []
+    for number, asked in enumerate(queries):
+        found = storage.stat(asked.uri)
+        if found is None:
+            raise VocabularyError(f"{asked.text}: no such picture")
+        rows.append((number, asked.uri, found.etag, found.size_bytes))
+    todo = spark.createDataFrame(rows, IMAGE_QUERY)
+    outcomes = embed_images(todo, warehouse, model, EngineConfig(), "arrow", 1).collect()
+    if bad := [f"{row.uri}: {row.code}: {row.message}" for row in outcomes if row.code is not None]:
+        raise VocabularyError("; ".join(bad))
+    return {row.uri: row.embedding for row in outcomes}

@@ -1,0 +1,103 @@
+"""The frame of a job: reruns change nothing, leftovers are swept, other inputs or settings are refused."""
+
+import json
+
+import pytest
+
+from devise import manifest
+from devise.config import CatalogConfig
+from devise.errors import AccountingError, ManifestError, SchemaError
+from devise.spark import job, schemas, tables
+from devise.jobs import catalog_images
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.jpg").write_bytes(b"x" * number)
+    return folder
+
+
+def settings(tmp_path, corpus, **more):
+    return CatalogConfig(warehouse=str(tmp_path / "w"), run="r1", sources=[str(corpus)], **more)
+
+
+def snapshot(folder):
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_rerun_of_a_committed_run_changes_nothing(spark, tmp_path, corpus):
+    config = settings(tmp_path, corpus)
+    first = job.perform(catalog_images.JOB, spark, config)
+    before = snapshot(tmp_path / "w")
+    assert job.perform(catalog_images.JOB, spark, config) == first
+    assert snapshot(tmp_path / "w") == before
+
+
+def test_a_committed_run_with_other_settings_is_refused_by_name(spark, tmp_path, corpus):
+    job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))
+    with pytest.raises(ManifestError, match=r"committed with other settings \(exclude\)"):
+        job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus, exclude=["0*"]))
+
+
+def test_what_a_killed_run_left_is_swept_and_redone(spark, tmp_path, corpus):
+    leftover = tmp_path / "w" / "images" / "run=r1" / "part-00000-dead.zstd.parquet"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half a file")
+    committed = job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))["images"]
+    assert committed.rows == 5 and not leftover.exists()
+
+
+def test_a_reader_opens_only_files_that_the_manifest_lists(spark, tmp_path, corpus):
+    committed = job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))["images"]
+    folder = tmp_path / "w" / "images" / "run=r1"
+    (folder / "part-99999-zombie.zstd.parquet").write_bytes((folder / committed.files[0].path).read_bytes())
+    assert tables.read(spark, str(tmp_path / "w"), [committed], schemas.IMAGES).count() == 5
+
+
+def test_the_manifest_says_what_is_in_the_files(spark, tmp_path, corpus):
+    committed = job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))["images"]
+    from devise import scratch
+
+    for file in committed.files:
+        path = tmp_path / "w" / "images" / "run=r1" / file.path
+        assert (path.stat().st_size, scratch.hash_file(path)) == (file.size_bytes, file.sha256)
+    document = json.loads((tmp_path / "w" / "images" / "run=r1" / manifest.NAME).read_text())
+    assert document["config"]["sources"] == [str(corpus)] and document["rows"] == 5
+
+
+def test_a_file_more_than_was_written_stops_the_commit(spark, tmp_path, corpus, monkeypatch):
+    """A zombie of an earlier driver adds a file between the write and the count."""
+    rows = spark.createDataFrame([(1, "u", "e", 1, None)], schemas.IMAGES)
+    folder = f"file://{tmp_path}/w/images/run=r1"
+    listing = tables.storage.list_files
+
+    def with_zombie(uri):
+        found = list(listing(uri))
+        return found + [file for file in found if file.uri.endswith(".parquet")]
+
+    monkeypatch.setattr(tables.storage, "list_files", with_zombie)
+    with pytest.raises(AccountingError, match="2 rows in the files, 1 rows were written"):
+        tables.write(rows, folder, schemas.IMAGES)
+
+
+def test_wrong_columns_are_refused_with_both_lists(spark, tmp_path):
+    rows = spark.createDataFrame([(1,)], "image_id bigint")
+    with pytest.raises(SchemaError, match="found columns .* wanted"):
+        tables.write(rows, f"file://{tmp_path}/x", schemas.IMAGES)
+
+
+def test_an_input_that_does_not_exist_names_the_job_that_makes_it(spark, tmp_path):
+    from devise.config import LabelConfig
+    from devise.jobs import label_images
+
+    with pytest.raises(ManifestError, match="needs images and found no committed run; catalog_images makes it"):
+        job.perform(label_images.JOB, spark, LabelConfig(warehouse=str(tmp_path), run="r1"))
+
+
+def test_an_empty_table_is_a_table(spark, tmp_path):
+    empty = spark.createDataFrame([], schemas.REJECTS)
+    written = tables.write(empty, f"file://{tmp_path}/rejects/run=r1", schemas.REJECTS)
+    assert (written.rows, written.rejects) == (0, {})

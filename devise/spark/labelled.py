@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from devise import labelled, scratch, storage
@@ -16,6 +15,7 @@ from devise.spark import catalog, schemas
 
 LABELLED = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS)])
 """An image and the texts of its labels."""
+FOUND = StructType([LABELLED[name] for name in ("uri", "texts", "etag", "size_bytes")])
 FRACTION_SALT = 7
 
 
@@ -52,17 +52,13 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     kind = settings.kind
 
     def label(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        schema = to_arrow_schema(LABELLED)
         for batch in batches:
             uris = batch.column("uri").to_pylist()
             if kind == "wnids":
                 texts = [labelled.labels_from_wnid(uri, names) for uri in uris]
             else:
                 texts = [labelled.labels_from_folder(uri, root, names) for uri in uris]
-            columns = [*batch.columns[:4], pa.array(texts, pa.list_(pa.string()))]
-            yield pa.RecordBatch.from_arrays(
-                [c.cast(f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-            )
+            yield schemas.record_batch([*batch.columns[:4], pa.array(texts, pa.list_(pa.string()))], LABELLED)
 
     patterns = CatalogConfig.model_fields["include"].default
     return catalog.list_images(spark, [root], patterns, []).mapInArrow(label, LABELLED).where(F.size("texts") > 0)
@@ -71,20 +67,14 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
 def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     path = scratch.localise(storage.normalise(settings.source))
     pairs = labelled.read_pairs(str(path), "parquet" if path.suffix == ".parquet" else "csv")
-    rows = spark.createDataFrame(
-        [(storage.normalise(uri), texts) for uri, texts in pairs], "uri string, texts array<string>"
-    )
+    rows = [(storage.normalise(uri), texts) for uri, texts in pairs]
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             stats = [storage.stat(uri) for uri in batch.column("uri").to_pylist()]
-            found = pa.array([stat.etag if stat else None for stat in stats], pa.string())
-            sizes = pa.array([stat.size_bytes if stat else None for stat in stats], pa.int64())
-            yield pa.RecordBatch.from_arrays(
-                [*batch.columns, found, sizes], names=["uri", "texts", "etag", "size_bytes"]
-            )
+            etags = pa.array([found.etag if found else "gone" for found in stats])  # the engine rejects it by that name
+            sizes = pa.array([found.size_bytes if found else 0 for found in stats])
+            yield schemas.record_batch([*batch.columns, etags, sizes], FOUND)
 
-    listed = rows.mapInArrow(find, "uri string, texts array<string>, etag string, size_bytes bigint")
-    return listed.select(
-        catalog.image_id(), "uri", F.coalesce("etag", F.lit("gone")).alias("etag"), "size_bytes", "texts"
-    )
+    listed = spark.createDataFrame(rows, StructType([FOUND["uri"], FOUND["texts"]])).mapInArrow(find, FOUND)
+    return listed.select(catalog.image_id(), "uri", "etag", "size_bytes", "texts")

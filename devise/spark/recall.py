@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from devise.manifest import Manifest
+from devise.spark import schemas
 from devise.spark.label import vectors
 from devise.spark.search import FOUND, nearest_in_shards
 

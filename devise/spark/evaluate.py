@@ -1,0 +1,117 @@
+"""hit@k and hp@k of the model on labelled images, and recall@k of the index; the figures themselves are `metrics`."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from devise import manifest, scratch, storage
+from devise.config import EvaluateConfig, SplitConfig
+from devise.errors import TrainingError
+from devise.manifest import Manifest
+from devise.metrics import interval
+from devise.spark import recall, schemas
+from devise.spark.job import Task, say
+from devise.spark.label import live_embeddings, vectors
+from devise.spark.labelled import labelled_images
+
+SCORED = StructType(
+    [
+        StructField("name", schemas.TEXT),
+        StructField("k", schemas.INT),
+        StructField("value", schemas.DOUBLE),
+    ]
+)
+"""One image's share of one metric: 1 or 0 of a hit, a precision of hp."""
+
+
+def evaluate_split(task: Task, embeddings: DataFrame, split: SplitConfig, vocabulary: Manifest) -> list[tuple]:
+    """hit@k (and hp@k with a hierarchy) of one labelled set among the embedded images, as rows of schemas.METRICS.
+
+    Raises:
+        TrainingError: no labelled image is among the embedded ones, or no label is known.
+    """
+    config: EvaluateConfig = task.config
+    labelled = labelled_images(task.spark, split.labelled).select("image_id", "texts")
+    joined = task.stage(embeddings.join(labelled, on="image_id", how="inner").select("embedding", "texts"), split.name)
+    texts = [row.texts for row in joined.select("texts").distinct().collect()]  # a few thousand names at most
+    given = texts if split.candidates == "given" else None
+    scored = score_images(joined, config, vocabulary, split.labelled.kind == "wnids", given)
+    found = scored.groupBy("name", "k").agg(F.avg("value").alias("value"), F.count("*").alias("n")).collect()
+    if not found:
+        raise TrainingError(f"split {split.name}: no labelled image is among the embedded ones, or no label is known")
+    return [
+        (
+            row["name"],
+            split.name,
+            row.k,
+            row.value,
+            *interval(row.value, row.n),
+            row.n,
+            task.model_id,
+            task.vocabulary_id,
+        )
+        for row in sorted(found, key=lambda row: (row["name"], row.k))
+    ]
+
+
+def score_images(
+    labelled: DataFrame,
+    config: EvaluateConfig,
+    vocabulary: Manifest,
+    alternatives: bool,
+    given: Sequence[list[str]] | None,
+) -> DataFrame:
+    """SCORED: what each image (embedding, texts) adds to each metric; images without a known label add nothing."""
+    warehouse, ks, hierarchy = config.warehouse, sorted(config.ks), config.hierarchy
+
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from devise import evaluation
+        from devise import vocabulary as vocabularies
+
+        known = vocabularies.load(manifest.localise(warehouse, vocabulary))
+        tree = str(scratch.localise(storage.normalise(hierarchy))) if hierarchy else None
+        scorer = evaluation.Scorer(known, ks, tree, given, alternatives)
+        for batch in batches:
+            if batch.num_rows:
+                found = scorer.score(vectors(batch.column("embedding")), batch.column("texts").to_pylist())
+                yield schemas.record_batch([pa.array(column) for column in zip(*found, strict=True)] or _none(), SCORED)
+
+    return labelled.mapInArrow(score, SCORED)
+
+
+def evaluate_index(task: Task, embeddings: DataFrame, vocabulary: DataFrame, index: Manifest) -> list[tuple]:
+    """recall@k by query kind, as rows of schemas.METRICS; the figures also go into the manifest, for the gate."""
+    config: EvaluateConfig = task.config
+    queries = recall.draw_queries(embeddings, vocabulary, config.recall_queries, config.seed)
+    rows = []
+    for k in (1, 10):
+        found = recall.measure_recall(
+            task.spark, embeddings, queries, config.warehouse, index, index.details["nprobe"], k
+        )
+        task.details.setdefault("recall", {})[str(k)] = {kind: value for kind, (value, _) in found.items()}
+        rows += [
+            ("recall", kind, k, value, *interval(value, n * k), n, task.model_id, task.vocabulary_id)
+            for kind, (value, n) in found.items()
+        ]
+    return rows
+
+
+def evaluate(task: Task) -> DataFrame:
+    """All metrics of a run, printed and as a frame (schemas.METRICS)."""
+    config: EvaluateConfig = task.config
+    embeddings = task.stage(live_embeddings(task.read("images"), task.read("embeddings")), "embeddings")
+    rows = []
+    for split in config.splits:
+        rows += evaluate_split(task, embeddings, split, task.input("vocabulary"))
+    if task.inputs["index"]:
+        rows += evaluate_index(task, embeddings, task.read("vocabulary"), task.input("index"))
+    for name, split, k, value, low, high, n, _, _ in rows:
+        say("evaluate_model", f"{name:<7} {split:<24} @{k:<3} {value:7.4f}  [{low:.4f}, {high:.4f}]  n = {n:,}")
+    return task.spark.createDataFrame(rows, schemas.METRICS)
+
+
+def _none() -> list[pa.Array]:
+    return [pa.array([], pa.string()), pa.array([], pa.int32()), pa.array([], pa.float64())]

@@ -1,0 +1,26 @@
+"""Measure the model on labelled images and the index against exact search.
+
+reads    images, embeddings, vocabulary, index (if there is one), labelled images
+writes   metrics     (schemas.METRICS), one row a measured figure
+"""
+
+from devise.config import EvaluateConfig
+from devise.spark import job
+from devise.spark.evaluate import evaluate
+
+
+def main(task: job.Task) -> None:
+    task.write("metrics", evaluate(task))
+
+
+JOB = job.Job(
+    "evaluate_model",
+    EvaluateConfig,
+    main,
+    reads={"images": "this", "model": "newest", "embeddings": "all", "vocabulary": "newest", "index": "any"},
+    writes=("metrics",),
+    files=lambda config: [config.hierarchy, *(split.labelled.source for split in config.splits)],
+)
+
+if __name__ == "__main__":
+    job.run(JOB)

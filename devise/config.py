@@ -189,8 +189,8 @@ class SplitConfig(Section):
     name: str
     """Name of the measured split, as it stands in the metrics table."""
     labelled: LabelledConfig
-    candidates: Literal["given", "vocabulary"] = "vocabulary"
-    """Rank among the split's own labels, or among the whole vocabulary."""
+    candidates: Literal["given", "vocabulary"] | list[str] = "vocabulary"
+    """Rank among the split's own labels, the whole vocabulary, or the labels listed."""
 
 
 class EvaluateConfig(JobConfig):

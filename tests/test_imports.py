@@ -10,7 +10,7 @@ CORE = sorted((ROOT / "devise").glob("*.py")) + sorted((ROOT / "devise/sample").
 SPARK = sorted((ROOT / "devise/spark").glob("*.py"))
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
 HEAVY = {
-    "torch": {"model", "networks", "graph", "losses", "train", "embed", "images", "zeroshot"},
+    "torch": {"model", "networks", "graph", "losses", "train", "fitting", "embed", "images", "zeroshot"},
     "torchvision": {"model", "networks", "graph", "images", "train", "embed"},
     "faiss": {"index"},
     "fasttext": {"wordvectors", "make_vectors"},
@@ -33,8 +33,8 @@ def imported(path: Path, top_level_only: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
 def test_the_core_imports_neither_spark_nor_jobs(path):
-    # The command line starts jobs, lazily; it is the only core module that knows them.
-    names = imported(path, top_level_only=path.stem == "cli")
+    # The command line and the demo start jobs, lazily; no other core module knows them.
+    names = imported(path, top_level_only=path.stem in ("cli", "demo"))
     assert not {
         name for name in names if name.split(".")[0] == "pyspark" or name.startswith(("devise.spark", "devise.jobs"))
     }

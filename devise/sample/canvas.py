@@ -1,4 +1,4 @@
-"""A small vector canvas: shapes in unit coordinates, placed, outlined and antialiased; knows no noun and no background."""
+"""A small vector canvas: shapes in unit coordinates, placed, outlined, antialiased; knows no noun, no background."""
 
 from collections.abc import Sequence
 
@@ -49,7 +49,7 @@ class Canvas:
         self._unit = half * scale
         self._outline = rng.choice(["none", "dark", "tone"], p=[0.3, 0.4, 0.3])
         self._width = rng.uniform(0.018, 0.04)
-        self._drift = rng.normal(0, 13, 3)
+        self._drift = rng.normal(0, 9, 3)
 
     def pick(self, *colours: Colour) -> Colour:
         """One of the colours, drifting a little: no two pictures share a palette."""

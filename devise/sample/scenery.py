@@ -70,7 +70,9 @@ def _clutter(background: Image.Image, scene: str, rng: np.random.Generator) -> I
             for hop in (-1, 0, 1):
                 pen.ellipse([x + hop * reach - reach, y - reach * 0.6, x + hop * reach + reach, y + reach * 0.6], tone)
         else:
-            pen.polygon([(x - reach, y + reach), (x + reach * rng.uniform(-1, 1), y - reach), (x + reach, y)], fill=tone)
+            pen.polygon(
+                [(x - reach, y + reach), (x + reach * rng.uniform(-1, 1), y - reach), (x + reach, y)], fill=tone
+            )
     return background
 
 

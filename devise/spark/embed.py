@@ -5,7 +5,7 @@ bulk job, `embed_udf` over a column of image bytes for SQL and notebooks).
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from devise.embed import Engine, Item, Outcomes
+    from devise.model import DeviseModel
 
 EMBEDDED = StructType([schemas.EMBEDDINGS["embedding"], *schemas.REJECTS.fields[3:5]])
 """What `embed_udf` returns of one picture: its embedding, or the reject code and message."""
@@ -71,7 +72,7 @@ def embed_images(
         return rows.select(outcome.alias("outcome")).select("outcome.*")
 
     def embed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for outcomes in open_engine(warehouse, model, engine).run(_items(batches)):
+        for outcomes in open_engine(warehouse, model, engine).run(to_items(batches)):
             yield outcome_batch(outcomes)
 
     return rows.mapInArrow(embed, schemas.OUTCOMES)
@@ -115,15 +116,25 @@ def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = Non
 
 
 def open_engine(
-    warehouse: str, model: Manifest, settings: EngineConfig, output: str = "embedding", fetch: Any = None
+    warehouse: str, model: Manifest, settings: EngineConfig, fetch: "Callable[[Item], bytes] | None" = None
 ) -> "Engine":
     """The engine on this worker; the model is fetched once per host and loaded once per Python process."""
-    from devise import embed
     from devise import model as models
 
+    card = next(file.path for file in model.files if file.path.endswith("card.json"))
+    loaded = models.load((manifest.localise(warehouse, model) / card).parent)
+    return engine_on_worker(loaded, settings, "embedding", fetch)
+
+
+def engine_on_worker(
+    model: "DeviseModel", settings: EngineConfig, output: str, fetch: "Callable[[Item], bytes] | None" = None
+) -> "Engine":
+    """An engine with as many threads as Spark gives this task cores, reading objects as they were listed."""
+    from devise.embed import Engine
+
     task = TaskContext.get()
-    return embed.Engine(
-        models.load(manifest.localise(warehouse, model)),
+    return Engine(
+        model,
         fetch or (lambda item: storage.fetch_image(item.uri, item.etag)),
         device=settings.device,
         precision=settings.precision,
@@ -167,7 +178,7 @@ def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
     return schemas.record_batch(columns, schemas.OUTCOMES)
 
 
-def _items(batches: Iterator[pa.RecordBatch]) -> Iterator["Item"]:
+def to_items(batches: Iterator[pa.RecordBatch]) -> Iterator["Item"]:
     from devise.embed import Item
 
     for batch in batches:

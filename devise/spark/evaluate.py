@@ -36,8 +36,11 @@ def evaluate_split(task: Task, embeddings: DataFrame, split: SplitConfig, vocabu
     config: EvaluateConfig = task.config
     labelled = labelled_images(task.spark, split.labelled).select("image_id", "texts")
     joined = task.stage(embeddings.join(labelled, on="image_id", how="inner").select("embedding", "texts"), split.name)
-    texts = [row.texts for row in joined.select("texts").distinct().collect()]  # a few thousand names at most
-    given = texts if split.candidates == "given" else None
+    given = None
+    if split.candidates == "given":
+        given = [row.texts for row in joined.select("texts").distinct().collect()]  # a few thousand names at most
+    elif split.candidates != "vocabulary":
+        given = [[text] for text in split.candidates]
     scored = score_images(joined, config, vocabulary, split.labelled.kind == "wnids", given)
     found = scored.groupBy("name", "k").agg(F.avg("value").alias("value"), F.count("*").alias("n")).collect()
     if not found:

@@ -8,15 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import IntegerType
 
-from devise import scratch, storage
+from devise import storage
 from devise.errors import AccountingError
 from devise.manifest import File
 from devise.spark import schemas
 from devise.spark.label import vectors
-from devise.spark.tables import Written
+from devise.spark.tables import Written, deliver, receipt_batch, receipts
 
 TEMPLATE = "template"
 SIDECAR = pa.schema([("image_id", pa.int64()), ("uri", pa.string())])
@@ -39,10 +38,10 @@ def train_template(embeddings: DataFrame, folder: str, factory: str, sample_rows
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / f"{TEMPLATE}-{uuid.uuid4().hex}.faiss"
             path.write_bytes(content)
-            yield _receipt(_deliver(path, folder, rows=-1))
+            yield receipt_batch(deliver(path, folder, rows=-1))
 
     drawn = embeddings.orderBy(F.xxhash64("image_id", F.lit(seed))).limit(sample_rows).select("embedding")
-    return _file(drawn.coalesce(1).mapInArrow(train, schemas.RECEIPTS).collect()[0])
+    return receipts(drawn.coalesce(1).mapInArrow(train, schemas.RECEIPTS).collect())[0]
 
 
 def fill_shards(embeddings: DataFrame, folder: str, template: File, n_shards: int, n_rows: int) -> Written:
@@ -71,8 +70,8 @@ def fill_shards(embeddings: DataFrame, folder: str, template: File, n_shards: in
         if filling is not None:
             yield from _finish(filling, ids, number, folder)
 
-    receipts = rows.sortWithinPartitions("shard", "image_id").mapInArrow(fill, schemas.RECEIPTS).collect()
-    written = Written(SIDECAR.names, sorted([template, *map(_file, receipts)], key=lambda file: file.path))
+    shards = rows.sortWithinPartitions("shard", "image_id").mapInArrow(fill, schemas.RECEIPTS).collect()
+    written = Written(SIDECAR.names, [template, *receipts(shards)])
     if written.rows != n_rows:
         raise AccountingError(f"{folder}: {written.rows} rows in the shards, wanted {n_rows}")
     return written
@@ -99,20 +98,7 @@ def _finish(filling: "object", ids: list[pa.RecordBatch], number: int, folder: s
     with tempfile.TemporaryDirectory() as scratch:
         sidecar = Path(scratch) / f"{name}.parquet"
         pq.write_table(pa.Table.from_batches(ids).cast(SIDECAR), sidecar, compression="zstd")
-        yield _receipt(_deliver(sidecar, folder, rows=-1))
+        yield receipt_batch(deliver(sidecar, folder, rows=-1))
         shard = Path(scratch) / f"{name}.faiss"
         index.write_index(filling, shard)
-        yield _receipt(_deliver(shard, folder, rows=sum(piece.num_rows for piece in ids)))
-
-
-def _deliver(path: Path, folder: str, rows: int) -> File:
-    storage.put_file(path, storage.join(folder, path.name))
-    return File(path=path.name, size_bytes=path.stat().st_size, sha256=scratch.hash_file(path), rows=rows)
-
-
-def _receipt(file: File) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([{**file.model_dump(), "codes": "{}"}], schema=to_arrow_schema(schemas.RECEIPTS))
-
-
-def _file(row: "object") -> File:
-    return File(path=row.path, size_bytes=row.size_bytes, sha256=row.sha256, rows=row.rows)
+        yield receipt_batch(deliver(shard, folder, rows=sum(piece.num_rows for piece in ids)))

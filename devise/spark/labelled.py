@@ -34,7 +34,7 @@ def labelled_images(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
 
 def read_class_names(uri: str) -> dict[str, list[str]]:
     """wnid -> its names, in order, of a class table."""
-    from devise.vocabulary import read_classes
+    from devise.classes import read_classes
 
     return {found.wnid: list(found.names) for found in read_classes(scratch.localise(storage.normalise(uri)))}
 

@@ -8,14 +8,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, Observation, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from devise import manifest, storage
+from devise import manifest, scratch, storage
 from devise.errors import AccountingError, SchemaError
 from devise.manifest import File, Manifest
 from devise.spark import schemas
@@ -71,11 +72,27 @@ def write(frame: DataFrame, folder: str, schema: StructType) -> Written:
         .parquet(folder)
     )
     names = [file.uri for file in storage.list_files(folder) if file.uri.endswith(".parquet")]
-    receipts = take_receipts(frame.sparkSession, folder, names)
-    written = Written(schema.names, [file for file, _ in receipts], _sum_codes(codes for _, codes in receipts))
+    taken = take_receipts(frame.sparkSession, folder, names)
+    written = Written(schema.names, [file for file, _ in taken], _sum_codes(codes for _, codes in taken))
     if written.rows != counted.get["rows"]:
         raise AccountingError(f"{folder}: {written.rows} rows in the files, {counted.get['rows']} rows were written")
     return written
+
+
+def deliver(path: Path, folder: str, rows: int) -> File:
+    """Put a local file into a run's folder under its own name; its receipt. `rows` is -1 if it holds none."""
+    storage.put_file(path, storage.join(folder, path.name))
+    return File(path=path.name, size_bytes=path.stat().st_size, sha256=scratch.hash_file(path), rows=rows)
+
+
+def receipt_batch(file: File) -> pa.RecordBatch:
+    """A receipt as a task returns it."""
+    return pa.RecordBatch.from_pylist([{**file.model_dump(), "codes": "{}"}], schema=to_arrow_schema(schemas.RECEIPTS))
+
+
+def receipts(rows: Sequence[Row]) -> list[File]:
+    """The files that tasks say they wrote, by path."""
+    return sorted((File(**{name: row[name] for name in File.model_fields}) for row in rows), key=lambda file: file.path)
 
 
 def take_receipts(spark: SparkSession, folder: str, uris: Sequence[str]) -> list[tuple[File, str]]:
@@ -92,9 +109,7 @@ def take_receipts(spark: SparkSession, folder: str, uris: Sequence[str]) -> list
             yield pa.RecordBatch.from_pylist(found, schema=to_arrow_schema(schemas.RECEIPTS))
 
     found = sorted(rows.mapInArrow(receive, schemas.RECEIPTS).collect())
-    return [
-        (File(path=row.path, size_bytes=row.size_bytes, sha256=row.sha256, rows=row.rows), row.codes) for row in found
-    ]
+    return list(zip(receipts(found), (row.codes for row in found), strict=True))
 
 
 def _receipt(uri: str, root: str) -> dict:

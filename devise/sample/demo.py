@@ -1,0 +1,131 @@
+"""`make demo`: draws the picture book, runs a night on it, and shows what came out; it computes nothing itself."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from devise import manifest, storage
+
+RUN = "2026-11-23"
+PICTURES_PER_NOUN = 24
+SAMPLE = Path(__file__).parent
+
+
+def run(folder: Path) -> None:
+    """Everything, into `folder`; a second call finds its work done and only shows it again."""
+    from devise.jobs import run_nightly
+    from devise.spark import job
+
+    started = time.time()
+    book, tables = folder.resolve() / "book", folder.resolve() / "warehouse"
+    draw(book)
+    os.environ |= {"BOOK": str(book), "TABLES": str(tables), "SAMPLE": str(SAMPLE), "DRAWN": json.dumps(drawn_nouns())}
+    arguments = ["--config", str(SAMPLE / "demo.yaml"), "--run", RUN]
+    job.run_in_order("run_nightly", run_nightly.__doc__, run_nightly.JOBS, arguments)
+    show(tables)
+    sheets(tables, folder / "sheets")
+    print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, or ask:")
+    print(f'  devise search --warehouse {tables} "boat + wing"')
+
+
+def drawn_nouns() -> list[str]:
+    from devise.sample.book import NOUNS
+
+    return sorted(NOUNS)
+
+
+def draw(book: Path) -> None:
+    """The pictures, a few broken and odd files among them, the seen nouns' class table and the two groups of nouns."""
+    from devise.sample.book import HELD_OUT, NOUNS, draw_book
+    from devise.sample.broken import write_broken, write_odd
+    from devise.synsets import read_hierarchy
+
+    if (book / "nouns.json").exists():
+        return
+    started = time.time()
+    n_pictures = draw_book(book / "pictures", PICTURES_PER_NOUN)
+    n_odd, n_broken = len(write_odd(book / "pictures" / "odd ones")), len(write_broken(book / "pictures" / "broken"))
+    seen = [noun for noun in sorted(NOUNS) if noun not in HELD_OUT]
+    tree = read_hierarchy(SAMPLE / "nouns.tsv.gz")
+    rows = [f"{place}\t{tree.synsets(noun)[0]}\t{noun}\t{noun}" for place, noun in enumerate(seen)]
+    (book / "seen_classes.tsv").write_text("\n".join(["index\twnid\tname\tsynonyms", *rows]) + "\n")
+    groups = {"seen": {noun: noun for noun in seen}, "held_out": {noun: noun for noun in HELD_OUT}}
+    (book / "nouns.json").write_text(json.dumps(groups, indent=1))
+    print(
+        f"[demo] drew {n_pictures:,} pictures of {len(NOUNS)} nouns in {len(set(NOUNS.values()))} families "
+        f"({len(HELD_OUT)} nouns are never trained on), {n_odd} odd and {n_broken} broken files "
+        f"({time.time() - started:.0f} s)",
+        flush=True,
+    )
+
+
+def show(tables: Path) -> None:
+    """What was written where, how good it is, queries with answers, rejects with reasons, and SQL to go on with."""
+    import duckdb
+
+    warehouse = str(tables)
+    live = manifest.read_live(warehouse)
+    print("\nWritten, and live:")
+    for entry in live.entries:
+        found = manifest.read(warehouse, entry.table, entry.run)
+        print(f"  {entry.table:<11} {found.rows:>7,} rows   {manifest.folder(warehouse, entry.table, entry.run)}")
+
+    def ask(query: str) -> list[tuple]:
+        return duckdb.sql(query).fetchall()
+
+    print("\nPictures of nouns that were never trained on (n pictures, 95 % interval):")
+    n_drawn, n_labels = len(drawn_nouns()), manifest.read(warehouse, "vocabulary", live.runs("vocabulary")[-1]).rows
+    for split, k, value, low, high, n in ask(
+        f"SELECT split, k, value, low, high, n FROM '{tables}/metrics/run={RUN}/*.parquet' WHERE name = 'hit' ORDER BY split, k"
+    ):
+        chance = k / (n_drawn if split.endswith("drawn") else n_labels)
+        print(
+            f"  {split:<22} hit@{k:<3} {value:6.1%} [{low:.1%}, {high:.1%}]  chance {chance:6.2%}  "
+            f"{value / chance:6.1f} x  n = {n:,}"
+        )
+    print("\nQueries (the folder of each answer is what was drawn):")
+    for query, answers in ask(
+        "SELECT query, string_agg(split_part(uri, '/', -2), ' ' ORDER BY rank) "
+        f"FROM '{tables}/results/run={RUN}/*.parquet' WHERE rank <= 8 GROUP BY query ORDER BY query"
+    ):
+        print(f"  {query.replace(str(tables.parent), '...'):<44} -> {answers}")
+    print("\nRejected, each with its reason:")
+    for name, code, message in ask(
+        f"SELECT split_part(uri, '/', -1), code, message FROM '{tables}/rejects/run={RUN}/*.parquet' ORDER BY code, uri"
+    ):
+        print(f"  {code:<16} {name:<24} {message}")
+    print("\nThe tables are Parquet; any engine reads them:")
+    labels, rejects = f"{tables}/labels/run={RUN}/*.parquet", f"{tables}/rejects/run={RUN}/*.parquet"
+    print(
+        f"""  duckdb -c "SELECT label, count(*) FROM '{labels}' WHERE rank = 1 GROUP BY label ORDER BY 2 DESC LIMIT 10" """
+    )
+    print(f"""  duckdb -c "SELECT code, count(*) FROM '{rejects}' GROUP BY code" """)
+
+
+def sheets(tables: Path, folder: Path) -> None:
+    """Contact sheets: the answers to a few words, and what some pictures are labelled with."""
+    import duckdb
+
+    from devise.report import contact_sheet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    results = f"{tables}/results/run={RUN}/*.parquet"
+    for number, (query,) in enumerate(duckdb.sql(f"SELECT DISTINCT query FROM '{results}' ORDER BY query").fetchall()):
+        rows = duckdb.execute(f"SELECT uri, score FROM '{results}' WHERE query = ? ORDER BY rank", [query]).fetchall()
+        tiles = [(storage.read_bytes(uri), f"{uri.rsplit('/', 2)[-2]}  {score:.2f}") for uri, score in rows]
+        path = folder / f"query-{number}-{''.join(c if c.isalnum() else '-' for c in query.rsplit('/', 2)[0][:20])}.png"
+        contact_sheet(tiles, f"nearest to: {query.replace(str(tables.parent), '...')}", path)
+        print(f"  contact sheet: {path}")
+    labels = f"{tables}/labels/run={RUN}/*.parquet"
+    held_out = list(json.loads((tables.parent / "book" / "nouns.json").read_text())["held_out"])
+    rows = duckdb.execute(
+        f"SELECT uri, string_agg(label || ' ' || round(score, 2), ', ' ORDER BY rank) FROM '{labels}' "
+        "WHERE rank <= 3 AND split_part(uri, '/', -2) IN (SELECT unnest(?)) AND uri LIKE '%/000.%' "
+        "GROUP BY uri ORDER BY uri",
+        [held_out],
+    ).fetchall()
+    tiles = [(storage.read_bytes(uri), f"{uri.rsplit('/', 2)[-2]}: {told}") for uri, told in rows]
+    path = folder / "labels-of-held-out-nouns.png"
+    contact_sheet(tiles, "never trained on: what was drawn, and its three best labels", path)
+    print(f"  contact sheet: {path}")

@@ -1,0 +1,26 @@
+"""Build the label table: nouns with unit vectors, synsets and synonyms.
+
+reads    word vectors, the noun hierarchy, the class table of the core visual model
+writes   vocabulary  (schemas.VOCABULARY), and the classes' vectors beside it
+"""
+
+from devise.config import VocabularyConfig
+from devise.spark import job
+from devise.spark.vocabulary import write_vocabulary
+
+
+def main(task: job.Task) -> None:
+    write_vocabulary(task)
+
+
+JOB = job.Job(
+    "build_vocabulary",
+    VocabularyConfig,
+    main,
+    writes=("vocabulary",),
+    files=lambda config: [config.vectors, config.hierarchy, config.classes],
+    reuse=True,
+)
+
+if __name__ == "__main__":
+    job.run(JOB)

@@ -111,13 +111,15 @@ def _frozen(
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls tracing deprecated; it needs no compiler, torch.compile does
         if device.type == "cpu":
-            before = torch.jit.onednn_fusion_enabled()
+            before, threads_before = torch.jit.onednn_fusion_enabled(), torch.get_num_threads()
             torch.jit.enable_onednn_fusion(True)
+            torch.set_num_threads(1)  # oneDNN plans for the threads that it sees; ours compute a batch each
             try:
                 module = torch.jit.freeze(torch.jit.trace(module, example, check_trace=False))
                 _warm_up(module, example)  # the fusion itself happens in the first calls
             finally:
                 torch.jit.enable_onednn_fusion(before)
+                torch.set_num_threads(threads_before)
         else:
             _warm_up(module, example)
     return module

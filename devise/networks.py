@@ -34,6 +34,7 @@ class Core(nn.Module):
         self.features, self.classifier = features, classifier
         self.architecture, self.n_features = architecture, n_features
         self.n_classes = classifier.out_features if classifier is not None else None
+        self.eval()
 
 
 def build_core(
@@ -59,7 +60,6 @@ def build_core(
             raise ModelError(f"weights {weights_path}: only for torchvision architectures, and without a sha256")
     elif weights_path is not None:
         _load_weights(network, architecture, weights_path, sha256)
-    network.eval()
     if architecture == SMALL_CNN:
         return Core(architecture, network.features, network.classifier, SmallCnn.WIDTHS[-1])
     classifier = _cut(network)

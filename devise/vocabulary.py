@@ -211,3 +211,83 @@ def build(
         vectors.n_zero_rows,
         classes,
     )
+
+
+# --- temporary completion, to be replaced ---
+def fold_case(name: str) -> str:
+    return readable(name).casefold()
+
+
+def _synset(noun: Noun, match: Match, senses: Senses | None) -> str | None:
+    if noun.synset is not None or senses is None:
+        return noun.synset
+    return senses.best(match.vector, noun.name)
+
+
+def _members(synset: str | None, hierarchy: Hierarchy | None) -> list[str]:
+    return hierarchy.members[synset] if synset is not None and hierarchy is not None else []
+
+
+def _others(name: str, names: Iterable[str]) -> list[str]:
+    return [other for other in dict.fromkeys(map(readable, names)) if other != name]
+
+
+SCHEMA = pa.schema(
+    [
+        ("label_id", pa.int32()),
+        ("label", pa.string()),
+        ("synset", pa.string()),
+        ("synonyms", pa.list_(pa.string())),
+        ("vector", pa.list_(pa.float32())),
+        ("seen", pa.bool_()),
+        ("how", pa.string()),
+    ]
+)
+
+
+def to_arrow(vocabulary: Vocabulary) -> pa.Table:
+    n, dim = vocabulary.vectors.shape
+    flat = pa.ListArray.from_arrays(
+        pa.array(np.arange(n + 1, dtype=np.int32) * dim), pa.array(vocabulary.vectors.reshape(-1))
+    )
+    return pa.table(
+        [vocabulary.label_id, vocabulary.labels, vocabulary.synsets, vocabulary.synonyms, flat, vocabulary.seen, vocabulary.how],
+        schema=SCHEMA,
+    )
+
+
+def from_arrow(table: pa.Table) -> Vocabulary:
+    table = table.combine_chunks()
+    vector = table.column("vector").combine_chunks()
+    vectors = vector.flatten().to_numpy().reshape(len(vector), -1)
+    return Vocabulary(
+        table.column("label_id").to_numpy(),
+        table.column("label").to_pylist(),
+        table.column("synset").to_pylist(),
+        table.column("synonyms").to_pylist(),
+        vectors,
+        table.column("seen").to_numpy(),
+        table.column("how").to_pylist(),
+    )
+
+
+def vocabulary_id(vocabulary: Vocabulary) -> str:
+    digest = hashlib.sha256(vocabulary.vectors.tobytes())
+    digest.update(repr((vocabulary.labels, vocabulary.synsets, vocabulary.synonyms, vocabulary.seen.tolist(), vocabulary.how)).encode())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=2)
+def _load(path: str) -> Vocabulary:
+    return from_arrow(pq.read_table(path))
+
+
+def load(folder: Path) -> Vocabulary:
+    return _load(str(next(folder.glob("part-*.parquet"))))
+
+
+def make_lookup(vocabulary: Vocabulary, path: str | None) -> Lookup:
+    def lookup(word):
+        row = vocabulary.find_one(word)
+        return vocabulary.vectors[row] if row is not None else None
+    return lookup

@@ -34,7 +34,7 @@ def _beard(c: Canvas, x: float, y: float, head: float) -> None:
 
 
 def dog(c: Canvas) -> None:
-    coat = c.pick((150, 104, 66), (206, 166, 112), (226, 214, 196), (84, 74, 70))
+    coat = c.pick((150, 104, 66), (206, 166, 112), (226, 214, 196), (84, 74, 70), (136, 134, 138))
     quadruped(c, coat, ears=str(c.rng.choice(["flop", "point"], p=[0.75, 0.25])), tail="long", snout=0.17)
 
 
@@ -86,7 +86,7 @@ HORSE = {"legs": 0.6, "leg": 0.06, "neck": (0.24, -0.46), "head": 0.13, "snout":
 
 
 def horse(c: Canvas) -> None:
-    coat = c.pick((128, 80, 50), (160, 104, 62), (92, 70, 60), (222, 212, 200))
+    coat = c.pick((128, 80, 50), (160, 104, 62), (92, 70, 60), (222, 212, 200), (150, 142, 136))
     quadruped(c, coat, mane=shade(coat, 0.5), muzzle=shade(coat, 0.9), **HORSE)
 
 
@@ -131,7 +131,7 @@ def sheep(c: Canvas) -> None:
 
 
 def goat(c: Canvas) -> None:
-    coat = c.pick((236, 228, 212), (178, 146, 112), (122, 104, 92))
+    coat = c.pick((240, 236, 224), (226, 218, 204), (178, 146, 112))
     quadruped(
         c, coat, tail="short", legs=0.46, leg=0.055, length=0.5, neck=(0.18, -0.32), head=0.13, snout=0.15,
         ears="side", crown=_beard,

@@ -53,7 +53,7 @@ def duck(c: Canvas) -> None:
 
 
 def goose(c: Canvas) -> None:
-    plume = c.pick((160, 146, 132), (214, 208, 198))
+    plume = c.pick((160, 146, 132), (214, 208, 198), (246, 244, 238))
     cap, top = c.pick((62, 56, 56), (216, 210, 200)), c.rng.uniform(-0.66, -0.5)
     swimmer(
         c,

@@ -110,7 +110,7 @@ def _flutterer(
 
 
 def butterfly(c: Canvas) -> None:
-    upper = c.pick((232, 130, 50), (96, 140, 214), (236, 204, 80), (190, 100, 170))
+    upper = c.pick((232, 130, 50), (96, 140, 214), (236, 204, 80), (190, 100, 170), (186, 152, 118), (150, 130, 120))
     _flutterer(c, upper, shade(upper, c.rng.uniform(0.7, 1.3)), c.pick(WHITE, DARK), DARK, 0.06, 0.82)
 
 

@@ -23,7 +23,7 @@ def _glint(c: Canvas, x: float, y: float, size: float, flesh: Colour) -> None:
 
 
 def apple(c: Canvas) -> None:
-    flesh = c.pick((206, 56, 48), (150, 190, 70), (226, 190, 80))
+    flesh = c.pick((206, 56, 48), (150, 190, 70), (226, 190, 80), (130, 44, 66))
     c.blob(
         [(0, -0.4), (0.34, -0.52), (0.62, -0.2), (0.5, 0.4), (0.2, 0.64), (0, 0.58), (-0.2, 0.64), (-0.5, 0.4)]
         + [(-0.62, -0.2), (-0.34, -0.52)],
@@ -55,7 +55,9 @@ def _drupe(c: Canvas, flesh: Colour, rx: float, ry: float, blush: Colour) -> Non
 
 
 def peach(c: Canvas) -> None:
-    _drupe(c, c.pick((244, 176, 110), (240, 160, 110)), 0.58, 0.56, c.pick((232, 120, 96)))
+    _drupe(
+        c, c.pick((244, 176, 110), (240, 160, 110), (196, 90, 90)), 0.56, 0.56, c.pick((232, 120, 96), (150, 60, 90))
+    )
 
 
 def plum(c: Canvas) -> None:
@@ -168,7 +170,7 @@ def _crown(c: Canvas, leaf: Colour, rx: float, ry: float, y: float) -> None:
 
 def oak(c: Canvas) -> None:
     _trunk(c, 0.0, 0.16, c.pick(BARK))
-    _crown(c, c.pick((110, 146, 70), (90, 130, 66), (196, 140, 70)), 0.78, 0.56, -0.28)
+    _crown(c, c.pick((110, 146, 70), (90, 130, 66), (150, 182, 90), (196, 140, 70)), 0.78, 0.56, -0.28)
 
 
 def birch(c: Canvas) -> None:
@@ -181,7 +183,7 @@ def birch(c: Canvas) -> None:
 
 def maple(c: Canvas) -> None:
     _trunk(c, 0.0, 0.11, c.pick(BARK))
-    _crown(c, c.pick((210, 84, 46), (226, 130, 50)), 0.64, 0.6, -0.28)
+    _crown(c, c.pick((210, 84, 46), (226, 130, 50), (214, 190, 90), (130, 170, 80)), 0.64, 0.6, -0.28)
 
 
 def _conifer(c: Canvas, leaf: Colour, width: float, tiers: int, sag: float, gap: float) -> None:

@@ -3,7 +3,7 @@
     apt-get install wordnet-base
     python -m devise.sample.make_vectors --dict /usr/share/wordnet --out devise/sample
 
-It writes vectors.vec.gz (fastText text format) and nouns.tsv.gz (id, lexfile, members, hypernyms, definition) in about a
+It writes vectors.vec.gz (fastText text format) and nouns.tsv.gz (id, lexfile, members, hypernyms, definition) in a
 minute. Each noun has one sense here: a drawn noun the one below its family, any other noun its first. A synset becomes
 a few lines of text, shuffled: its members, its hypernym chain (the nearer, the more often) and the words of its
 definition; skip-gram without subwords then puts nouns of one kind together. The mean vector is taken out before the
@@ -141,16 +141,18 @@ def _tag_counts(folder: Path) -> Counter:
 
 
 def text_lines(synsets: dict[str, Synset], members: dict[str, list[str]]) -> list[str]:
-    """The training text: every synset as `N_COPIES` lines in random order; hypernyms are written as @offset."""
+    """The training text: every synset as `N_COPIES` lines in random order; hypernyms are written @offset."""
     order, lines = random.Random(SEED), []
     for offset, names in members.items():
         weighted = [
-            f"@{at}" for at, hops in chain(synsets, offset)[:-4] or [(offset, 0)] for _ in range(max(1, 4 - hops))
+            f"@{at}" for at, hops in chain(synsets, offset)[:-4] or [(offset, 0)] for _ in range(max(1, 6 - 2 * hops))
         ]
-        words = [word for word in re.findall("[a-z]+", synsets[offset].definition.lower()) if word not in STOPWORDS]
+        # Words of definitions are other tokens than the nouns: a spade is not to learn from the ace of spades.
+        words = re.findall("[a-z]+", synsets[offset].definition.lower())
+        words = [f":{word}" for word in words if word not in STOPWORDS][:12]
         for _ in range(N_COPIES):
             # Few names a line, so that synonyms meet the chain rather than one another.
-            line = order.sample(names, min(2, len(names))) * 3 + weighted + words[:12]
+            line = order.sample(names, min(2, len(names))) * 3 + weighted + words
             order.shuffle(line)
             lines.append(" ".join(line))
     order.shuffle(lines)

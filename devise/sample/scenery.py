@@ -56,7 +56,7 @@ def _clutter(background: Image.Image, scene: str, rng: np.random.Generator) -> I
     pen, size = ImageDraw.Draw(background), background.width
     pixels = background.load()
     if scene in ("plain", "room") and rng.random() < 0.35:
-        step = int(rng.integers(size // 12, size // 5))
+        step = int(rng.integers(2 + size // 14, 3 + size // 5))
         slope = rng.choice([0, 0, size // 3, size])
         for x in range(-size, 2 * size, step):
             pen.line([(x, 0), (x + slope, size)], fill=_near(pixels[0, 0], rng, 7), width=max(1, step // 3))
@@ -77,7 +77,7 @@ def _clutter(background: Image.Image, scene: str, rng: np.random.Generator) -> I
 
 
 def _cast_shadow(picture: np.ndarray, alpha: Image.Image, rng: np.random.Generator, size: int) -> np.ndarray:
-    shift = (int(rng.integers(-size // 20, size // 20 + 1)), int(rng.integers(1, size // 14)))
+    shift = (int(rng.integers(-size // 20, size // 20 + 1)), int(rng.integers(1, 2 + size // 14)))
     shadow = Image.new("L", alpha.size)
     shadow.paste(alpha, shift)
     soft = np.asarray(shadow.filter(ImageFilter.BoxBlur(size / 40)), np.float32)[..., None] / 255

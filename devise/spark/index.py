@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -11,17 +12,38 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType
 
 from devise import storage
-from devise.errors import AccountingError
+from devise.config import IndexConfig
+from devise.errors import AccountingError, IndexingError
 from devise.manifest import File
 from devise.spark import schemas
-from devise.spark.label import vectors
+from devise.spark.job import Task, say
+from devise.spark.label import live_embeddings, vectors
 from devise.spark.tables import Written, deliver, receipt_batch, receipts
+
+if TYPE_CHECKING:
+    from devise.index import Kind
 
 TEMPLATE = "template"
 SIDECAR = pa.schema([("image_id", pa.int64()), ("uri", pa.string())])
 
 
-def train_template(embeddings: DataFrame, folder: str, factory: str, sample_rows: int, seed: int) -> File:
+def build_index(task: Task) -> None:
+    """Choose the kind, train the template, fill the shards, and settle nprobe for each kind of query."""
+    from devise.index import choose_kind
+
+    config: IndexConfig = task.config
+    embeddings = task.stage(live_embeddings(task.read("images"), task.read("embeddings")), "embeddings")
+    n_rows, dim = measure(embeddings)
+    kind = choose_kind(n_rows, dim, config.memory_bytes)
+    say("build_index", f"{kind.factory} for {n_rows:,} x {dim}: {kind.reason}")
+    folder, n_shards = task.folder("index"), -(-n_rows // config.rows_per_shard)
+    template = train_template(embeddings, folder, kind, config.sample_rows, config.seed)
+    task.written["index"] = fill_shards(embeddings, folder, template, n_shards, n_rows)
+    nprobe = dict.fromkeys(("image", "word", "words"), kind.nprobe)
+    task.details |= {"kind": kind.factory, "reason": kind.reason, "n_shards": n_shards, "dim": dim, "nprobe": nprobe}
+
+
+def train_template(embeddings: DataFrame, folder: str, kind: "Kind", sample_rows: int, seed: int) -> File:
     """Train the empty index that all shards copy, on a uniform sample drawn by hash of the id, in one task.
 
     Returns:
@@ -34,7 +56,7 @@ def train_template(embeddings: DataFrame, folder: str, factory: str, sample_rows
         from devise import index
 
         parts = [vectors(batch.column("embedding")) for batch in batches if batch.num_rows]
-        content = index.train_template(np.concatenate(parts), factory, seed)
+        content = index.train_template(np.concatenate(parts), kind, seed)
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / f"{TEMPLATE}-{uuid.uuid4().hex}.faiss"
             path.write_bytes(content)
@@ -54,27 +76,32 @@ def fill_shards(embeddings: DataFrame, folder: str, template: File, n_shards: in
     rows = embeddings.select(shard, "image_id", "uri", "embedding").repartition(n_shards, "shard")
 
     def fill(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from devise import index
-
         content = storage.read_bytes(storage.join(folder, template.path))
-        number, filling, ids = None, None, []
-        for batch in batches:
-            for piece in _by_shard(batch):
-                if piece.column("shard")[0].as_py() != number:
-                    if filling is not None:
-                        yield from _finish(filling, ids, number, folder)
-                    number, filling, ids = piece.column("shard")[0].as_py(), index.open_template(content), []
-                image_id_N = piece.column("image_id").to_numpy()
-                index.add(filling, image_id_N, vectors(piece.column("embedding")))
-                ids.append(piece.select(["image_id", "uri"]))
-        if filling is not None:
-            yield from _finish(filling, ids, number, folder)
+        number, pieces = None, []
+        for piece in (piece for batch in batches for piece in _by_shard(batch)):
+            found = piece.column("shard")[0].as_py()
+            if pieces and found != number:
+                yield from _finish(content, pieces, number, folder)
+                pieces = []
+            number = found
+            pieces.append(piece)
+        if pieces:
+            yield from _finish(content, pieces, number, folder)
 
     shards = rows.sortWithinPartitions("shard", "image_id").mapInArrow(fill, schemas.RECEIPTS).collect()
     written = Written(SIDECAR.names, [template, *receipts(shards)])
     if written.rows != n_rows:
         raise AccountingError(f"{folder}: {written.rows} rows in the shards, wanted {n_rows}")
     return written
+
+
+def measure(embeddings: DataFrame) -> tuple[int, int]:
+    """Rows and dim; `IndexingError` if there is nothing to index or the vectors differ in length."""
+    found = embeddings.select(F.size("embedding").alias("dim")).groupBy("dim").count().collect()
+    if len(found) != 1:
+        dims = sorted(row.dim for row in found)
+        raise IndexingError(f"embeddings of dims {dims}, wanted one dim and at least one row")
+    return found[0]["count"], found[0].dim
 
 
 def _by_shard(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -89,16 +116,18 @@ def _by_shard(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch.slice(start, end - start)
 
 
-def _finish(filling: "object", ids: list[pa.RecordBatch], number: int, folder: str) -> Iterator[pa.RecordBatch]:
+def _finish(template: bytes, pieces: list[pa.RecordBatch], number: int, folder: str) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
     from devise import index
 
+    rows = pa.Table.from_batches(pieces).combine_chunks()
+    image_id_N = rows.column("image_id").to_numpy()
+    filled = index.fill_shard(template, image_id_N, vectors(rows.column("embedding").combine_chunks()))
     name = f"shard-{number:05d}-{uuid.uuid4().hex}"  # unique to the attempt: a twin overwrites nothing
     with tempfile.TemporaryDirectory() as scratch:
-        sidecar = Path(scratch) / f"{name}.parquet"
-        pq.write_table(pa.Table.from_batches(ids).cast(SIDECAR), sidecar, compression="zstd")
+        sidecar, shard = Path(scratch) / f"{name}.parquet", Path(scratch) / f"{name}.faiss"
+        pq.write_table(rows.select(SIDECAR.names).cast(SIDECAR), sidecar, compression="zstd")
+        index.write_index(filled, shard)
         yield receipt_batch(deliver(sidecar, folder, rows=-1))
-        shard = Path(scratch) / f"{name}.faiss"
-        index.write_index(filling, shard)
-        yield receipt_batch(deliver(shard, folder, rows=sum(piece.num_rows for piece in ids)))
+        yield receipt_batch(deliver(shard, folder, rows=rows.num_rows))

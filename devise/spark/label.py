@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from devise import manifest
+from devise.errors import AccountingError
 from devise.manifest import Manifest
 from devise.spark import schemas
 
@@ -70,6 +71,18 @@ def sort_labels(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFra
         .sortWithinPartitions("image_id", "rank")
         .select(schemas.LABELS.names)
     )
+
+
+def count_labelled(n_rows: int, k: int, n_labels: int) -> int:
+    """Images that `n_rows` label rows stand for: each has the k best of `n_labels`.
+
+    Raises:
+        AccountingError: some image has fewer rows than the others.
+    """
+    width = min(k, n_labels)
+    if n_rows % width:
+        raise AccountingError(f"{n_rows} label rows, wanted {width} an image")
+    return n_rows // width
 
 
 def vectors(column: pa.ListArray) -> "object":

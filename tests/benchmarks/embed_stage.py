@@ -1,0 +1,106 @@
+"""Images per second of the embed stage on Spark beside the bare loop: the same engine settings without Spark.
+
+    python tests/benchmarks/embed_stage.py --data ../shared/data [--images 4722] [--repeats 5]
+
+Both embed the same photographs with the same decoder, dtype, threads and batch, interleaved, Spark started and warm.
+The stage's time is from the staged list of images to written outcomes; the bare loop's is from the list of files to
+arrays in memory. Prints a table with machine and date; asserts nothing.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from devise import manifest, storage
+from devise.config import CatalogConfig, EngineConfig, TrainConfig, VocabularyConfig
+from devise.jobs import build_vocabulary, catalog_images, train_model
+from devise.spark import embed, job
+from devise.spark.session import start_session
+
+
+def prepare(spark, data: Path, warehouse: str):
+    """Vocabulary, untrained model and catalogue; their manifests."""
+    common = {"warehouse": warehouse, "run": "bench"}
+    classes = f"{data}/taxonomy/imagenet1k_classes.tsv"
+    words = VocabularyConfig(**common, vectors=f"{data}/vectors/nouns-80k-300d.vec.gz", classes=classes)
+    job.perform(build_vocabulary.JOB, spark, words)
+    weights = f"{data}/weights/mobilenet_v2_imagenet1k.pth"
+    half = (0.5, 0.5, 0.5)
+    model = TrainConfig(**common, architecture="mobilenet_v2", weights=weights, classes=classes, mean=half, std=half)
+    trained = job.perform(train_model.JOB, spark, model)["model"]
+    corpus = CatalogConfig(**common, sources=[f"{data}/images/caltech101"])
+    return trained, job.perform(catalog_images.JOB, spark, corpus)["images"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=4722)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--exchange", nargs="+", default=["arrow", "pandas"])
+    options = parser.parse_args()
+    import os
+
+    os.environ["DEVISE_MASTER"] = f"local[{options.cores}]"
+    spark = start_session("bench")
+    with tempfile.TemporaryDirectory() as warehouse:
+        model, listed = prepare(spark, options.data.resolve(), warehouse)
+        from devise.spark import schemas, tables
+
+        images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(options.images)
+        rows = [tuple(row) for row in images.select("image_id", "uri", "etag", "size_bytes").collect()]
+        todo = spark.createDataFrame(rows, images.select("image_id", "uri", "etag", "size_bytes").schema).cache()
+        todo.count()
+        n_tasks = embed.count_tasks(len(rows), 20_000)
+        settings = EngineConfig()
+        times: dict[str, list[float]] = {name: [] for name in ["bare loop", *options.exchange]}
+
+        def stage(exchange: str) -> float:
+            with tempfile.TemporaryDirectory() as place:
+                started = time.perf_counter()
+                outcomes = embed.embed_images(todo, warehouse, model, settings, exchange, n_tasks)
+                outcomes.write.parquet(f"{place}/outcomes")
+                return time.perf_counter() - started
+
+        def bare() -> float:
+            from devise.embed import Engine, Item
+            from devise.model import load
+
+            card = next(file.path for file in model.files if file.path.endswith("card.json"))
+            loaded = load((manifest.localise(warehouse, model) / card).parent)
+            engine = Engine(loaded, lambda item: storage.fetch_image(item.uri, item.etag), threads=options.cores)
+            items = [Item(*row) for row in rows]
+            started = time.perf_counter()
+            n = sum(len(found.items) for found in engine.run(items))
+            assert n == len(rows)
+            return time.perf_counter() - started
+
+        ways = {"bare loop": bare, **{name: (lambda name=name: stage(name)) for name in options.exchange}}
+        for way in ways.values():
+            way()  # warm: workers started, graph frozen, files in the page cache
+        for _ in range(options.repeats):
+            for name, way in ways.items():
+                times[name].append(way())
+                print(f"  {name:<10} {len(rows) / times[name][-1]:7.1f} img/s", flush=True)
+        cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+        print(
+            f"\n{len(rows)} photographs, {options.repeats} interleaved repeats, local[{options.cores}], {n_tasks} tasks;"
+        )
+        print(
+            f"{cpu}, {options.cores} cores, Python {platform.python_version()}, Spark {spark.version}, {date.today()}\n"
+        )
+        print("| way | img/s (median) | least | most | ratio to bare (median of pairs) |\n|---|---|---|---|---|")
+        for name, found in times.items():
+            rates = sorted(len(rows) / seconds for seconds in found)
+            ratio = statistics.median(b / s for b, s in zip(times["bare loop"], found, strict=True))
+            print(f"| {name} | {statistics.median(rates):.1f} | {rates[0]:.1f} | {rates[-1]:.1f} | {ratio:.3f} |")
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()

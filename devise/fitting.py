@@ -3,6 +3,7 @@
 Shape letters: N images, F features, D dims, L training labels, C classes.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -165,6 +166,11 @@ def fit(
     return DeviseModel(
         core, projection, preprocessing_of(config), vocabulary_id=vocabulary_id, seen=seen, training=figures
     )
+
+
+def use_all_cores() -> None:
+    """Let torch use every core of this host: training is one task, and Spark tells each task to use one."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 def open_core(config: TrainConfig) -> Core:

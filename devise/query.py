@@ -94,6 +94,12 @@ def newest_live(warehouse: str, live: Live, table: str) -> Manifest:
     return manifest.read(warehouse, table, runs[-1])
 
 
+def model_folder(local: Path, model: Manifest) -> Path:
+    """Where in the local files of a model's run the model lies: in a folder named by the attempt that wrote it."""
+    card = next(file.path for file in model.files if file.path.endswith("card.json"))
+    return (local / card).parent
+
+
 def shard_names(index: Manifest) -> list[str]:
     """The faiss files of an index's shards, in order."""
     names = (file.path for file in index.files)

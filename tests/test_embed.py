@@ -142,10 +142,20 @@ def test_a_fault_of_the_listing_ends_the_run():
 
 
 @pytest.mark.parametrize("one_device_queue", [False, True])
-def test_an_abandoned_run_ends_its_threads(one_device_queue):
-    run = engine(one_device_queue=one_device_queue).run(items(1000))
+def test_an_abandoned_run_ends_its_threads_and_drops_what_is_in_flight(one_device_queue):
+    fetched, before = [], threading.active_count()
+
+    def slow(item):
+        fetched.append(item.image_id)
+        time.sleep(0.005)
+        return CONTENT[1]
+
+    run = engine(fetch=slow, fetch_threads=1, one_device_queue=one_device_queue, batch_size=8).run(items(1000))
     next(run)
+    n_fetched = len(fetched)
     run.close()
+    assert threading.active_count() == before
+    assert len(fetched) <= n_fetched + 2
     next(engine(one_device_queue=one_device_queue).run(items(1000)))  # dropped, never closed by hand
 
 

@@ -196,6 +196,13 @@ def test_a_cut_jpeg_with_an_end_mark_is_no_grey_picture(mode, size):
         assert code_of(cut + images.END_OF_IMAGE) == "truncated", share
 
 
+@pytest.mark.parametrize("size", [(60, 48), (160, 130)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_whose_tail_was_never_written_is_truncated(mode, size):
+    whole = encoded(detailed(*size).convert(mode), "JPEG", quality=30)
+    assert code_of(whole[: len(whole) * 3 // 4] + bytes(len(whole))) == "truncated"
+
+
 def test_a_picture_that_really_ends_grey_is_kept():
     for size in [(60, 48), (160, 130)]:
         for mode in ("RGB", "L", "CMYK"):

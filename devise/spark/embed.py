@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from devise import manifest, storage
+from devise import manifest, query, storage
 from devise.config import EngineConfig
 from devise.manifest import Manifest
 from devise.spark import schemas
@@ -121,8 +121,7 @@ def open_engine(
     """The engine on this worker; the model is fetched once per host and loaded once per Python process."""
     from devise import model as models
 
-    card = next(file.path for file in model.files if file.path.endswith("card.json"))
-    loaded = models.load((manifest.localise(warehouse, model) / card).parent)
+    loaded = models.load(query.model_folder(manifest.localise(warehouse, model), model))
     return engine_on_worker(loaded, settings, "embedding", fetch)
 
 

@@ -122,6 +122,7 @@ def fit(task: Task, rows: DataFrame) -> list[File]:
         from devise import model as models
         from devise import vocabulary as vocabularies
 
+        fitting.use_all_cores()
         table = pa.Table.from_batches(list(batches))
         place = manifest.localise(config.warehouse, vocabulary)
         fitted = fitting.fit(

@@ -15,7 +15,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from devise import manifest, storage
+from devise import manifest, query, storage
 from devise.config import CatalogConfig, EngineConfig, TrainConfig, VocabularyConfig
 from devise.jobs import build_vocabulary, catalog_images, train_model
 from devise.spark import embed, job
@@ -71,8 +71,7 @@ def main() -> None:
             from devise.embed import Engine, Item
             from devise.model import load
 
-            card = next(file.path for file in model.files if file.path.endswith("card.json"))
-            loaded = load((manifest.localise(warehouse, model) / card).parent)
+            loaded = load(query.model_folder(manifest.localise(warehouse, model), model))
             engine = Engine(loaded, lambda item: storage.fetch_image(item.uri, item.etag), threads=options.cores)
             items = [Item(*row) for row in rows]
             started = time.perf_counter()

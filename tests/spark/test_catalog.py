@@ -5,8 +5,8 @@ import pytest
 from devise import storage
 from devise.config import CatalogConfig
 from devise.errors import EmptyCorpus, StorageError
-from devise.spark import catalog, job
 from devise.jobs import catalog_images
+from devise.spark import catalog, job
 
 EVERYTHING = (["*"], [])
 

@@ -7,8 +7,8 @@ import pytest
 from devise import manifest
 from devise.config import CatalogConfig
 from devise.errors import AccountingError, ManifestError, SchemaError
-from devise.spark import job, schemas, tables
 from devise.jobs import catalog_images
+from devise.spark import job, schemas, tables
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Scorer:
                 found.append(("hit", k, float(right_K[:k].any())))
                 if self.tree is not None and self.vocabulary.synsets[truths[row][0]] is not None:
                     correct = self.correct_set(truths[row][0], k)
-                    found.append(("hp", k, hp_at_k(predicted_K[None, :], np.array(truths[row][:1]), [correct], k)))
+                    found.append(("hp", k, hp_at_k(predicted_K[None, :], [correct], min(k, width))))
         return found
 
     @lru_cache(maxsize=100_000)  # noqa: B019  the scorer lives as long as its task

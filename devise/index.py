@@ -1,27 +1,169 @@
-"""TEMPORARY"""
+"""faiss: choose a kind, train a template, fill shards with explicit ids, search and merge; knows no tables, no words.
+
+All vectors are unit rows and scores are inner products, so a score is a cosine. Ids are the caller's int64, never row
+numbers: faiss's own numbering corrupts when indices are merged or rows removed.
+Shape letters: N rows, Q queries, K neighbours, D dims.
+"""
+
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
 import faiss
 import numpy as np
+
+from devise.errors import IndexingError
+
+FLAT_ROWS = 100_000
+"""Up to here exact search costs about 10 ms a query on one core, and needs no tuning."""
+TRAIN_ROWS_PER_LIST = 39
+"""faiss warns below this many training rows a list."""
+IVF_OVERHEAD_BYTES = 8
+"""An IVF row's id."""
+
+
 @dataclass(frozen=True)
 class Kind:
+    """What to build: a faiss factory string, its lists (0 without any), the lists to visit at first, and why."""
+
     factory: str
+    nlist: int
     nprobe: int
-    reason: str
     bytes_per_vector: float
-def choose_kind(n_rows, dim, memory_bytes):
-    return Kind("Flat", 1, "small", 4 * dim)
-def train_template(sample_ND, kind, seed, threads=1):
-    return faiss.serialize_index(faiss.IndexIDMap2(faiss.index_factory(sample_ND.shape[1], "Flat", faiss.METRIC_INNER_PRODUCT))).tobytes()
-def fill_shard(template, image_id_N, embedding_ND):
-    i = faiss.deserialize_index(np.frombuffer(template, np.uint8)); i.add_with_ids(embedding_ND, image_id_N); return i
-def write_index(index, path): faiss.write_index(index, str(path))
-def read_index(path): return faiss.read_index(str(path))
-def exact_search(query_QD, image_id_N, embedding_ND, k):
-    s = query_QD @ embedding_ND.T
-    order = np.argsort(-s, axis=1, kind="stable")[:, :k]
-    return image_id_N[order], np.take_along_axis(s, order, 1)
-def search(indexes, query_QD, k, nprobe):
-    parts = [i.search(query_QD, k) for i in indexes]
-    s = np.concatenate([p[0] for p in parts], 1); ids = np.concatenate([p[1] for p in parts], 1)
-    order = np.argsort(-s, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(ids, order, 1), np.take_along_axis(s, order, 1)
+    reason: str
+
+
+def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto") -> Kind:
+    """The kind of index for so many rows: exact while that is quick, else inverted lists, in 8 bits if memory is short.
+
+    Args:
+        memory_bytes: what all shards together may take when searched.
+        factory: a faiss factory string to take as it is, or `auto`.
+
+    Raises:
+        IndexingError: even 8 bits a number are more than the memory; stronger compression is the user's to choose,
+            for it loses neighbours that no search effort brings back.
+    """
+    if factory != "auto":
+        nlist = _lists_of(factory)
+        return Kind(factory, nlist, max(1, nlist // 16), float("nan"), "as the settings say")
+    flat, short = 4 * dim, dim + IVF_OVERHEAD_BYTES
+    if n_rows <= FLAT_ROWS and n_rows * flat <= memory_bytes:
+        return Kind("Flat", 0, 1, flat, f"{n_rows:,} rows are at most {FLAT_ROWS:,}: exact search is quick enough")
+    nlist = 2 ** round(np.log2(4 * np.sqrt(n_rows)))
+    nlist = int(max(1, min(nlist, n_rows // TRAIN_ROWS_PER_LIST)))
+    if n_rows * (flat + IVF_OVERHEAD_BYTES) <= memory_bytes:
+        return Kind(
+            f"IVF{nlist},Flat", nlist, max(1, nlist // 32), flat + IVF_OVERHEAD_BYTES,
+            f"more than {FLAT_ROWS:,} rows, and {n_rows * flat / 2**30:.1f} GiB of exact vectors fit into "
+            f"{memory_bytes / 2**30:.1f} GiB",
+        )  # fmt: skip
+    if n_rows * short <= memory_bytes:
+        return Kind(
+            f"IVF{nlist},SQ8", nlist, max(1, nlist // 32), short,
+            f"exact vectors need {n_rows * flat / 2**30:.1f} GiB, more than {memory_bytes / 2**30:.1f} GiB; "
+            f"8 bits a number need {n_rows * short / 2**30:.1f} GiB, at a recall of about 0.95 to 0.97",
+        )  # fmt: skip
+    raise IndexingError(
+        f"{n_rows:,} x {dim} need {n_rows * short / 2**30:.1f} GiB even with 8 bits a number, wanted at most "
+        f"{memory_bytes / 2**30:.1f} GiB: raise memory_bytes, or name a compressed kind (and watch its recall)"
+    )
+
+
+def train_template(sample_ND: np.ndarray, kind: Kind, seed: int, threads: int = 1) -> bytes:
+    """The trained, empty index that every shard copies, serialised; the same sample and seed give the same bytes.
+
+    Raises:
+        IndexingError: the factory string is none, or there are too few rows to train it.
+    """
+    faiss.omp_set_num_threads(threads)
+    sample_ND = np.ascontiguousarray(sample_ND, dtype=np.float32)
+    try:
+        empty = faiss.index_factory(sample_ND.shape[1], kind.factory, faiss.METRIC_INNER_PRODUCT)
+        inverted = faiss.try_extract_index_ivf(empty)
+        if inverted is not None:
+            inverted.cp.seed, inverted.cp.min_points_per_centroid = seed, 1
+        else:
+            empty = faiss.IndexIDMap2(empty)
+        empty.train(sample_ND)
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise IndexingError(f"index kind {kind.factory!r} on {len(sample_ND):,} sample rows: {reason}") from None
+    return faiss.serialize_index(empty).tobytes()
+
+
+def fill_shard(template: bytes, image_id_N: np.ndarray, embedding_ND: np.ndarray, threads: int = 1) -> faiss.Index:
+    """A copy of the template with these rows under their ids (int64, no repeats)."""
+    faiss.omp_set_num_threads(threads)
+    filled = faiss.deserialize_index(np.frombuffer(template, dtype=np.uint8))
+    filled.add_with_ids(
+        np.ascontiguousarray(embedding_ND, dtype=np.float32), np.ascontiguousarray(image_id_N, dtype=np.int64)
+    )
+    return filled
+
+
+def write_index(index: faiss.Index, path: str | Path) -> None:
+    faiss.write_index(index, str(path))
+
+
+def read_index(path: str | Path) -> faiss.Index:
+    """A shard, its lists memory-mapped where it has lists; `IndexingError` if it cannot be read."""
+    try:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    except RuntimeError as error:
+        raise IndexingError(f"{path}: no faiss index: {str(error).strip().splitlines()[0]}") from None
+
+
+def search(
+    shards: Sequence[faiss.Index], query_QD: np.ndarray, k: int, nprobe: int, threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest rows over all shards: image_id_QK int64 (-1 where there are fewer), score_QK float32, best first.
+
+    Args:
+        nprobe: lists to visit a query in each shard; without lists it does not matter.
+
+    Raises:
+        IndexingError: a query's length is not the index's.
+    """
+    faiss.omp_set_num_threads(threads)
+    query_QD = np.ascontiguousarray(query_QD, dtype=np.float32)
+    ids, scores = [], []
+    for shard in shards:
+        if query_QD.shape[1] != shard.d:
+            raise IndexingError(f"queries have {query_QD.shape[1]} dims, the index {shard.d}")
+        inverted = faiss.try_extract_index_ivf(shard)
+        effort = {} if inverted is None else {"params": faiss.SearchParametersIVF(nprobe=min(nprobe, inverted.nlist))}
+        score_QK, id_QK = shard.search(query_QD, k, **effort)
+        ids.append(id_QK)
+        scores.append(np.where(id_QK >= 0, score_QK, -np.inf).astype(np.float32))
+    if not shards:
+        return np.full((len(query_QD), k), -1, np.int64), np.full((len(query_QD), k), -np.inf, np.float32)
+    return _first(np.concatenate(ids, axis=1), np.concatenate(scores, axis=1), k)
+
+
+def exact_search(
+    query_QD: np.ndarray, image_id_N: np.ndarray, embedding_ND: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `search`, by one matrix product over all rows: the ground truth of recall."""
+    score_QN = np.asarray(query_QD, dtype=np.float32) @ np.asarray(embedding_ND, dtype=np.float32).T
+    if score_QN.shape[1] > k:
+        kept_QK = np.argpartition(-score_QN, k - 1, axis=1)[:, :k]
+        return _first(np.asarray(image_id_N)[kept_QK], np.take_along_axis(score_QN, kept_QK, axis=1), k)
+    return _first(np.broadcast_to(image_id_N, score_QN.shape), score_QN, k)
+
+
+def _first(id_QM: np.ndarray, score_QM: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of M candidates a query, ties by lower id, padded with -1."""
+    order = np.lexsort((id_QM, -score_QM), axis=1)[:, :k]
+    id_QK, score_QK = np.take_along_axis(id_QM, order, axis=1), np.take_along_axis(score_QM, order, axis=1)
+    missing = k - id_QK.shape[1]
+    if missing > 0:
+        id_QK = np.pad(id_QK, ((0, 0), (0, missing)), constant_values=-1)
+        score_QK = np.pad(score_QK, ((0, 0), (0, missing)), constant_values=-np.inf)
+    return id_QK.astype(np.int64), score_QK.astype(np.float32)
+
+
+def _lists_of(factory: str) -> int:
+    found = re.search(r"IVF(\d+)", factory)
+    return int(found.group(1)) if found else 0

@@ -1,13 +1,84 @@
-"""TEMPORARY"""
+"""hit@k, hp@k, recall@k and their intervals; numpy only, knows no models and no tables.
+
+Shape letters: N images, Q queries, K predictions.
+"""
+
+from collections.abc import Collection, Sequence
+
 import numpy as np
-def hit_at_k(predicted_NK, truth_N, k):
-    return float((np.asarray(predicted_NK)[:, :k] == np.asarray(truth_N)[:, None]).any(axis=1).mean())
-def hp_at_k(predicted_NK, truth_N, correct_sets, k):
-    return float(np.mean([len(set(row[:k].tolist()) & set(c)) / k for row, c in zip(predicted_NK, correct_sets)]))
-def recall_at_k(found_QK, found_scores, exact_QK, exact_scores, k):
-    return float(np.mean([len(set(a[:k]) & set(b[:k])) / k for a, b in zip(found_QK.tolist(), exact_QK.tolist())]))
-def interval(p, n):
-    z = 1.96
-    c = (p + z*z/(2*n)) / (1 + z*z/n)
-    h = z*np.sqrt(p*(1-p)/n + z*z/(4*n*n)) / (1 + z*z/n)
-    return max(0.0, float(c-h)), min(1.0, float(c+h))
+
+TIE = 1e-6
+"""Scores closer than this are one score: two orders of summation differ by about as much."""
+
+
+def hit_at_k(predicted_NK: np.ndarray, truth_N: np.ndarray | Sequence[Collection[int]], k: int) -> float:
+    """Share of images, 0 to 1, whose true label is among the first `k` predictions (DeViSE, section 4).
+
+    Args:
+        predicted_NK: integer label ids, best first, no repeats within a row.
+        truth_N: the one true label id of each image, or all true ones of each: any of them is a hit.
+        k: 1 to K.
+
+    Raises:
+        ValueError: shapes disagree, there are no images, or `k` is out of range.
+    """
+    _check(predicted_NK, len(truth_N), k)
+    if isinstance(truth_N, np.ndarray) and truth_N.ndim == 1:
+        return float((predicted_NK[:, :k] == truth_N[:, None]).any(axis=1).mean())
+    return float(np.mean([np.isin(row[:k], list(own)).any() for row, own in zip(predicted_NK, truth_N, strict=True)]))
+
+
+def hp_at_k(predicted_NK: np.ndarray, correct_sets: Sequence[Collection[int]], k: int) -> float:
+    """Hierarchical precision: mean share of the first `k` predictions inside the correct set (DeViSE, section 4).
+
+    Args:
+        correct_sets: of each image, the labels that count as right at this k: `synsets.Hierarchy.correct_set`.
+
+    Raises:
+        ValueError: shapes disagree, there are no images, or `k` is out of range.
+    """
+    _check(predicted_NK, len(correct_sets), k)
+    right = [np.isin(row[:k], list(own)).sum() / k for row, own in zip(predicted_NK, correct_sets, strict=True)]
+    return float(np.mean(right))
+
+
+def recall_at_k(
+    found_QK: np.ndarray, found_score_QK: np.ndarray, exact_QK: np.ndarray, exact_score_QK: np.ndarray, k: int
+) -> float:
+    """Overlap, 0 to 1, of approximate with exact search over the first `k`; about the index only, never the model.
+
+    A neighbour that is not in the exact list but scores as well as its last one is a tie and counts as found. Places
+    that exact search leaves empty (id -1) are not asked for.
+
+    Raises:
+        ValueError: shapes disagree, there are no queries, or `k` is out of range.
+    """
+    _check(found_QK, len(exact_QK), k)
+    wanted = found = 0
+    for row in range(len(exact_QK)):
+        exact = exact_QK[row, :k][exact_QK[row, :k] >= 0]
+        if len(exact) == 0:
+            continue
+        ids, scores = found_QK[row, :k], found_score_QK[row, :k]
+        good = np.isin(ids, exact) | (scores >= exact_score_QK[row, len(exact) - 1] - TIE)
+        wanted += len(exact)
+        found += min(len(exact), int((good & (ids >= 0)).sum()))
+    return found / wanted if wanted else 1.0
+
+
+def interval(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share measured on `n` independent trials; also sound at 0 and 1.
+
+    Raises:
+        ValueError: no trials, or a share outside 0 to 1.
+    """
+    if n < 1 or not 0 <= share <= 1:
+        raise ValueError(f"share {share} of {n} trials: wanted 0 to 1 and at least one")
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _check(predicted_NK: np.ndarray, n: int, k: int) -> None:
+    if len(predicted_NK) != n or n == 0 or not 1 <= k <= predicted_NK.shape[1]:
+        raise ValueError(f"predictions {predicted_NK.shape}, {n} truths, k {k}: wanted as many, some, and k in 1 to K")

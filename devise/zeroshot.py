@@ -1,20 +1,89 @@
-"""TEMPORARY"""
-import numpy as np
+"""Embeddings -> labels and words -> query vectors, exactly; knows no tables, no files and no index.
+
+Shape letters: N images, K predictions, D dims, V vocabulary.
+"""
+
 import re
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
 from devise.errors import VocabularyError
-def top_labels(embedding_ND, vectors_VD, k, candidates=None):
-    V = vectors_VD if candidates is None else vectors_VD[candidates]
-    s = embedding_ND @ V.T
-    k = min(k, V.shape[0])
-    order = np.argsort(-s, axis=1, kind="stable")[:, :k]
-    ids = order if candidates is None else np.asarray(candidates)[order]
-    return ids.astype(np.int32), np.take_along_axis(s, order, 1).astype(np.float32)
-def query_vector(text, lookup):
-    parts = re.split(r" ([+-]) ", " + " + text)
-    total = 0
-    for sign, word in zip(parts[1::2], parts[2::2]):
-        v = lookup(word.strip())
-        if v is None:
-            raise VocabularyError(f"unknown word {word!r}")
-        total = total + (v if sign == "+" else -v)
-    return (total / np.linalg.norm(total)).astype(np.float32)
+
+BLOCK_ROWS = 256
+"""Images a matrix product: 256 x 80,000 scores are 82 MB. Always this many (the last block is padded), so that an
+image's scores have the same bits whatever batch it came in."""
+
+
+def top_labels(
+    embedding_ND: np.ndarray, vectors_VD: np.ndarray, k: int, candidates: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest labels of each image by cosine, best first: label_id_NK int32, score_NK float32.
+
+    Exact: one matrix product a block over all labels. Equal scores are in order of label id. K is `k`, or the number of
+    candidates if that is less.
+
+    Args:
+        embedding_ND, vectors_VD: float32 unit rows; row i of the vectors is label i.
+        candidates: label ids to choose from; None for all.
+
+    Raises:
+        ValueError: shapes disagree, `k` is below 1 or there is no candidate.
+    """
+    chosen = np.arange(len(vectors_VD)) if candidates is None else np.unique(candidates)
+    if k < 1 or len(chosen) == 0 or embedding_ND.ndim != 2 or embedding_ND.shape[1] != vectors_VD.shape[1]:
+        raise ValueError(
+            f"embeddings {embedding_ND.shape}, vectors {vectors_VD.shape}, k {k}, {len(chosen)} candidates: "
+            "wanted equal dims, k of at least 1 and a candidate"
+        )
+    k = min(k, len(chosen))
+    vectors_DV = torch.from_numpy(vectors_VD if candidates is None else vectors_VD[chosen]).T
+    label_id_NK = np.empty((len(embedding_ND), k), dtype=np.int32)
+    score_NK = np.empty((len(embedding_ND), k), dtype=np.float32)
+    for start in range(0, len(embedding_ND), BLOCK_ROWS):
+        part_BD = embedding_ND[start : start + BLOCK_ROWS]
+        block_BD = torch.zeros((BLOCK_ROWS, embedding_ND.shape[1]))
+        block_BD[: len(part_BD)] = torch.from_numpy(np.ascontiguousarray(part_BD, dtype=np.float32))
+        rows_BK, scores_BK = _best(torch.mm(block_BD, vectors_DV)[: len(part_BD)], k)
+        label_id_NK[start : start + len(part_BD)] = chosen[rows_BK]
+        score_NK[start : start + len(part_BD)] = scores_BK
+    return label_id_NK, score_NK
+
+
+def _best(scores_BV: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and scores of the k largest of each row, best first, ties by column."""
+    top_BK, column_BK = scores_BV.topk(k, dim=1)
+    least_B1 = top_BK[:, -1:]
+    tied_B = (scores_BV == least_B1).sum(dim=1) > (top_BK == least_B1).sum(dim=1)
+    columns, scores = column_BK.numpy(), top_BK.numpy()
+    order = np.lexsort((columns, -scores), axis=1)
+    columns, scores = np.take_along_axis(columns, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    for row in np.flatnonzero(tied_B.numpy()):  # a tie across the end of the list: which of them are in, is by column
+        columns[row] = np.argsort(-scores_BV[row].numpy(), kind="stable")[:k]
+        scores[row] = scores_BV[row].numpy()[columns[row]]
+    return columns, scores
+
+
+def query_vector(text: str, lookup: Callable[[str], np.ndarray | None]) -> np.ndarray:
+    """Unit vector (D,) of a query: `ship`, `ship + sail` (their mean), `king - man + woman`.
+
+    Signs are operators between spaces only: `t-shirt` is one word, `sports car + boat` is two terms.
+
+    Raises:
+        VocabularyError: nothing was asked, a word is unknown, or the words cancel out.
+    """
+    parts = re.split(r"\s+([+-])\s+", f" + {text.strip()}")
+    terms = [(sign, word.strip()) for sign, word in zip(parts[1::2], parts[2::2], strict=True)]
+    if not terms or not all(word for _, word in terms):
+        raise VocabularyError(f"query {text!r}: wanted words, with ` + ` or ` - ` between them")
+    total_D: np.ndarray | float = 0.0
+    for sign, word in terms:
+        found_D = lookup(word)
+        if found_D is None:
+            raise VocabularyError(f"query {text!r}: {word!r} is no word that the vocabulary or its vectors know")
+        total_D = total_D + (1 if sign == "+" else -1) * np.asarray(found_D, dtype=np.float64)
+    length = float(np.linalg.norm(total_D))
+    if length < 1e-6:
+        raise VocabularyError(f"query {text!r}: the words cancel out")
+    return (total_D / length).astype(np.float32)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from devise.embed import Engine, Item, Outcomes
     from devise.model import DeviseModel
 
-EMBEDDED = StructType([schemas.EMBEDDINGS["embedding"], *schemas.REJECTS.fields[3:5]])
+EMBEDDED = schemas.bare(StructType([schemas.EMBEDDINGS["embedding"], *schemas.REJECTS.fields[3:5]]))
 """What `embed_udf` returns of one picture: its embedding, or the reject code and message."""
 
 
@@ -188,7 +188,7 @@ def to_items(batches: Iterator[pa.RecordBatch]) -> Iterator["Item"]:
 def _outcome_udf(warehouse: str, model: Manifest, settings: EngineConfig) -> Any:
     import pandas as pd
 
-    @F.pandas_udf(schemas.OUTCOMES)
+    @F.pandas_udf(schemas.bare(schemas.OUTCOMES))
     def outcome(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         from devise.embed import Item
 

@@ -34,7 +34,7 @@ def build_index(task: Task) -> None:
     config: IndexConfig = task.config
     embeddings = task.stage(live_embeddings(task.read("images"), task.read("embeddings")), "embeddings")
     n_rows, dim = measure(embeddings)
-    kind = choose_kind(n_rows, dim, config.memory_bytes)
+    kind = choose_kind(n_rows, dim, config.memory_bytes, config.kind)
     say("build_index", f"{kind.factory} for {n_rows:,} x {dim}: {kind.reason}")
     folder, n_shards = task.folder("index"), -(-n_rows // config.rows_per_shard)
     template = train_template(embeddings, folder, kind, config.sample_rows, config.seed)

@@ -133,6 +133,11 @@ TABLES = {
 }
 
 
+def bare(schema: StructType) -> StructType:
+    """The schema without its comments: Spark compares a pandas UDF's result with them, and they do not travel."""
+    return StructType([StructField(field.name, field.dataType, True) for field in schema])
+
+
 def record_batch(columns: Sequence[pa.Array], schema: StructType) -> pa.RecordBatch:
     """Columns in the schema's order, cast to its types: what a worker gives back to Spark."""
     wanted = to_arrow_schema(schema)

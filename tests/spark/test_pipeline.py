@@ -12,6 +12,7 @@ from devise import manifest, storage
 from devise.config import (
     CatalogConfig,
     EmbedConfig,
+    EngineConfig,
     EvaluateConfig,
     IndexConfig,
     LabelConfig,
@@ -203,6 +204,25 @@ def test_the_pandas_door_gives_the_same_embeddings_and_rejects(spark, night, cor
     assert sorted((row.uri, row.code) for row in rows(spark, (other, made), "rejects")) == sorted(
         (row.uri, row.code) for row in rows(spark, night, "rejects")
     )
+
+
+def test_embed_udf_answers_from_sql_and_sends_rejects_as_rows(spark, night, corpus):
+    from devise.spark.embed import embed_udf
+
+    folder, _, _ = corpus
+    spark.udf.register("embed", embed_udf(str(night[0]), night[1]["model"], EngineConfig(precision="fp32")))
+    pictures = [(uri, storage.read_bytes(storage.normalise(uri))) for uri in map(str, sorted(folder.rglob("*.jpg")))]
+    spark.createDataFrame(pictures, "uri string, content binary").repartition(3).createOrReplaceTempView("pictures")
+    answers = spark.sql("SELECT uri, answer.* FROM (SELECT uri, embed(content) AS answer FROM pictures)").collect()
+    stored = {row.uri: row.embedding for row in rows(spark, night, "embeddings")}
+    codes = {row.uri: row.code for row in rows(spark, night, "rejects")}
+    assert len(answers) == len(pictures)
+    for row in answers:
+        uri = storage.normalise(row.uri)
+        assert row.code == codes.get(uri)
+        assert (row.embedding is None) == (uri in codes)
+        if row.embedding is not None:
+            assert np.abs(np.array(row.embedding) - np.array(stored[uri])).max() < 1e-4
 
 
 def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, night, corpus, tmp_path):

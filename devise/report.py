@@ -1,0 +1,78 @@
+"""Pages of pictures: contact sheets as PNG; knows no tables and no models."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+TILE, CAPTION, GAP, MARGIN, TITLE = 160, 34, 12, 20, 46
+PAPER, INK, FAINT, EMPTY = (250, 249, 246), (34, 34, 38), (120, 118, 114), (226, 224, 219)
+
+
+def contact_sheet(
+    tiles: Sequence[tuple[bytes | Image.Image, str]], title: str, path: str | Path, columns: int = 6
+) -> None:
+    """Write a grid of pictures with captions below a title.
+
+    Args:
+        tiles: encoded image or picture, and its caption (two lines at most, then an ellipsis). What cannot be decoded
+            becomes a grey tile that says so.
+        path: the PNG to write; its folder is made if absent.
+
+    Raises:
+        ValueError: there are no tiles.
+    """
+    if not tiles:
+        raise ValueError("a contact sheet needs at least one tile")
+    columns = min(columns, len(tiles))
+    n_rows = -(-len(tiles) // columns)
+    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
+    height = MARGIN + TITLE + n_rows * (TILE + CAPTION + GAP) + MARGIN - GAP
+    sheet = Image.new("RGB", (max(width, 360), height), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    big, small = ImageFont.load_default(20), ImageFont.load_default(12)
+    pen.text((MARGIN, MARGIN), _fit(pen, title, big, sheet.width - 2 * MARGIN), INK, font=big)
+    for place, (content, caption) in enumerate(tiles):
+        row, column = divmod(place, columns)
+        left, top = MARGIN + column * (TILE + GAP), MARGIN + TITLE + row * (TILE + CAPTION + GAP)
+        picture = _picture(content)
+        if picture is None:
+            pen.rectangle((left, top, left + TILE - 1, top + TILE - 1), EMPTY)
+            pen.text((left + TILE / 2, top + TILE / 2), "not a picture", FAINT, font=small, anchor="mm")
+        else:
+            fitted = ImageOps.contain(picture, (TILE, TILE), Image.Resampling.LANCZOS)
+            pen.rectangle((left, top, left + TILE - 1, top + TILE - 1), EMPTY)
+            sheet.paste(fitted, (left + (TILE - fitted.width) // 2, top + (TILE - fitted.height) // 2))
+        for line, text in enumerate(_two_lines(pen, caption, small)):
+            pen.text((left, top + TILE + 3 + 15 * line), text, INK if line == 0 else FAINT, font=small)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, optimize=True)
+
+
+def _picture(content: bytes | Image.Image) -> Image.Image | None:
+    if isinstance(content, Image.Image):
+        return content.convert("RGB")
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            return ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _two_lines(pen: ImageDraw.ImageDraw, caption: str, font: ImageFont.FreeTypeFont) -> list[str]:
+    """The caption broken at a space where it is too wide for one line."""
+    words, first = caption.split(" "), ""
+    while words and pen.textlength(f"{first} {words[0]}".strip(), font=font) <= TILE:
+        first = f"{first} {words.pop(0)}".strip()
+    if not first and words:
+        return [_fit(pen, caption, font, TILE)]
+    return [first, *([_fit(pen, " ".join(words), font, TILE)] if words else [])]
+
+
+def _fit(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    if pen.textlength(text, font=font) <= width:
+        return text
+    while text and pen.textlength(text + "…", font=font) > width:
+        text = text[:-1]
+    return text + "…"

@@ -62,7 +62,7 @@ class Scorer:
 
     @lru_cache(maxsize=100_000)  # noqa: B019  the scorer lives as long as its task
     def correct_set(self, label_id: int, k: int) -> set[int]:
-        """Labels that count as right at k: the synsets nearest to the true one until there are k (DeViSE, section 4)."""
+        """Labels that count as right at k: of the k or more synsets nearest to the true one (DeViSE, section 4)."""
         names = self.vocabulary.synsets
         chosen = range(len(names)) if self.candidates is None else self.candidates.tolist()
         by_synset: dict[str, list[int]] = {}

@@ -52,7 +52,7 @@ def build_core(
         ModelError: the architecture is unknown, or the weights cannot be read or do not fit.
     """
     if architecture == SMALL_CNN:
-        network = SmallCnn(n_classes)
+        network = SmallCnn(n_classes).to(memory_format=torch.channels_last)  # trains faster so on a CPU
     else:
         network = _torchvision_classifier(architecture, weights_path, 1000 if n_classes is None else n_classes)
     if weights_path == "torchvision:DEFAULT":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from devise import manifest, query, scratch, storage, vocabulary
+from devise import coverage, manifest, query, scratch, storage, vocabulary
 from devise.errors import ConfigError, ManifestError, VocabularyError
 from devise.query import Hit, LiveIndex
 
@@ -75,4 +75,4 @@ def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, str
             raise ManifestError(f"{options.warehouse}: nothing is published here yet")
         found = query.newest_live(options.warehouse, live, "vocabulary")
         return vocabulary.load(manifest.localise(options.warehouse, found)), path
-    return vocabulary.make(path or SAMPLE_VECTORS)[0], path or str(SAMPLE_VECTORS)
+    return coverage.make(path or SAMPLE_VECTORS)[0], path or str(SAMPLE_VECTORS)

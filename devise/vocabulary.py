@@ -1,31 +1,37 @@
-"""Labels with vectors: how they are built, stored and asked; it does not know pictures, models or Spark.
+"""Labels with vectors: how they are stored and asked; it does not know pictures, models or Spark.
 
 Shape letters: V vocabulary, D dims, K neighbours.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from devise import wordvectors
-from devise.classes import ClassMatches, Senses, match_classes, read_classes
 from devise.errors import SchemaError, VectorError, VocabularyError
-from devise.nouns import OWN_RULES, Finder, Match, Noun, fold, readable, singulars, unit, wanted_keys, words_of
-from devise.synsets import Hierarchy, read_hierarchy
-from devise.wordvectors import WordVectors
+from devise.nouns import Finder, fold, plurals, singulars, unit, words_of
 
-COLUMNS = ("label_id", "label", "synset", "synonyms", "vector", "seen", "how")
 LISTED = 50
 Lookup = Callable[[str], np.ndarray | None]
+SCHEMA = pa.schema(
+    [
+        ("label_id", pa.int32()),
+        ("label", pa.string()),
+        ("synset", pa.string()),
+        ("synonyms", pa.list_(pa.string())),
+        ("vector", pa.list_(pa.float32())),
+        ("seen", pa.bool_()),
+        ("how", pa.string()),
+    ]
+)
 
 
 @dataclass
@@ -79,215 +85,138 @@ class Vocabulary:
         return np.array(list(dict.fromkeys(found.values())), dtype=np.int32)
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """What became of the nouns: labels by rule, merged ones, and misses (nouns without a vector)."""
-
-    by_rule: dict[str, int]
-    merged: list[str]
-    misses: list[str]
-    n_seen: int
-    n_duplicates: int
-    n_zero_rows: int
-    classes: ClassMatches | None = field(default=None, compare=False)
-
-    def lines(self) -> list[str]:
-        """For printing; of the misses the first 50."""
-        n_labels = sum(self.by_rule.values())
-        more = f" and {len(self.misses) - LISTED} more" if len(self.misses) > LISTED else ""
-        return [
-            f"{n_labels} labels: " + ", ".join(f"{rule} {n_nouns}" for rule, n_nouns in self.by_rule.items()),
-            f"{self.n_seen} seen, {n_labels - self.n_seen} zero-shot; {len(self.merged)} nouns merged into others; in "
-            f"the file {self.n_duplicates} words twice and {self.n_zero_rows} without direction left out",
-            *([f"{len(self.misses)} nouns without a vector: {', '.join(self.misses[:LISTED])}{more}"] * bool(self.misses)),
-            *(self.classes.lines() if self.classes else []),
-        ]
-
-
-def make(
-    vectors: str | Path,
-    hierarchy: str | Path | None = None,
-    nouns: Literal["vectors", "hierarchy"] = "vectors",
-    classes: str | Path | None = None,
-) -> tuple[Vocabulary, Coverage]:
-    """The vocabulary of local files; `nouns` says whose words are the labels.
-
-    Raises:
-        VectorError: `vectors` cannot be read.
-        VocabularyError: another file cannot be read, no noun finds a vector, or `nouns` needs a hierarchy.
-    """
-    tree = read_hierarchy(hierarchy) if hierarchy else None
-    visual = read_classes(classes) if classes else []
-    chosen, wanted = None, None
-    if nouns == "hierarchy":
-        if tree is None:
-            raise VocabularyError("found no hierarchy file, wanted one to take the nouns from")
-        chosen = hierarchy_nouns(tree)
-        keys = wanted_keys({noun.name for noun in chosen} | {name for one in visual for name in one.names})
-        keys |= wanted_keys({word for text in tree.definitions.values() for word in words_of(text)})
-
-        def wanted(word: str) -> bool:
-            return fold(word) in keys
-
-    source = wordvectors.read(vectors, wanted)
-    matches = match_classes(visual, Finder(source.words, source.vectors, source.subword), tree) if visual else None
-    return build(chosen, source, tree, [name for one in visual for name in one.names], matches)
-
-
-def hierarchy_nouns(hierarchy: Hierarchy) -> list[Noun]:
-    """Every word of a hierarchy once; with its synonyms if it has one synset, for other senses' names are not its own."""
-    words = {fold(word): word for words in reversed(hierarchy.members.values()) for word in reversed(words)}
-    nouns = []
-    for word in reversed(words.values()):
-        synsets = hierarchy.synsets(word)
-        others = hierarchy.members[synsets[0]] if len(synsets) == 1 else []
-        nouns.append(Noun(word, synonyms=tuple(other for other in others if fold(other) != fold(word))))
-    return nouns
-
-
-def build(
-    nouns: Iterable[Noun] | None,
-    vectors: WordVectors,
-    hierarchy: Hierarchy | None = None,
-    seen: Collection[str] = (),
-    classes: ClassMatches | None = None,
-) -> tuple[Vocabulary, Coverage]:
-    """Nouns that find a vector, in their order; None: every word of the vectors.
-
-    A noun whose vector is another label's (by case, separators, number, or as a synonym) is merged into that label and
-    becomes one of its synonyms; the noun spelled nearest to the word stays.
-
-    Args:
-        seen: names of the core visual model's classes, all synonyms; a label that is one of them, or its plural, is
-            seen, whatever its sense.
-
-    Raises:
-        VocabularyError: no noun found a vector.
-    """
-    finder = Finder(vectors.words, vectors.vectors, vectors.subword)
-    wanted = [Noun(readable(word)) for word in vectors.words] if nouns is None else list(nouns)
-    found = [(noun, finder.find(noun)) for noun in wanted]
-    misses = [noun.name for noun, match in found if match is None]
-    rules = (*OWN_RULES, "synonym", "subword", "words")
-    order = sorted((row for row, (_, match) in enumerate(found) if match), key=lambda row: rules.index(found[row][1].how))
-    kept: dict[object, int] = {}
-    merged: dict[int, list[str]] = {}
-    for row in order:
-        noun, match = found[row]
-        own = match.rows[0] if match.how in (*OWN_RULES, "synonym") else None
-        first = kept.setdefault(fold_case(noun.name), row)
-        first = kept.setdefault(own, first) if own is not None else first
-        if first != row:
-            merged.setdefault(first, []).append(noun.name)
-    labels = [row for row in sorted(set(kept.values()))]
-    if not labels:
-        raise VocabularyError(f"none of {len(wanted)} nouns has a vector, e.g. {misses[:3]}")
-    senses = Senses(finder, hierarchy) if hierarchy else None
-    synsets = [_synset(*found[row], senses) for row in labels]
-    names = [readable(found[row][0].name) for row in labels]
-    synonyms = [
-        _others(name, (*found[row][0].synonyms, *_members(synset, hierarchy), *merged.get(row, ())))
-        for name, synset, row in zip(names, synsets, labels, strict=True)
-    ]
-    classes_seen = {fold(name) for name in seen}
-    seen_V = np.array([not classes_seen.isdisjoint(map(fold, (name, *singulars(name)))) for name in names])
-    how = [found[row][1].how for row in labels]
-    vocabulary = Vocabulary(
-        np.arange(len(labels), dtype=np.int32),
-        names,
-        synsets,
-        synonyms,
-        np.stack([found[row][1].vector for row in labels]),
-        seen_V,
-        how,
-    )
-    counts = Counter(how)
-    return vocabulary, Coverage(
-        {rule: counts[rule] for rule in rules if counts[rule]},
-        [name for names in merged.values() for name in names],
-        misses,
-        int(seen_V.sum()),
-        vectors.n_duplicates,
-        vectors.n_zero_rows,
-        classes,
-    )
-
-
-# --- temporary completion, to be replaced ---
-def fold_case(name: str) -> str:
-    return readable(name).casefold()
-
-
-def _synset(noun: Noun, match: Match, senses: Senses | None) -> str | None:
-    if noun.synset is not None or senses is None:
-        return noun.synset
-    return senses.best(match.vector, noun.name)
-
-
-def _members(synset: str | None, hierarchy: Hierarchy | None) -> list[str]:
-    return hierarchy.members[synset] if synset is not None and hierarchy is not None else []
-
-
-def _others(name: str, names: Iterable[str]) -> list[str]:
-    return [other for other in dict.fromkeys(map(readable, names)) if other != name]
-
-
-SCHEMA = pa.schema(
-    [
-        ("label_id", pa.int32()),
-        ("label", pa.string()),
-        ("synset", pa.string()),
-        ("synonyms", pa.list_(pa.string())),
-        ("vector", pa.list_(pa.float32())),
-        ("seen", pa.bool_()),
-        ("how", pa.string()),
-    ]
-)
-
-
 def to_arrow(vocabulary: Vocabulary) -> pa.Table:
-    n, dim = vocabulary.vectors.shape
-    flat = pa.ListArray.from_arrays(
-        pa.array(np.arange(n + 1, dtype=np.int32) * dim), pa.array(vocabulary.vectors.reshape(-1))
-    )
-    return pa.table(
-        [vocabulary.label_id, vocabulary.labels, vocabulary.synsets, vocabulary.synonyms, flat, vocabulary.seen, vocabulary.how],
-        schema=SCHEMA,
-    )
+    """The label table (SCHEMA), a row a label in order of label_id."""
+    n_labels, dim = vocabulary.vectors.shape
+    starts = pa.array(np.arange(n_labels + 1, dtype=np.int32) * dim)
+    columns = [
+        vocabulary.label_id,
+        vocabulary.labels,
+        vocabulary.synsets,
+        vocabulary.synonyms,
+        pa.ListArray.from_arrays(starts, pa.array(vocabulary.vectors.reshape(-1))),
+        vocabulary.seen,
+        vocabulary.how,
+    ]
+    return pa.table(columns, schema=SCHEMA)
 
 
 def from_arrow(table: pa.Table) -> Vocabulary:
-    table = table.combine_chunks()
-    vector = table.column("vector").combine_chunks()
-    vectors = vector.flatten().to_numpy().reshape(len(vector), -1)
+    """The vocabulary of a label table.
+
+    Raises:
+        SchemaError: other columns, no rows, vectors of several lengths, or label ids that are not 0 to V - 1.
+    """
+    if table.column_names != SCHEMA.names or table.num_rows == 0:
+        raise SchemaError(
+            f"vocabulary: found columns {table.column_names}, {table.num_rows} rows; wanted {SCHEMA.names}"
+        )
+    columns = {name: table.column(name).combine_chunks() for name in SCHEMA.names}
+    label_id = columns["label_id"].to_numpy()
+    lengths = np.unique(columns["vector"].value_lengths().to_numpy())
+    if len(lengths) != 1 or not np.array_equal(label_id, np.arange(table.num_rows)):
+        raise SchemaError(f"vocabulary: vectors of lengths {lengths.tolist()}, or label ids that are not 0 to V - 1")
     return Vocabulary(
-        table.column("label_id").to_numpy(),
-        table.column("label").to_pylist(),
-        table.column("synset").to_pylist(),
-        table.column("synonyms").to_pylist(),
-        vectors,
-        table.column("seen").to_numpy(),
-        table.column("how").to_pylist(),
+        label_id,
+        columns["label"].to_pylist(),
+        columns["synset"].to_pylist(),
+        columns["synonyms"].to_pylist(),
+        columns["vector"].flatten().to_numpy().reshape(table.num_rows, -1),
+        columns["seen"].to_numpy(zero_copy_only=False),
+        columns["how"].to_pylist(),
     )
 
 
-def vocabulary_id(vocabulary: Vocabulary) -> str:
-    digest = hashlib.sha256(vocabulary.vectors.tobytes())
-    digest.update(repr((vocabulary.labels, vocabulary.synsets, vocabulary.synonyms, vocabulary.seen.tolist(), vocabulary.how)).encode())
-    return digest.hexdigest()[:16]
+def load(folder: Path) -> Vocabulary:
+    """The vocabulary in a local folder of one Parquet file; the same object again in this process.
+
+    Raises:
+        SchemaError: there is no such file, or it is no label table.
+    """
+    found = sorted(folder.glob("*.parquet"))
+    if len(found) != 1:
+        raise SchemaError(f"{folder}: found {len(found)} Parquet files, wanted the one of a vocabulary")
+    return _load(str(found[0]))
 
 
 @lru_cache(maxsize=2)
 def _load(path: str) -> Vocabulary:
-    return from_arrow(pq.read_table(path))
+    return from_arrow(pq.ParquetFile(path).read())
 
 
-def load(folder: Path) -> Vocabulary:
-    return _load(str(next(folder.glob("part-*.parquet"))))
+def vocabulary_id(vocabulary: Vocabulary) -> str:
+    """16 hex digits over everything in it."""
+    digest = hashlib.sha256(np.ascontiguousarray(vocabulary.vectors, dtype=np.float32).tobytes())
+    rest = [vocabulary.labels, vocabulary.synsets, vocabulary.synonyms, vocabulary.seen.tolist(), vocabulary.how]
+    digest.update(json.dumps(rest).encode())
+    return digest.hexdigest()[:16]
 
 
-def make_lookup(vocabulary: Vocabulary, path: str | None) -> Lookup:
-    def lookup(word):
+def make_lookup(vocabulary: Vocabulary, vectors_path: str | Path | None = None) -> Lookup:
+    """Word -> unit vector (D,), or None: a label or synonym by any spelling, else any word of the file of vectors
+    (verbs too), else made of subwords where the file is a fastText .bin that has them.
+
+    The file is read only for a word that is no label, and then only that word's rows are kept.
+
+    Raises (when called):
+        VectorError: the file cannot be read, or is of another dimension than the vocabulary.
+    """
+
+    @lru_cache(maxsize=1024)
+    def lookup(word: str) -> np.ndarray | None:
         row = vocabulary.find_one(word)
-        return vocabulary.vectors[row] if row is not None else None
+        if row is not None:
+            return vocabulary.vectors[row]
+        if vectors_path is None:
+            return None
+        keys = {fold(form) for part in (word, *words_of(word)) for form in (part, *singulars(part), *plurals(part))}
+        try:
+            source = wordvectors.read(vectors_path, lambda found: fold(found) in keys)
+        except VectorError as error:
+            if "no wanted word" in str(error):
+                return None
+            raise
+        if source.dim != vocabulary.vectors.shape[1]:
+            raise VectorError(f"{vectors_path}: vectors of {source.dim} dims, wanted {vocabulary.vectors.shape[1]}")
+        match = Finder(source.words, source.vectors, source.subword)
+        found = match.own(word) or match.compose(word)
+        return found.vector if found else None
+
     return lookup
+
+
+def correlations(words: Sequence[str], lookup: Lookup) -> list[tuple[str, str, float, float]]:
+    """(a, b, Pearson correlation, cosine) of the vectors of every two words, in order.
+
+    Raises:
+        VocabularyError: fewer than two words, or unknown ones, by name.
+    """
+    found = {word: lookup(word) for word in words}
+    if unknown := [word for word, vector in found.items() if vector is None]:
+        raise VocabularyError(f"no vector for {unknown}")
+    if len(found) < 2:
+        raise VocabularyError(f"found {len(found)} word, wanted at least two to compare")
+    return [
+        (a, b, float(np.corrcoef(found[a], found[b])[0, 1]), float(found[a] @ found[b]))
+        for a, b in combinations(found, 2)
+    ]
+
+
+def nearest(vector_D: np.ndarray, vocabulary: Vocabulary, k: int) -> list[tuple[str, float]]:
+    """The k labels nearest to a unit vector with their cosines, best first, ties by label id."""
+    scores_V = vocabulary.vectors @ unit(np.asarray(vector_D))
+    return [(vocabulary.labels[row], float(scores_V[row])) for row in np.argsort(-scores_V, kind="stable")[:k]]
+
+
+def known(text: str, vocabulary: Vocabulary) -> str:
+    """One line: whether a word is a seen label, a zero-shot one, or none, and by which rule."""
+    row = vocabulary.find_one(text)
+    if row is None:
+        return f"{text}: no label"
+    match = vocabulary.finder.own(text)
+    asked = match.how if match is not None and match.rows[0] == row else "synonym"
+    kind = "seen" if vocabulary.seen[row] else "zero-shot"
+    synset = f", synset {vocabulary.synsets[row]}" if vocabulary.synsets[row] else ""
+    return (
+        f"{text}: {kind} label {vocabulary.labels[row]!r} (asked by {asked}, vector by {vocabulary.how[row]}){synset}"
+    )

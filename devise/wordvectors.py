@@ -9,22 +9,18 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
 from devise.errors import VectorError
+from devise.vectorrows import BLOCK_ROWS, CHUNK_BYTES, Rows, read_text, read_word2vec
 
 FASTTEXT_MAGIC = struct.pack("<i", 793712314)
 GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", b"PK"
-SENTENCE_END = "</s>"
-BLOCK_ROWS = 2048
-CHUNK_BYTES = 1 << 20
 _TORN = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
@@ -35,7 +31,7 @@ class WordVectors:
     Attributes:
         words: V distinct words, in file order; bytes that are no UTF-8 are replaced by U+FFFD.
         vectors: float32 (V, D), finite, no row all zero.
-        subword: any text -> float32 (D,), zeros if it is made of no known part; only from a fastText .bin with subwords.
+        subword: any text -> float32 (D,), zeros if made of no known part; only of a fastText .bin with subwords.
         n_duplicates: rows left out because their word came before (the first is kept).
         n_zero_rows: rows left out because every number is zero: they have no direction.
     """
@@ -52,7 +48,7 @@ class WordVectors:
 
 
 def read(path: str | Path, wanted: Collection[str] | Callable[[str], bool] | None = None) -> WordVectors:
-    """Word vectors of a file, its format told by content: fastText .bin or text, word2vec .bin or text; plain, .gz, .zip.
+    """Word vectors of a file, its format told by content: fastText or word2vec, binary or text; plain, .gz, .zip.
 
     Text and word2vec files are streamed: memory is the wanted rows, a quarter on top while they grow, and a block of
     2,048 lines. A fastText .bin is loaded whole by its library. A .zip may hold one vector file, or a model's .bin and
@@ -75,9 +71,9 @@ def read(path: str | Path, wanted: Collection[str] | Callable[[str], bool] | Non
                 raise VectorError(f"{name}: empty, wanted word vectors")
             if start.startswith(FASTTEXT_MAGIC):
                 return _read_fasttext(_on_disk(stream, name, stack), name, keep)
-            rows = _Rows(name, keep)
-            (_word2vec_rows if _is_word2vec_binary(start) else _text_rows)(stream, name, rows)
-            return rows.finish()
+            rows = Rows(name, keep)
+            (read_word2vec if _is_word2vec_binary(start) else read_text)(stream, name, rows)
+            return _finished(rows)
     except _TORN as error:
         raise VectorError(f"{name}: torn or truncated: {error}") from error
     except OSError as error:
@@ -85,7 +81,7 @@ def read(path: str | Path, wanted: Collection[str] | Callable[[str], bool] | Non
 
 
 def _unwrap(name: str, stack: contextlib.ExitStack) -> io.BufferedReader:
-    stream = stack.enter_context(open(name, "rb"))
+    stream = stack.enter_context(open(name, "rb"))  # noqa: SIM115  the stack closes it
     if stream.peek(4).startswith(ZIP_MAGIC):
         archive = stack.enter_context(zipfile.ZipFile(stream))
         members = [member for member in archive.namelist() if not member.endswith("/") and "__MACOSX" not in member]
@@ -110,156 +106,6 @@ def _is_word2vec_binary(start: bytes) -> bool:
     return bool(numbers.translate(None, b"0123456789+-.eE infaINFA\r\n")) and not numbers.partition(b"\n")[0].isascii()
 
 
-@dataclass
-class _Rows:
-    """The rows kept so far; the array grows in place by a quarter, so that memory follows what is kept."""
-
-    name: str
-    keep: Callable[[str], bool] | None
-    dim: int = 0
-    words: list[str] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    vectors: np.ndarray | None = None
-    n_duplicates: int = 0
-    n_zero_rows: int = 0
-
-    def wants(self, word: bytes) -> str | None:
-        """The word as text if its row is to be kept."""
-        text = word.decode("utf-8", "replace")
-        if text == SENTENCE_END or (self.keep is not None and not self.keep(text)):
-            return None
-        if text in self.seen:
-            self.n_duplicates += 1
-            return None
-        self.seen.add(text)
-        return text
-
-    def add(self, words: list[str], block_ND: np.ndarray, places: Iterable[object]) -> None:
-        """Keep a block; `places` says where each row stands, for an error's one line."""
-        finite = np.isfinite(block_ND).all(axis=1)
-        if not finite.all():
-            row = int(np.flatnonzero(~finite)[0])
-            raise VectorError(f"{self.name}, {list(places)[row]}: {words[row]!r} has a NaN or infinite number")
-        zero = ~block_ND.any(axis=1)
-        self.n_zero_rows += int(zero.sum())
-        if zero.any():
-            words, block_ND = (
-                [word for word, left_out in zip(words, zero, strict=True) if not left_out],
-                block_ND[~zero],
-            )
-        if self.vectors is None:
-            self.vectors = np.empty((0, self.dim), np.float32)
-        have, need = len(self.words), len(self.words) + len(words)
-        if need > len(self.vectors):
-            self.vectors.resize((max(need, len(self.vectors) * 5 // 4), self.dim), refcheck=False)
-        self.vectors[have:need] = block_ND
-        self.words += words
-
-    def finish(self, subword: Callable[[str], np.ndarray] | None = None) -> WordVectors:
-        vectors = np.empty((0, self.dim), np.float32) if self.vectors is None else self.vectors
-        vectors.resize((len(self.words), self.dim), refcheck=False)
-        return WordVectors(self.words, vectors, subword, self.n_duplicates, self.n_zero_rows)
-
-
-def _text_rows(stream: BinaryIO, name: str, rows: _Rows) -> None:
-    first = stream.readline()
-    counts = first.split()
-    if len(counts) == 2 and all(count.isdigit() for count in counts):
-        promised, rows.dim = int(counts[0]), int(counts[1])
-        lines = enumerate(stream, start=2)
-    else:  # GloVe's text has no header
-        promised, rows.dim = None, len(counts) - 1
-        lines = enumerate(_chain(first, stream), start=1)
-    if rows.dim < 1:
-        raise VectorError(f"{name}, line 1: {first[:40]!r} is neither a `rows dim` header nor a word and its numbers")
-    n_rows = 0
-    words, numbers, places = [], [], []
-    for number, line in lines:
-        row = line.rstrip(b" \r\n")
-        if not row:
-            continue
-        n_rows += 1
-        word, digits = _split(row, rows.dim, name, number)
-        text = rows.wants(word)
-        if text is None:
-            continue
-        words.append(text)
-        numbers.append(digits)
-        places.append(number)
-        if len(words) == BLOCK_ROWS:
-            rows.add(words, _parse(numbers, rows.dim, name, places), (f"line {place}" for place in places))
-            words, numbers, places = [], [], []
-    if words:
-        rows.add(words, _parse(numbers, rows.dim, name, places), (f"line {place}" for place in places))
-    if n_rows == 0 or (promised is not None and n_rows != promised):
-        raise VectorError(f"{name}: found {n_rows} rows, wanted {promised or 'some'} as the header says")
-
-
-def _chain(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    yield first
-    yield from stream
-
-
-def _split(row: bytes, dim: int, name: str, number: int) -> tuple[bytes, bytes]:
-    """Word and numbers of a line. A word may hold spaces (only ' ' separates, read from the right), but no numbers."""
-    n_numbers = row.count(b" ")
-    if n_numbers == dim:
-        word, _, numbers = row.partition(b" ")
-        return word, numbers
-    if n_numbers > dim:
-        word, *numbers = row.rsplit(b" ", dim)
-        if not all(_is_number(part) for part in word.split(b" ")[1:]):
-            return word, b" ".join(numbers)
-    raise VectorError(f"{name}, line {number}: found {n_numbers} numbers, wanted {dim}")
-
-
-def _is_number(text: bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _parse(numbers: list[bytes], dim: int, name: str, places: list[int]) -> np.ndarray:
-    """float32 (N, D) of N lines of numbers, by Arrow's reader: several times as fast as Python's float."""
-    content = b"\n".join(numbers)
-    columns = [str(column) for column in range(dim)]
-    try:
-        table = pa.csv.read_csv(
-            pa.py_buffer(content),
-            pa.csv.ReadOptions(column_names=columns, block_size=len(content) + 1),
-            pa.csv.ParseOptions(delimiter=" ", quote_char=False),
-            pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.float32()), null_values=[]),
-        )
-    except pa.ArrowInvalid as error:
-        for line, place in zip(numbers, places, strict=True):
-            if bad := [part for part in line.split(b" ") if not _is_number(part)]:
-                text = bad[0].decode("utf-8", "replace")
-                raise VectorError(f"{name}, line {place}: {text!r} is not a number") from error
-        raise VectorError(f"{name}, lines {places[0]} to {places[-1]}: {error}") from error
-    return np.column_stack([column.to_numpy() for column in table.columns])
-
-
-def _word2vec_rows(stream: BinaryIO, name: str, rows: _Rows) -> None:
-    n_rows, rows.dim = (int(count) for count in stream.readline().split())
-    width = 4 * rows.dim
-    buffer, at = b"", 0
-    for number in range(1, n_rows + 1):
-        while (end := buffer.find(b" ", at)) < 0 or len(buffer) < end + 1 + width:
-            more = stream.read(CHUNK_BYTES)
-            if not more:
-                raise VectorError(f"{name}: ends within row {number} of the {n_rows} that its header promises")
-            buffer, at = buffer[at:] + more, 0
-        text = rows.wants(buffer[at:end].lstrip(b"\n"))
-        if text is not None:
-            vector_D = np.frombuffer(buffer, "<f4", rows.dim, end + 1)
-            rows.add([text], vector_D[None, :], [f"row {number}"])
-        at = end + 1 + width
-    if (buffer[at:] + stream.read(8)).strip():
-        raise VectorError(f"{name}: goes on after the {n_rows} rows of {rows.dim} numbers that its header promises")
-
-
 def _on_disk(stream: BinaryIO, name: str, stack: contextlib.ExitStack) -> str:
     """A path that the fastText library can open: the file itself, or its unpacked copy."""
     with open(name, "rb") as file:
@@ -272,7 +118,7 @@ def _on_disk(stream: BinaryIO, name: str, stack: contextlib.ExitStack) -> str:
 
 
 def _read_fasttext(path: str, name: str, keep: Callable[[str], bool] | None) -> WordVectors:
-    rows = _Rows(name, keep)
+    rows = Rows(name, keep)
     rows.dim, has_subwords = _check_fasttext(path, name)
     import fasttext
 
@@ -284,7 +130,11 @@ def _read_fasttext(path: str, name: str, keep: Callable[[str], bool] | None) -> 
     for start in range(0, len(words), BLOCK_ROWS):
         block = words[start : start + BLOCK_ROWS]
         rows.add(block, np.stack([model.get_word_vector(word) for word in block]), block)
-    return rows.finish(model.get_word_vector if has_subwords else None)
+    return _finished(rows, model.get_word_vector if has_subwords else None)
+
+
+def _finished(rows: Rows, subword: Callable[[str], np.ndarray] | None = None) -> WordVectors:
+    return WordVectors(rows.words, rows.finish(), subword, rows.n_duplicates, rows.n_zero_rows)
 
 
 def _check_fasttext(path: str, name: str) -> tuple[int, bool]:

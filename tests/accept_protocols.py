@@ -1,6 +1,7 @@
 """Protocols Z and S on features of real photographs, beside reference figures; reads no files, knows no Spark.
 
-Shape letters: N images, F features, D dims, C classes of the core visual model's classifier, V vocabulary, K predictions.
+Shape letters: N images, F features, D dims, C classes of the core visual model's classifier, V vocabulary,
+K predictions.
 Z is zero-shot: the nouns ranked are no target of anything that training saw. S is seen: they are.
 """
 

@@ -77,7 +77,8 @@ def show(tables: Path) -> None:
     print("\nPictures of nouns that were never trained on (n pictures, 95 % interval):")
     n_drawn, n_labels = len(drawn_nouns()), manifest.read(warehouse, "vocabulary", live.runs("vocabulary")[-1]).rows
     for split, k, value, low, high, n in ask(
-        f"SELECT split, k, value, low, high, n FROM '{tables}/metrics/run={RUN}/*.parquet' WHERE name = 'hit' ORDER BY split, k"
+        f"SELECT split, k, value, low, high, n FROM '{tables}/metrics/run={RUN}/*.parquet' "
+        "WHERE name = 'hit' ORDER BY split, k"
     ):
         chance = k / (n_drawn if split.endswith("drawn") else n_labels)
         print(
@@ -98,7 +99,7 @@ def show(tables: Path) -> None:
     print("\nThe tables are Parquet; any engine reads them:")
     labels, rejects = f"{tables}/labels/run={RUN}/*.parquet", f"{tables}/rejects/run={RUN}/*.parquet"
     print(
-        f"""  duckdb -c "SELECT label, count(*) FROM '{labels}' WHERE rank = 1 GROUP BY label ORDER BY 2 DESC LIMIT 10" """
+        f"""  duckdb -c "SELECT label, count(*) FROM '{labels}' WHERE rank = 1 GROUP BY 1 ORDER BY 2 DESC LIMIT 10" """
     )
     print(f"""  duckdb -c "SELECT code, count(*) FROM '{rejects}' GROUP BY code" """)
 

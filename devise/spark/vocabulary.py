@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from devise import scratch, storage, vocabulary
+from devise import coverage, scratch, storage, vocabulary
+from devise.classes import ClassMatches
 from devise.config import VocabularyConfig
 from devise.spark import schemas
 from devise.spark.job import Task, say
@@ -28,18 +29,18 @@ def write_vocabulary(task: Task) -> None:
         name: str(scratch.localise(storage.normalise(uri))) if uri else None
         for name, uri in (("vectors", config.vectors), ("hierarchy", config.hierarchy), ("classes", config.classes))
     }
-    built, coverage = vocabulary.make(paths["vectors"], paths["hierarchy"], config.nouns, paths["classes"])
-    for line in coverage.lines():
+    built, found = coverage.make(paths["vectors"], paths["hierarchy"], config.nouns, paths["classes"])
+    for line in found.lines():
         say("build_vocabulary", line)
     task.vocabulary_id = vocabulary.vocabulary_id(built)
-    task.details |= {"coverage": coverage.by_rule, "n_misses": len(coverage.misses), "dim": built.vectors.shape[1]}
+    task.details |= {"coverage": found.by_rule, "n_misses": len(found.misses), "dim": built.vectors.shape[1]}
     folder, name = task.folder("vocabulary"), f"part-00000-{uuid.uuid4().hex}.parquet"
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / name
         pq.write_table(vocabulary.to_arrow(built), path, compression="zstd")
         files = [deliver(path, folder, rows=len(built.labels))]
-        if coverage.classes is not None:
-            files.append(deliver(_write_classes(coverage.classes, Path(place)), folder, rows=-1))
+        if found.classes is not None:
+            files.append(deliver(_write_classes(found.classes, Path(place)), folder, rows=-1))
     task.written["vocabulary"] = Written(schemas.VOCABULARY.names, files)
 
 
@@ -54,7 +55,7 @@ def read_class_vectors(folder: Path) -> tuple[list[str], np.ndarray] | None:
         return table.column("name").to_pylist(), vectors
 
 
-def _write_classes(found: "vocabulary.ClassMatches", place: Path) -> Path:
+def _write_classes(found: ClassMatches, place: Path) -> Path:
     table = pa.table(
         {
             "index": pa.array([one.index for one in found.classes], pa.int32()),

@@ -15,6 +15,8 @@ import time
 from datetime import date
 from pathlib import Path
 
+from embed_loop import processor
+
 from devise import manifest, query, storage
 from devise.config import CatalogConfig, EngineConfig, TrainConfig, VocabularyConfig
 from devise.jobs import build_vocabulary, catalog_images, train_model
@@ -86,9 +88,10 @@ def main() -> None:
             for name, way in ways.items():
                 times[name].append(way())
                 print(f"  {name:<10} {len(rows) / times[name][-1]:7.1f} img/s", flush=True)
-        cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+        cpu = processor()
         print(
-            f"\n{len(rows)} photographs, {options.repeats} interleaved repeats, local[{options.cores}], {n_tasks} tasks;"
+            f"\n{len(rows)} photographs, {options.repeats} interleaved repeats, local[{options.cores}], "
+            f"{n_tasks} tasks;"
         )
         print(
             f"{cpu}, {options.cores} cores, Python {platform.python_version()}, Spark {spark.version}, {date.today()}\n"

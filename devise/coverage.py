@@ -111,7 +111,8 @@ def build(
         VocabularyError: no noun found a vector.
     """
     finder = Finder(vectors.words, vectors.vectors, vectors.subword)
-    wanted = [Noun(readable(word)) for word in vectors.words] if nouns is None else list(nouns)
+    words = (readable(word) for word in vectors.words)
+    wanted = [Noun(word) for word in words if word] if nouns is None else list(nouns)
     found = [(noun, finder.find(noun)) for noun in wanted]
     misses = [noun.name for noun, match in found if match is None]
     rules = (*OWN_RULES, "synonym", "subword", "words")
@@ -123,8 +124,10 @@ def build(
     for row in order:
         noun, match = found[row]
         own = match.rows[0] if match.how in (*OWN_RULES, "synonym") else None
-        first = kept.setdefault(readable(noun.name).casefold(), row)
-        first = kept.setdefault(own, first) if own is not None else first
+        name = readable(noun.name).casefold()
+        first = kept.setdefault(name, kept.get(own, row))
+        if own is not None:
+            kept.setdefault(own, first)
         if first != row:
             merged.setdefault(first, []).append(noun.name)
     labels = [row for row in sorted(set(kept.values()))]

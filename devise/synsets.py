@@ -1,6 +1,7 @@
 """The noun hierarchy: synsets, their words and hypernyms, hops, correct sets; it does not know vectors or pictures."""
 
 import gzip
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,16 +74,24 @@ class Hierarchy:
             ValueError: k is below 1.
             VocabularyError: the hierarchy does not have `synset`.
         """
+        names = list(candidates)
+        correct_C = self.correct_rows(synset, k, self.rows(names))
+        return {candidate for candidate, correct in zip(names, correct_C, strict=True) if correct}
+
+    def rows(self, synsets: Sequence[str]) -> np.ndarray:
+        """int64 (C,): the row of each synset, -1 for one that the hierarchy does not have."""
+        return np.array([self._rows.get(synset, -1) for synset in synsets], dtype=np.int64)
+
+    def correct_rows(self, synset: str, k: int, rows_C: np.ndarray) -> np.ndarray:
+        """bool (C,): `correct_set` of candidates given as `rows`; quick for many synsets, one list of rows."""
         if k < 1:
             raise ValueError(f"found k = {k}, wanted 1 or more")
-        hops_S = self._hops_from(self._row(synset))
-        known = [candidate for candidate in candidates if candidate in self._rows]
-        hops_C = hops_S[[self._rows[candidate] for candidate in known]]
-        reachable = np.sort(hops_C[hops_C < UNREACHED])
+        hops_C = np.where(rows_C >= 0, self._hops_from(self._row(synset))[rows_C], UNREACHED)
+        reachable = hops_C[hops_C < UNREACHED]
         if len(reachable) == 0:
-            return set()
-        radius = reachable[min(k, len(reachable)) - 1]
-        return {candidate for candidate, hops in zip(known, hops_C, strict=True) if hops <= radius}
+            return np.zeros(len(rows_C), dtype=bool)
+        nearest = min(k, len(reachable)) - 1
+        return hops_C <= np.partition(reachable, nearest)[nearest]
 
     def _row(self, synset: str) -> int:
         if synset not in self._rows:
@@ -133,7 +142,7 @@ def read_lines(path: str | Path) -> list[str]:
     try:
         content = Path(path).read_bytes()
         text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise VocabularyError(f"{path}: cannot be read: {error}") from error
     lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
     if not lines:

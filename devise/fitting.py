@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from devise import scratch, storage, train
+from devise.classes import ClassVectors
 from devise.config import EngineConfig, TrainConfig
 from devise.errors import ImageError, TrainingError
 from devise.images import Preprocessing, decode
@@ -125,7 +126,7 @@ def fit(
     config: TrainConfig,
     vocabulary: Vocabulary,
     vocabulary_id: str,
-    classes: tuple[list[str], np.ndarray] | None,
+    classes: ClassVectors | None,
     held_out: Sequence[str],
     images: pa.Table,
     features_NF: np.ndarray | None,
@@ -134,8 +135,8 @@ def fit(
     """The model that the settings ask for.
 
     Args:
-        classes: names and vectors (C, D) of the classes of the weights' classification layer.
-        held_out: nouns that training must never see.
+        classes: those of the weights' classification layer.
+        held_out: nouns that training must never see; a class that one of them names is left out of `convex`.
         images: image_id, uri, etag, size_bytes and texts of the labelled images; empty of meaning if loss is none and
             the core has weights.
         features_NF: of those images, when the core has weights and there is a loss.
@@ -147,7 +148,7 @@ def fit(
     if config.labelled is not None:
         texts = images.column("texts").to_pylist()
         chosen = choose_images(texts, vocabulary, held_out, config.labelled.kind == "wnids", report)
-    class_vectors_CD = classes[1] if classes is not None else None
+    class_vectors_CD = guard_classes(classes, held_out, report) if classes is not None else None
     figures: dict = {}
     if config.weights is None:
         core, class_vectors_CD, features_NF, chosen, figures["core"] = _from_scratch(
@@ -162,10 +163,19 @@ def fit(
     )
     seen = [vocabulary.labels[i] for i in chosen.label_ids_L] if chosen is not None else []
     if config.weights is not None and config.projection == "convex":
-        seen = sorted({*seen, *(name for name, row in zip(*classes, strict=True) if np.isfinite(row).all())})
+        kept_C = np.isfinite(class_vectors_CD).all(axis=1)
+        seen = sorted({*seen, *(name for name, kept in zip(classes.names, kept_C, strict=True) if kept)})
     return DeviseModel(
         core, projection, preprocessing_of(config), vocabulary_id=vocabulary_id, seen=seen, training=figures
     )
+
+
+def guard_classes(classes: ClassVectors, held_out: Sequence[str], report: Callable[[str], None]) -> np.ndarray:
+    """Vectors (C, D) of the classes; a NaN row, as of a class without a vector, for each that names a held-out noun."""
+    guarded = drop_targets(classes.texts, held_out)
+    if guarded.dropped:
+        report(f"held out: {int((~guarded.keep_N).sum())} classes, of {', '.join(guarded.dropped)}")
+    return np.where(guarded.keep_N[:, None], classes.vectors_CD, np.float32(np.nan))
 
 
 def use_all_cores() -> None:

@@ -6,16 +6,20 @@ Z is zero-shot: the nouns ranked are no target of anything that training saw. S 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from devise.labelled import drop_targets, mean_targets
+from devise.classes import ClassVectors
+from devise.config import TrainConfig
+from devise.fitting import TrainingSet, fit_projection, guard_classes
 from devise.metrics import hit_at_k
 from devise.model import convex_projection
-from devise.train import fit_projection, fit_ridge
+from devise.networks import Core
+from devise.train import fit_ridge
+from devise.vocabulary import Vocabulary
 from devise.zeroshot import top_labels
 
 KS = (1, 5, 10, 20)
@@ -23,7 +27,7 @@ Z_PENALTY = 3000.0
 Project = Callable[[np.ndarray], np.ndarray]
 """features_NF -> embedding_ND, not yet unit."""
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Project]
-"""(features_NF, label rows_N, label_vectors_LD, seed) -> the projection fitted to them."""
+"""(features_NF, label rows_N, label_ids_L, seed) -> the projection fitted to them."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,16 @@ class Row:
         return max((abs(a - b) for a, b in zip(self.hits, self.reference, strict=True) if b is not None), default=0.0)
 
 
-CONSE, LABELLED = "ConSE, no training", "ridge, one labelled image a class"
-UNLABELLED, CORPUS = "ridge onto ConSE targets, other images", "ridge onto ConSE targets, the whole corpus"
+CONSE, LABELLED = "ConSE, a class's first known name", "ridge, one labelled image a class"
+CENTRED = "ridge, one labelled image a class, words centred"
+UNLABELLED, SENSES = "ridge onto ConSE targets, other images", "ConSE, senses told apart (the night's model)"
+CORPUS = "ridge onto ConSE targets, the whole corpus"
 NONE = (None,) * len(KS)
 REFERENCE = {
     ("Z", CONSE, "own nouns"): (34.6, 63.7, 74.9, 85.1),
     ("Z", CONSE, "vocabulary"): (None, 7.8, 12.6, 18.5),
-    ("Z", LABELLED, "own nouns"): (27.6, 61.8, 77.6, 91.3),
-    ("Z", LABELLED, "vocabulary"): (None, 2.6, 4.3, 7.6),
+    ("Z", CENTRED, "own nouns"): (27.6, 61.8, 77.6, 91.3),
+    ("Z", CENTRED, "vocabulary"): (None, 2.6, 4.3, 7.6),
     ("Z", UNLABELLED, "own nouns"): (28.3, 62.8, 79.6, 91.4),
     ("Z", UNLABELLED, "vocabulary"): (None, 3.1, 6.5, 11.2),
     ("S", "ridge, penalty 300", "vocabulary"): (84.9, 91.4, 93.0, 93.9),
@@ -75,8 +81,8 @@ def protocol_z(
     zero_shot: dict[str, int],
     photograph_CF: np.ndarray,
     classifier: nn.Linear,
-    class_texts: Sequence[Sequence[str]],
-    class_label_id_C: np.ndarray,
+    classes: ClassVectors,
+    plain_CD: np.ndarray,
     labels: Sequence[str],
     vectors_VD: np.ndarray,
     temperature: float = 1.0,
@@ -88,34 +94,37 @@ def protocol_z(
         corpus_NF, folders: features and class folder of every image of the corpus.
         zero_shot: folder -> label id.
         photograph_CF: features of one labelled photograph a class of the classifier, in its order.
-        class_texts, class_label_id_C: each class's names, and its label id (-1: no vector). A class whose name or
-            label is a zero-shot noun is dropped.
+        classes: those of the classifier, their senses told apart.
+        plain_CD: their vectors as the reference has them: the first name that is a noun, else a row of NaN.
+            Of both, a class that names a zero-shot noun is dropped.
         labels, vectors_VD: the vocabulary.
     """
     nouns_V = np.array(sorted(set(zero_shot.values())))
-    texts = [
-        [*texts, *([labels[label]] if label >= 0 else [])]
-        for texts, label in zip(class_texts, class_label_id_C, strict=True)
-    ]
-    guarded = drop_targets(texts, [labels[label] for label in nouns_V])
-    usable_C = guarded.keep_N & (class_label_id_C >= 0)
-    class_vectors_CD = np.where(usable_C[:, None], vectors_VD[class_label_id_C], np.nan).astype(np.float32)
-    convex = as_function(convex_projection(classifier, class_vectors_CD, temperature, top_t))
+    held_out = [labels[label] for label in nouns_V]
+    plain_CD = guard_classes(replace(classes, vectors_CD=plain_CD), held_out, print)
+    class_vectors_CD = guard_classes(classes, held_out, print)
+    plain_C, usable_C = (np.isfinite(vectors_CD).all(axis=1) for vectors_CD in (plain_CD, class_vectors_CD))
+    conse = as_function(convex_projection(classifier, plain_CD, temperature, top_t))
+    own = as_function(convex_projection(classifier, class_vectors_CD, temperature, top_t))
 
     tested_N = np.array([folder in zero_shot for folder in folders])
     truth_N = np.array([zero_shot[folder] for folder in folders if folder in zero_shot])
     others_NF = np.concatenate([corpus_NF[~tested_N], photograph_CF])
+    labelled = _ridge(photograph_CF[plain_C], plain_CD[plain_C], False)
+    centred_VD = _unit(vectors_VD - vectors_VD.mean(axis=0)).astype(np.float32)
     methods = {
-        CONSE: convex,
-        LABELLED: _ridge(photograph_CF[usable_C], class_vectors_CD[usable_C], False),
-        UNLABELLED: _ridge(others_NF, _unit(convex(others_NF)), False),
-        CORPUS: _ridge(corpus_NF, _unit(convex(corpus_NF)), True),
+        CONSE: (conse, vectors_VD),
+        CENTRED: (labelled, centred_VD),
+        UNLABELLED: (_ridge(others_NF, _unit(conse(others_NF)), False), vectors_VD),
+        LABELLED: (labelled, vectors_VD),
+        SENSES: (own, vectors_VD),
+        CORPUS: (_ridge(corpus_NF, _unit(own(corpus_NF)), True), vectors_VD),
     }
     rows = []
-    for method, project in methods.items():
+    for method, (project, ranked_VD) in methods.items():
         embedding_ND = project(corpus_NF[tested_N])
         for name, candidates in (("own nouns", nouns_V), ("vocabulary", None)):
-            found = hits(embedding_ND, truth_N, vectors_VD, candidates)
+            found = hits(embedding_ND, truth_N, ranked_VD, candidates)
             rows.append(Row("Z", method, name, found, REFERENCE.get(("Z", method, name), NONE)))
     return rows
 
@@ -144,7 +153,7 @@ def protocol_s(
         for seed in seeds:
             train_N = seventy_percent(folder_N, seed)
             features_BF = features_NF[used[train_N]]
-            project = fit(features_BF, label_row_N[train_N], vectors_VD[label_ids], seed)
+            project = fit(features_BF, label_row_N[train_N], label_ids, seed)
             tested = used[~train_N]
             found.append(hits(project(features_NF[tested]), label_ids[label_row_N[~train_N]], vectors_VD, None))
         mean = tuple(np.mean(found, axis=0).tolist())
@@ -162,21 +171,23 @@ def seventy_percent(folder_N: np.ndarray, seed: int) -> np.ndarray:
     return train_N
 
 
-def ridge(penalty: float) -> Fit:
-    def fit(features_NF: np.ndarray, label_row_N: np.ndarray, vectors_LD: np.ndarray, seed: int) -> Project:
-        return _ridge(features_NF, mean_targets(label_row_N[:, None].tolist(), vectors_LD), True, penalty)
+def ridge(penalty: float, vectors_VD: np.ndarray) -> Fit:
+    def fit(features_NF: np.ndarray, label_row_N: np.ndarray, label_ids_L: np.ndarray, seed: int) -> Project:
+        return _ridge(features_NF, vectors_VD[label_ids_L[label_row_N]], True, penalty)
 
     return fit
 
 
-def gradient(make: Callable[[], nn.Module], loss: str, epochs: int = 30) -> Fit:
-    """A projection made by `make` and trained by `devise.train.fit_projection`."""
+def as_trained(config: TrainConfig, core: Core, class_vectors_CD: np.ndarray, known: Vocabulary) -> Fit:
+    """A projection as train_model makes it from these settings."""
 
-    def fit(features_NF: np.ndarray, label_row_N: np.ndarray, vectors_LD: np.ndarray, seed: int) -> Project:
-        torch.manual_seed(seed)
-        projection, ids_N = make(), np.arange(len(features_NF))
-        own = label_row_N[:, None].tolist()
-        fit_projection(projection, features_NF, own, vectors_LD, image_id_N=ids_N, loss=loss, epochs=epochs, seed=seed)
+    def fit(features_NF: np.ndarray, label_row_N: np.ndarray, label_ids_L: np.ndarray, seed: int) -> Project:
+        rows_N = np.arange(len(features_NF))
+        chosen = TrainingSet(rows_N, label_row_N[:, None].tolist(), label_ids_L)
+        seeded = config.model_copy(update={"seed": seed})
+        projection, _ = fit_projection(
+            seeded, core, class_vectors_CD, known, features_NF, rows_N, chosen, lambda line: None
+        )
         return as_function(projection)
 
     return fit
@@ -185,7 +196,7 @@ def gradient(make: Callable[[], nn.Module], loss: str, epochs: int = 30) -> Fit:
 def as_function(projection: nn.Module) -> Project:
     def project(features_NF: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return projection.eval()(torch.from_numpy(features_NF)).numpy()
+            return projection.eval()(torch.tensor(features_NF)).numpy()
 
     return project
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def run(folder: Path) -> None:
     show(tables)
     sheets(tables, folder / "sheets")
     print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, or ask:")
-    print(f'  devise search --warehouse {tables} "boat + wing"')
+    print(f'  {os.path.relpath(Path(sys.executable).with_name("devise"))} search --warehouse {os.path.relpath(tables)} "boat + wing"')
 
 
 def drawn_nouns() -> list[str]:
@@ -69,7 +70,8 @@ def show(tables: Path) -> None:
     print("\nWritten, and live:")
     for entry in live.entries:
         found = manifest.read(warehouse, entry.table, entry.run)
-        print(f"  {entry.table:<11} {found.rows:>7,} rows   {manifest.folder(warehouse, entry.table, entry.run)}")
+        size = f"{found.rows:>7,} rows" if found.rows else f"{len(found.files):>6} files"
+        print(f"  {entry.table:<11} {size}   {os.path.relpath(tables)}/{entry.table}/run={entry.run}")
 
     def ask(query: str) -> list[tuple]:
         return duckdb.sql(query).fetchall()
@@ -96,12 +98,12 @@ def show(tables: Path) -> None:
         f"SELECT split_part(uri, '/', -1), code, message FROM '{tables}/rejects/run={RUN}/*.parquet' ORDER BY code, uri"
     ):
         print(f"  {code:<16} {name:<24} {message}")
+    shell = os.path.relpath(Path(sys.executable).with_name("duckdb"))
+    labels, rejects = (f"{os.path.relpath(tables)}/{table}/run={RUN}/*.parquet" for table in ("labels", "rejects"))
+    counts = f"SELECT label, count(*) FROM '{labels}' WHERE rank = 1 GROUP BY 1 ORDER BY 2 DESC LIMIT 10"
     print("\nThe tables are Parquet; any engine reads them:")
-    labels, rejects = f"{tables}/labels/run={RUN}/*.parquet", f"{tables}/rejects/run={RUN}/*.parquet"
-    print(
-        f"""  duckdb -c "SELECT label, count(*) FROM '{labels}' WHERE rank = 1 GROUP BY 1 ORDER BY 2 DESC LIMIT 10" """
-    )
-    print(f"""  duckdb -c "SELECT code, count(*) FROM '{rejects}' GROUP BY code" """)
+    print(f'  {shell} -c "{counts}"')
+    print(f"""  {shell} -c "SELECT code, count(*) FROM '{rejects}' GROUP BY 1 ORDER BY 2 DESC" """)
 
 
 def sheets(tables: Path, folder: Path) -> None:

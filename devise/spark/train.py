@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from devise import manifest, scratch, storage
+from devise import manifest, storage
 from devise.config import EngineConfig, TrainConfig
 from devise.errors import TrainingError
 from devise.labelled import folder_names
@@ -20,9 +20,9 @@ from devise.spark import schemas
 from devise.spark.embed import engine_on_worker, to_items, vector_column
 from devise.spark.job import Task, say
 from devise.spark.label import vectors
-from devise.spark.labelled import labelled_images
+from devise.spark.labelled import labelled_images, read_json
 from devise.spark.tables import Written, deliver, receipt_batch, receipts
-from devise.spark.vocabulary import read_class_vectors
+from devise.spark.vocabulary import read_class_vectors, require_classes
 
 COMPUTED = StructType([*schemas.FEATURES.fields[:5], schemas.REJECTS["code"]])
 TEXTS = StructField("texts", schemas.TEXTS)
@@ -32,6 +32,8 @@ TO_FIT = StructType([*schemas.IMAGES.fields[:4], TEXTS, schemas.FEATURES["featur
 def train_model(task: Task) -> None:
     """Write the features that were not cached yet, and the model."""
     config: TrainConfig = task.config
+    if config.projection == "convex" and config.weights is not None:
+        require_classes(task.input("vocabulary"))
     empty = task.spark.createDataFrame([], schemas.FEATURES)
     if config.labelled is None:
         task.write("features", empty)
@@ -150,8 +152,7 @@ def read_held_out(config: TrainConfig) -> list[str]:
     nouns = list(config.held_out)
     if config.held_out_file is not None:
         uri, _, group = config.held_out_file.partition("#")
-        document = json.loads(scratch.localise(storage.normalise(uri)).read_text(encoding="utf-8"))
-        nouns += folder_names(document, group or None, uri).values()
+        nouns += folder_names(read_json(uri), group or None, uri).values()
     return sorted(set(nouns))
 
 

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from devise import coverage, scratch, storage, vocabulary
-from devise.classes import ClassMatches
+from devise.classes import ClassMatches, ClassVectors
 from devise.config import VocabularyConfig
+from devise.errors import TrainingError
+from devise.manifest import Manifest
 from devise.spark import schemas
 from devise.spark.job import Task, say
 from devise.spark.tables import Written, deliver
@@ -44,23 +46,34 @@ def write_vocabulary(task: Task) -> None:
     task.written["vocabulary"] = Written(schemas.VOCABULARY.names, files)
 
 
-def read_class_vectors(folder: Path) -> tuple[list[str], np.ndarray] | None:
-    """Names and vectors (C, D) of the classes, NaN rows where there is no vector; None if the run has no classes."""
+def read_class_vectors(folder: Path) -> ClassVectors | None:
+    """The classes of the core visual model as a vocabulary's run has them; None if it was built without classes."""
     path = folder / CLASSES
     if not path.exists():
         return None
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
-        vectors = np.array(table.column("vector").to_pylist(), dtype=np.float32)
-        return table.column("name").to_pylist(), vectors
+        vectors_CD = np.array(table.column("vector").to_pylist(), dtype=np.float32)
+        return ClassVectors(table.column("name").to_pylist(), table.column("texts").to_pylist(), vectors_CD)
+
+
+def require_classes(found: Manifest) -> None:
+    """`TrainingError` if a vocabulary's run has no classes: a projection cannot start from them."""
+    if CLASSES not in [file.path for file in found.files]:
+        raise TrainingError(
+            f"vocabulary, run {found.run}: built without `classes`, wanted the class table of the weights, "
+            "which projection convex starts from"
+        )
 
 
 def _write_classes(found: ClassMatches, place: Path) -> Path:
+    named = list(zip(found.classes, found.labels, strict=True))
     table = pa.table(
         {
             "index": pa.array([one.index for one in found.classes], pa.int32()),
             "wnid": [one.wnid for one in found.classes],
             "name": [one.name for one in found.classes],
+            "texts": [[*one.names, *([label] if label else [])] for one, label in named],
             "label": pa.array(found.labels, pa.string()),
             "synset": pa.array(found.synsets, pa.string()),
             "how": pa.array(found.how, pa.string()),

@@ -6,20 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from devise.config import SECTIONS as JOBS
 from devise.errors import ConfigError, DeviseError
-
-JOBS = [
-    "build_vocabulary",
-    "train_model",
-    "catalog_images",
-    "embed_images",
-    "label_images",
-    "build_index",
-    "search_images",
-    "evaluate_model",
-    "publish_run",
-    "run_nightly",
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -115,6 +103,12 @@ def columns(options: argparse.Namespace) -> None:
     print(schemas.data_dictionary(), end="")
 
 
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, wanted 1 or more")
+    return number
+
+
 def _codes(rejects: dict[str, int]) -> str:
     return ", ".join(f"{code} {n:,}" for code, n in rejects.items())
 
@@ -135,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     searching.add_argument("--warehouse", required=True)
     searching.add_argument("--image", help="a picture to find the like of")
     searching.add_argument("--vectors", help="word vectors for words that are no labels")
-    searching.add_argument("-k", type=int, default=10)
+    searching.add_argument("-k", type=_count, default=10)
     searching.add_argument("--sheet", help="write a contact sheet (PNG) of the answers here")
     asking = command("words", words)
     asking.add_argument("text", nargs="*", help="words to compare")
@@ -145,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     asking.add_argument("--warehouse", help="use the live vocabulary of this warehouse")
     asking.add_argument("--vectors", help="word vectors; default the ones of the sample")
-    asking.add_argument("-k", type=int, default=10)
+    asking.add_argument("-k", type=_count, default=10)
     command("demo", demo).add_argument("--folder", default="demo", help="where the pictures and tables go")
     command("columns", columns)
     return parser

@@ -1,23 +1,25 @@
 """One validated, frozen model per job, read from a section of a YAML file; knows no Spark, no storage, no arrays.
 
 pydantic checks kinds and ranges and refuses unknown keys; this module turns what it finds into one line.
-A file may hold `${NAME}` and `${NAME:-default}`, filled from the environment. `warehouse` is a top-level key that every
-job shares; `run` comes from the command line.
+`warehouse` is a top-level key that every job shares; `run` comes from the command line; the file is `yamlfile`'s.
 """
 
 import hashlib
 import json
-import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from devise import yamlfile
 from devise.errors import ConfigError
 
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+SECTIONS = (
+    "build_vocabulary", "train_model", "catalog_images", "embed_images", "label_images", "build_index",
+    "search_images", "evaluate_model", "publish_run", "run_nightly",
+)  # fmt: skip
+"""The jobs, each with a section of its name."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -31,8 +33,8 @@ class Section(BaseModel):
 class JobConfig(Section):
     """What every job has: where the tables live and which run this is."""
 
-    warehouse: str = Field(min_length=1)
-    """URI or path under which all tables, models and indices live."""
+    warehouse: str = Field(pattern=r"^[^*?{}\[\]\\]+$")
+    """URI or path under which all tables, models and indices live; Spark would take `*?{}[]\\` in it for a pattern."""
     run: str = Field(pattern=RUN_PATTERN)
     """Run id given by the scheduler: letters, digits, dot, dash, underscore; later runs sort later."""
 
@@ -85,14 +87,13 @@ class TrainConfig(JobConfig):
     """State dict file (local or s3://), `torchvision:DEFAULT`, or nothing: the core is trained from scratch."""
     weights_sha256: str | None = None
     """Checked when given."""
-    classes: str | None = None
-    """Class table of the weights' classification layer: what the `convex` projection starts from."""
     resize: Count = 256
     crop: Count = 224
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     """Preprocessing: short side in pixels, centre crop, and normalisation of RGB in 0 to 1."""
     projection: Literal["linear", "mlp", "convex"] = "convex"
+    """`convex` starts from the weights' own classes, whose table build_vocabulary was given."""
     loss: Literal["none", "cosine", "hinge_rank", "ridge"] = "none"
     """`none` leaves a convex projection as it starts (ConSE)."""
     labelled: LabelledConfig | None = None
@@ -121,8 +122,6 @@ class TrainConfig(JobConfig):
             raise ValueError(f"loss ridge is the closed form of projection linear, not of {self.projection}")
         if self.labelled is None and (self.loss != "none" or self.weights is None):
             raise ValueError("labelled pictures are needed to train (a loss is set, or the core has no weights)")
-        if self.projection == "convex" and self.weights is not None and self.classes is None:
-            raise ValueError("projection convex needs `classes`, the class table of the weights")
         return self
 
 
@@ -166,6 +165,10 @@ class IndexConfig(JobConfig):
     """Memory that all shards together may take when searched."""
     sample_rows: Count = 200_000
     """Rows that train the template, drawn by hash of the id."""
+    target_recall: Fraction = 0.95
+    """recall@10 to reach: the least nprobe that does is settled for each kind of query."""
+    tune_queries: Count = 200
+    """Queries of each kind to settle nprobe on; never those that evaluate_model measures recall with."""
     seed: int = 0
 
 
@@ -228,11 +231,11 @@ def load(path: str | Path, section: str, model: type[J], run: str, overrides: li
         overrides: `section.key=value` texts, the value read as YAML; `warehouse=...` is understood too.
 
     Raises:
-        ConfigError: the file is missing or no YAML, a key is unknown, missing or has a wrong value.
+        ConfigError: the file is missing or no YAML, a section or key is unknown, missing or has a wrong value.
     """
-    document = read(path)
-    for override in overrides or []:
-        _apply(document, override)
+    document = yamlfile.read(path, overrides or [])
+    if unknown := [key for key in document if key not in ("warehouse", *SECTIONS)]:
+        raise ConfigError(f"{path}: unknown sections {unknown}; known are warehouse and {sorted(SECTIONS)}")
     values = document.get(section) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}, {section}: found {type(values).__name__}, wanted a mapping of settings")
@@ -241,45 +244,6 @@ def load(path: str | Path, section: str, model: type[J], run: str, overrides: li
         return model.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{path}, {section}: {_one_line(error, model)}") from None
-
-
-def read(path: str | Path) -> dict[str, Any]:
-    """The whole document, `${NAME}` filled from the environment; `ConfigError` if it cannot be read."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the configuration: {error.strerror or error}") from None
-    try:
-        document = yaml.safe_load(_fill(text, path))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: found {type(document).__name__}, wanted a mapping with one section per job")
-    return document
-
-
-def _fill(text: str, path: str | Path) -> str:
-    def value(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
-        found = os.environ.get(name, default)
-        if found is None:
-            raise ConfigError(f"{path}: ${{{name}}} is not set in the environment")
-        return found
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, text)
-
-
-def _apply(document: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {override}: wanted section.key=value")
-    *parents, key = name.strip().split(".")
-    place = document
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {override}: {parent} is a value, not a section")
-    place[key] = yaml.safe_load(text)
 
 
 def _one_line(error: ValidationError, model: type[BaseModel]) -> str:

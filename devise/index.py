@@ -6,7 +6,7 @@ Shape letters: N rows, Q queries, K neighbours, D dims.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ TRAIN_ROWS_PER_LIST = 39
 """faiss warns below this many training rows a list."""
 IVF_OVERHEAD_BYTES = 8
 """An IVF row's id."""
+CEILING_SLACK = 0.002
+"""Recall given up for speed where the target is out of reach: the last 0.002 can take half of all lists."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,24 @@ class Kind:
     nprobe: int
     bytes_per_vector: float
     reason: str
+
+
+@dataclass(frozen=True)
+class Effort:
+    """The nprobe settled for one kind of query, the recall measured at it, and the best of any nprobe tried."""
+
+    nprobe: int
+    recall: float
+    ceiling: float
+    reached: bool
+    """Whether the recall is the one wanted; else it is within CEILING_SLACK of the ceiling."""
+
+    def describe(self, nlist: int, target: float) -> str:
+        """One line for a person."""
+        chosen = f"nprobe {self.nprobe:,} of {nlist:,}, recall@10 {self.recall:.4f}"
+        if self.reached:
+            return f"{chosen} (wanted {target:g})"
+        return f"{chosen}: {target:g} is out of reach, the best of any nprobe is {self.ceiling:.4f}"
 
 
 def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto") -> Kind:
@@ -71,11 +91,33 @@ def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto")
     )
 
 
+def nprobe_steps(nlist: int) -> list[int]:
+    """Values of nprobe to try: the powers of two and the 1.5-fold steps between, below nlist, and nlist; ascending."""
+    steps = {2**power for power in range(nlist.bit_length())}
+    steps |= {3 * 2**power for power in range(nlist.bit_length())}
+    return sorted({step for step in steps if step < nlist} | {max(1, nlist)})
+
+
+def settle_nprobe(recall_by_nprobe: Mapping[int, float], target: float) -> Effort:
+    """The least nprobe that reaches the target; where none does, the least within CEILING_SLACK of the best.
+
+    Raises:
+        ValueError: no nprobe was tried.
+    """
+    if not recall_by_nprobe:
+        raise ValueError("no nprobe was tried")
+    ceiling = max(recall_by_nprobe.values())
+    reached = ceiling >= target
+    wanted = target if reached else ceiling - CEILING_SLACK
+    nprobe = min(nprobe for nprobe, recall in recall_by_nprobe.items() if recall >= wanted)
+    return Effort(nprobe, recall_by_nprobe[nprobe], ceiling, reached)
+
+
 def train_template(sample_ND: np.ndarray, kind: Kind, seed: int, threads: int = 1) -> bytes:
     """The trained, empty index that every shard copies, serialised; the same sample and seed give the same bytes.
 
     Raises:
-        IndexingError: the factory string is none, or there are too few rows to train it.
+        IndexingError: the factory string is none, its kind takes no ids, or there are too few rows to train it.
     """
     faiss.omp_set_num_threads(threads)
     sample_ND = np.ascontiguousarray(sample_ND, dtype=np.float32)
@@ -87,6 +129,7 @@ def train_template(sample_ND: np.ndarray, kind: Kind, seed: int, threads: int = 
         else:
             empty = faiss.IndexIDMap2(empty)
         empty.train(sample_ND)
+        empty.add_with_ids(sample_ND[:0], np.empty(0, np.int64))  # a kind that takes no ids refuses even none
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[0]
         raise IndexingError(f"index kind {kind.factory!r} on {len(sample_ND):,} sample rows: {reason}") from None
@@ -139,7 +182,26 @@ def search(
         scores.append(np.where(id_QK >= 0, score_QK, -np.inf).astype(np.float32))
     if not shards:
         return np.full((len(query_QD), k), -1, np.int64), np.full((len(query_QD), k), -np.inf, np.float32)
-    return _first(np.concatenate(ids, axis=1), np.concatenate(scores, axis=1), k)
+    return keep_best(np.concatenate(ids, axis=1), np.concatenate(scores, axis=1), k)
+
+
+def search_at_steps(
+    shard: faiss.Index, query_QD: np.ndarray, k: int, steps: Sequence[int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What `search` gives at each nprobe of `steps`, ascending, for little more than the last of them.
+
+    More lists only add candidates, so a query that finds at some step what it finds at the last one does so at all
+    steps between, and is not searched again.
+    """
+    last = search([shard], query_QD, k, steps[-1])
+    open_Q = np.arange(len(query_QD))
+    for nprobe in steps[:-1]:
+        ids_QK, scores_QK = last[0].copy(), last[1].copy()
+        if len(open_Q):
+            ids_QK[open_Q], scores_QK[open_Q] = search([shard], query_QD[open_Q], k, nprobe)
+            open_Q = open_Q[(ids_QK[open_Q] != last[0][open_Q]).any(axis=1)]
+        yield ids_QK, scores_QK
+    yield last
 
 
 def exact_search(
@@ -149,11 +211,22 @@ def exact_search(
     score_QN = np.asarray(query_QD, dtype=np.float32) @ np.asarray(embedding_ND, dtype=np.float32).T
     if score_QN.shape[1] > k:
         kept_QK = np.argpartition(-score_QN, k - 1, axis=1)[:, :k]
-        return _first(np.asarray(image_id_N)[kept_QK], np.take_along_axis(score_QN, kept_QK, axis=1), k)
-    return _first(np.broadcast_to(image_id_N, score_QN.shape), score_QN, k)
+        return keep_best(np.asarray(image_id_N)[kept_QK], np.take_along_axis(score_QN, kept_QK, axis=1), k)
+    return keep_best(np.broadcast_to(image_id_N, score_QN.shape), score_QN, k)
 
 
-def _first(id_QM: np.ndarray, score_QM: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def exact_search_in_blocks(
+    query_QD: np.ndarray, blocks: Iterable[tuple[np.ndarray, np.ndarray]], k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same over rows that come as (image_id_N, embedding_ND), block by block; only the best so far are kept."""
+    best = np.empty((len(query_QD), 0), np.int64), np.empty((len(query_QD), 0), np.float32)
+    for image_id_N, embedding_ND in blocks:
+        found = exact_search(query_QD, image_id_N, embedding_ND, k)
+        best = keep_best(*(np.concatenate(pair, axis=1) for pair in zip(best, found, strict=True)), k)
+    return keep_best(*best, k)
+
+
+def keep_best(id_QM: np.ndarray, score_QM: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of M candidates a query, ties by lower id, padded with -1."""
     order = np.lexsort((id_QM, -score_QM), axis=1)[:, :k]
     id_QK, score_QK = np.take_along_axis(id_QM, order, axis=1), np.take_along_axis(score_QM, order, axis=1)

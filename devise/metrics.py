@@ -43,26 +43,33 @@ def hp_at_k(predicted_NK: np.ndarray, correct_sets: Sequence[Collection[int]], k
 
 
 def recall_at_k(
-    found_QK: np.ndarray, found_score_QK: np.ndarray, exact_QK: np.ndarray, exact_score_QK: np.ndarray, k: int
+    found_QK: np.ndarray, found_score_QK: np.ndarray, exact_QM: np.ndarray, exact_score_QM: np.ndarray, k: int
 ) -> float:
     """Overlap, 0 to 1, of approximate with exact search over the first `k`; about the index only, never the model.
 
-    A neighbour that is not in the exact list but scores as well as its last one is a tie and counts as found. Places
-    that exact search leaves empty (id -1) are not asked for.
+    A neighbour beyond the first k of exact search that scores as well as the k-th is a tie and counts as found. Its
+    score is the exact one as long as the exact list (M of k or more) reaches beyond the ties; only then is the found
+    score taken for it, which a compressed index overstates. Places that exact search leaves empty (id -1) are not
+    asked for.
 
     Raises:
         ValueError: shapes disagree, there are no queries, or `k` is out of range.
     """
-    _check(found_QK, len(exact_QK), k)
+    _check(found_QK, len(exact_QM), k)
+    _check(exact_QM, len(found_QK), k)
     wanted = found = 0
-    for row in range(len(exact_QK)):
-        exact = exact_QK[row, :k][exact_QK[row, :k] >= 0]
-        if len(exact) == 0:
+    for row in range(len(exact_QM)):
+        known = exact_QM[row] >= 0
+        exact, exact_scores = exact_QM[row][known], exact_score_QM[row][known]
+        n_exact = min(k, len(exact))
+        if n_exact == 0:
             continue
-        ids, scores = found_QK[row, :k], found_score_QK[row, :k]
-        good = np.isin(ids, exact) | (scores >= exact_score_QK[row, len(exact) - 1] - TIE)
-        wanted += len(exact)
-        found += min(len(exact), int((good & (ids >= 0)).sum()))
+        ids, least = found_QK[row, :k], exact_scores[n_exact - 1] - TIE
+        good = np.isin(ids, exact[exact_scores >= least])
+        if known.all() and exact_scores[-1] >= least:
+            good |= found_score_QK[row, :k] >= least
+        wanted += n_exact
+        found += min(n_exact, int((good & (ids >= 0)).sum()))
     return found / wanted if wanted else 1.0
 
 

@@ -3,7 +3,8 @@
 A query is words (`ship`, `ship + sail`, `king - man + woman`), or `image:URI` for the pictures like that picture.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from devise import manifest, scratch, storage
 from devise.errors import IndexingError, ManifestError
-from devise.manifest import Live, Manifest
+from devise.manifest import File, Live, Manifest
 
 IMAGE = "image:"
 
@@ -43,7 +44,7 @@ def parse(text: str) -> Query:
     """The kind of a query by its form."""
     if text.startswith(IMAGE):
         return Query(text, "image")
-    return Query(text, "words" if any(f" {sign} " in text for sign in "+-") else "word")
+    return Query(text, "words" if re.search(r"\s[+-]\s", text.strip()) else "word")
 
 
 class LiveIndex:
@@ -76,7 +77,7 @@ class LiveIndex:
 
         if len(query_D) != self.index.details["dim"]:
             raise IndexingError(f"the query has {len(query_D)} dims, the live index {self.index.details['dim']}")
-        names = shard_names(self.index)
+        names = shard_names(self.index.files)
         shards = [index.read_index(self.folder / name) for name in names]
         nprobe = self.index.details["nprobe"][kind]
         ids_QK, scores_QK = index.search(shards, query_D[None, :], k, nprobe)
@@ -100,9 +101,9 @@ def model_folder(local: Path, model: Manifest) -> Path:
     return (local / card).parent
 
 
-def shard_names(index: Manifest) -> list[str]:
+def shard_names(files: Iterable[File]) -> list[str]:
     """The faiss files of an index's shards, in order."""
-    names = (file.path for file in index.files)
+    names = (file.path for file in files)
     return [name for name in names if name.startswith("shard-") and name.endswith(".faiss")]
 
 

@@ -32,7 +32,7 @@ def contact_sheet(
     sheet = Image.new("RGB", (max(width, 360), height), PAPER)
     pen = ImageDraw.Draw(sheet)
     big, small = ImageFont.load_default(20), ImageFont.load_default(12)
-    pen.text((MARGIN, MARGIN), _fit(pen, title, big, sheet.width - 2 * MARGIN), INK, font=big)
+    pen.text((MARGIN, MARGIN), _fit(pen, " ".join(title.split()), big, sheet.width - 2 * MARGIN), INK, font=big)
     for place, (content, caption) in enumerate(tiles):
         row, column = divmod(place, columns)
         left, top = MARGIN + column * (TILE + GAP), MARGIN + TITLE + row * (TILE + CAPTION + GAP)
@@ -62,11 +62,11 @@ def _picture(content: bytes | Image.Image) -> Image.Image | None:
 
 def _two_lines(pen: ImageDraw.ImageDraw, caption: str, font: ImageFont.FreeTypeFont) -> list[str]:
     """The caption broken at a space where it is too wide for one line."""
-    words, first = caption.split(" "), ""
+    words, first = caption.split(), ""
     while words and pen.textlength(f"{first} {words[0]}".strip(), font=font) <= TILE:
         first = f"{first} {words.pop(0)}".strip()
     if not first and words:
-        return [_fit(pen, caption, font, TILE)]
+        return [_fit(pen, " ".join(words), font, TILE)]
     return [first, *([_fit(pen, " ".join(words), font, TILE)] if words else [])]
 
 

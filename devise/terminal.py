@@ -59,8 +59,9 @@ def words(options: argparse.Namespace) -> None:
         print(vocabulary.known(options.known, known))
     elif options.text:
         lookup = vocabulary.make_lookup(known, path)
+        compared = vocabulary.correlations(options.text, lookup)
         print(f"{'':<16} {'':<16} {'pearson':>8} {'cosine':>8}")
-        for one, other, pearson, cosine in vocabulary.correlations(options.text, lookup):
+        for one, other, pearson, cosine in compared:
             print(f"{one:<16} {other:<16} {pearson:8.3f} {cosine:8.3f}")
     else:
         raise ConfigError("nothing asked: give words to compare, --near WORD or --known WORD")

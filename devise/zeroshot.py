@@ -4,6 +4,7 @@ Shape letters: N images, K predictions, D dims, V vocabulary.
 """
 
 import re
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -38,17 +39,24 @@ def top_labels(
             "wanted equal dims, k of at least 1 and a candidate"
         )
     k = min(k, len(chosen))
-    vectors_DV = torch.from_numpy(vectors_VD if candidates is None else vectors_VD[chosen]).T
+    vectors_DV = _shared(vectors_VD if candidates is None else vectors_VD[chosen]).T
     label_id_NK = np.empty((len(embedding_ND), k), dtype=np.int32)
     score_NK = np.empty((len(embedding_ND), k), dtype=np.float32)
     for start in range(0, len(embedding_ND), BLOCK_ROWS):
         part_BD = embedding_ND[start : start + BLOCK_ROWS]
         block_BD = torch.zeros((BLOCK_ROWS, embedding_ND.shape[1]))
-        block_BD[: len(part_BD)] = torch.from_numpy(np.ascontiguousarray(part_BD, dtype=np.float32))
+        block_BD.numpy()[: len(part_BD)] = part_BD
         rows_BK, scores_BK = _best(torch.mm(block_BD, vectors_DV)[: len(part_BD)], k)
         label_id_NK[start : start + len(part_BD)] = chosen[rows_BK]
         score_NK[start : start + len(part_BD)] = scores_BK
     return label_id_NK, score_NK
+
+
+def _shared(vectors_VD: np.ndarray) -> torch.Tensor:
+    """The array as a tensor on the same memory, only to be read: a vocabulary in Arrow's memory is not writable."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(vectors_VD)
 
 
 def _best(scores_BV: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from devise.manifest import Manifest
 from devise.metrics import interval
 from devise.spark import recall, schemas
 from devise.spark.job import Task, say
-from devise.spark.label import live_embeddings, vectors
+from devise.spark.label import live_embeddings, refuse_other_dims, vectors
 from devise.spark.labelled import labelled_images
 
 SCORED = StructType(
@@ -79,7 +79,9 @@ def score_images(
         scorer = evaluation.Scorer(known, ks, tree, given, alternatives)
         for batch in batches:
             if batch.num_rows:
-                found = scorer.score(vectors(batch.column("embedding")), batch.column("texts").to_pylist())
+                embedding_ND = vectors(batch.column("embedding"))
+                refuse_other_dims(embedding_ND.shape[1], known.vectors.shape[1])
+                found = scorer.score(embedding_ND, batch.column("texts").to_pylist())
                 yield schemas.record_batch([pa.array(column) for column in zip(*found, strict=True)] or _none(), SCORED)
 
     return labelled.mapInArrow(score, SCORED)
@@ -88,12 +90,13 @@ def score_images(
 def evaluate_index(task: Task, embeddings: DataFrame, vocabulary: DataFrame, index: Manifest) -> list[tuple]:
     """recall@k by query kind, as rows of schemas.METRICS; the figures also go into the manifest, for the gate."""
     config: EvaluateConfig = task.config
-    queries = recall.draw_queries(embeddings, vocabulary, config.recall_queries, config.seed)
+    refuse_other_dims(index.details["dim"], task.input("vocabulary").details["dim"])
+    queries = recall.draw_queries(embeddings, vocabulary, config.recall_queries, config.seed, "measure")
+    exact = recall.exact_neighbours(embeddings, queries, 10)
+    nprobe = index.details["nprobe"]
+    by_k = recall.measure_recall(task.spark, queries, exact, config.warehouse, index, nprobe, (1, 10))
     rows = []
-    for k in (1, 10):
-        found = recall.measure_recall(
-            task.spark, embeddings, queries, config.warehouse, index, index.details["nprobe"], k
-        )
+    for k, found in by_k.items():
         task.details.setdefault("recall", {})[str(k)] = {kind: value for kind, (value, _) in found.items()}
         rows += [
             ("recall", kind, k, value, *interval(value, n * k), n, task.model_id, task.vocabulary_id)

@@ -3,6 +3,7 @@
 import tempfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,18 @@ from devise import storage
 from devise.config import IndexConfig
 from devise.errors import AccountingError, IndexingError
 from devise.manifest import File
-from devise.spark import schemas
+from devise.spark import recall, schemas
 from devise.spark.job import Task, say
-from devise.spark.label import live_embeddings, vectors
+from devise.spark.label import live_embeddings, refuse_other_dims, vectors
 from devise.spark.tables import Written, deliver, receipt_batch, receipts
 
 if TYPE_CHECKING:
     from devise.index import Kind
 
 TEMPLATE = "template"
+RECALL_AT = 10
+QUICK_PART = 8
+"""An eighth of the lists is tried first: to visit all of them takes longer than to fill the shard."""
 SIDECAR = pa.schema([("image_id", pa.int64()), ("uri", pa.string())])
 
 
@@ -39,8 +43,45 @@ def build_index(task: Task) -> None:
     folder, n_shards = task.folder("index"), -(-n_rows // config.rows_per_shard)
     template = train_template(embeddings, folder, kind, config.sample_rows, config.seed)
     task.written["index"] = fill_shards(embeddings, folder, template, n_shards, n_rows)
-    nprobe = dict.fromkeys(("image", "word", "words"), kind.nprobe)
-    task.details |= {"kind": kind.factory, "reason": kind.reason, "n_shards": n_shards, "dim": dim, "nprobe": nprobe}
+    task.details |= {"kind": kind.factory, "reason": kind.reason, "n_shards": n_shards, "dim": dim}
+    task.details |= settle_nprobe(task, embeddings, kind)
+
+
+def settle_nprobe(task: Task, embeddings: DataFrame, kind: "Kind") -> dict[str, dict]:
+    """The least nprobe of each kind of query that reaches the target recall in the shards just written.
+
+    Words are far from the vectors that trained the lists, and need many times the effort of images.
+
+    Returns:
+        nprobe by kind, and tuning: by kind, what the choice rests on. A kind without queries keeps the first guess.
+    """
+    from devise import index
+
+    config: IndexConfig = task.config
+    nprobe = dict.fromkeys(recall.KINDS, kind.nprobe)
+    if kind.nlist == 0:
+        say("build_index", f"{kind.factory} has no lists: no nprobe to settle")
+        return {"nprobe": nprobe, "tuning": {}}
+    queries = recall.draw_queries(embeddings, task.read("vocabulary"), config.tune_queries, config.seed, "tune")
+    refuse_other_dims(len(queries.vectors[0]), len(queries.vectors[-1]))  # images come first, words last
+    exact = recall.exact_neighbours(embeddings, queries, RECALL_AT)
+    folder, files = task.folder("index"), task.written["index"].files
+    tried: dict[str, dict[int, float]] = {name: {} for name in recall.KINDS if name in queries.kinds}
+    steps = index.nprobe_steps(kind.nlist)
+    quick = [nprobe for nprobe in steps if nprobe <= kind.nlist // QUICK_PART]
+    for part in (quick, steps[len(quick) :]):
+        names = [name for name, found in tried.items() if max(found.values(), default=-1.0) < config.target_recall]
+        if part and names:
+            chosen = recall.select(queries, exact, names)
+            for name, found in recall.recall_by_nprobe(task.spark, *chosen, folder, files, part, RECALL_AT).items():
+                tried[name] |= found
+    tuning = {}
+    for name, found in tried.items():
+        effort, n_queries = index.settle_nprobe(found, config.target_recall), queries.kinds.count(name)
+        nprobe[name] = effort.nprobe
+        tuning[name] = {**asdict(effort), "n_queries": n_queries}
+        say("build_index", f"{name} queries: {effort.describe(kind.nlist, config.target_recall)}, n = {n_queries:,}")
+    return {"nprobe": nprobe, "tuning": tuning}
 
 
 def train_template(embeddings: DataFrame, folder: str, kind: "Kind", sample_rows: int, seed: int) -> File:

@@ -1,6 +1,9 @@
 """The search stage: queries to vectors, shards searched in parallel, the best of all; the index is `devise.index`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -9,8 +12,8 @@ from pyspark.sql.types import StructField, StructType
 
 from devise import manifest, query, scratch, storage
 from devise.config import EngineConfig, SearchConfig
-from devise.errors import ConfigError, VocabularyError
-from devise.manifest import Manifest
+from devise.errors import ConfigError, IndexingError, VocabularyError
+from devise.manifest import File, Manifest
 from devise.query import Query
 from devise.spark import schemas
 from devise.spark.embed import embed_images
@@ -27,7 +30,10 @@ def read_queries(config: SearchConfig) -> list[Query]:
         import pyarrow.parquet as pq
 
         path = scratch.localise(storage.normalise(config.queries_file))
-        table = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        try:
+            table = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConfigError(f"{config.queries_file}: cannot be read: {error}") from None
         if "query" not in table.column_names:
             raise ConfigError(f"{config.queries_file}: found columns {table.column_names}, wanted one named query")
         texts += [text for text in table.column("query").to_pylist() if text]
@@ -68,7 +74,16 @@ def search_shards(
     index: Manifest,
     k: int,
 ) -> DataFrame:
-    """The k images nearest to each query (schemas.RESULTS), ties to the lower image_id."""
+    """The k images nearest to each query (schemas.RESULTS), ties to the lower image_id.
+
+    Raises:
+        IndexingError: a query's vector is of another dimension than the index.
+    """
+    if others := sorted({len(vector) for vector in vectors} - {index.details["dim"]}):
+        raise IndexingError(
+            f"queries have {others} dims, the index of run {index.run} has {index.details['dim']}: "
+            "is the vocabulary newer than the model?"
+        )
     kinds = [asked.kind for asked in queries]
     texts = [(row, found.text, found.kind) for row, found in enumerate(queries)]
     asked = spark.createDataFrame(texts, "number int, query string, kind string")
@@ -90,34 +105,56 @@ def nearest_in_shards(
     k: int,
 ) -> DataFrame:
     """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe."""
-    shards = query.shard_names(index)
 
-    def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def search(shard: Any, sidecar: Callable[[], Path]) -> Iterator[pa.RecordBatch]:
         import numpy as np
 
         from devise import index as indices
 
-        folder = manifest.localise(warehouse, index)
         query_QD = np.asarray(vectors, dtype=np.float32)
+        for kind in sorted(set(kinds)):
+            rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
+            ids_QK, scores_QK = indices.search([shard], query_QD[rows_Q], k, nprobe[kind])
+            uris = query.find_uris([sidecar()], np.unique(ids_QK))
+            keep = ids_QK >= 0
+            columns = [
+                pa.array(np.repeat(rows_Q, keep.sum(axis=1))),
+                pa.array(ids_QK[keep]),
+                pa.array([uris[number] for number in ids_QK[keep].tolist()], pa.string()),
+                pa.array(scores_QK[keep]),
+            ]
+            yield schemas.record_batch(columns, FOUND)
+
+    best = Window.partitionBy("number").orderBy(F.desc("score"), "image_id")
+    found = map_shards(spark, manifest.folder(warehouse, index.table, index.run), index.files, search, FOUND)
+    return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
+
+
+def map_shards(
+    spark: SparkSession,
+    folder: str,
+    files: Sequence[File],
+    work: Callable[[Any, Callable[[], Path]], Iterator[pa.RecordBatch]],
+    schema: StructType,
+) -> DataFrame:
+    """What `work(shard, sidecar)` yields for each shard of an index; a task a shard.
+
+    A task fetches the files of its own shard only, once per host and checked; the sidecar's only if it is called for.
+    """
+    shards = query.shard_names(files)
+    hashes = {} if storage.is_local(folder) else {file.path: file.sha256 for file in files}
+
+    def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from devise.index import read_index
+
+        def fetch(name: str) -> Path:
+            return scratch.localise(storage.join(folder, name), hashes.get(name))
+
         for name in (name for batch in batches for name in batch.column("shard").to_pylist()):
-            opened = [indices.read_index(folder / name)]
-            for kind in sorted(set(kinds)):
-                rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
-                ids_QK, scores_QK = indices.search(opened, query_QD[rows_Q], k, nprobe[kind])
-                uris = query.find_uris([folder / query.sidecar_name(name)], np.unique(ids_QK))
-                keep = ids_QK >= 0
-                columns = [
-                    pa.array(np.repeat(rows_Q, keep.sum(axis=1))),
-                    pa.array(ids_QK[keep]),
-                    pa.array([uris[number] for number in ids_QK[keep].tolist()], pa.string()),
-                    pa.array(scores_QK[keep]),
-                ]
-                yield schemas.record_batch(columns, FOUND)
+            yield from work(read_index(fetch(name)), partial(fetch, query.sidecar_name(name)))
 
     places = spark.createDataFrame([(name,) for name in shards], "shard string").repartition(max(1, len(shards)))
-    best = Window.partitionBy("number").orderBy(F.desc("score"), "image_id")
-    found = places.mapInArrow(search, FOUND)
-    return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
+    return places.mapInArrow(each, schema)
 
 
 def _embed_pictures(

@@ -1,0 +1,216 @@
+"""The command line for people: answers on standard output, one line and exit code 2 for a broken promise."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_warehouse import COLOURS, make_vocabulary, publish
+
+from devise import cli, terminal
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    return publish(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def ask(capsys, published):
+    """Runs a command on the published warehouse; its lines."""
+
+    def run(*arguments, warehouse=published[0]):
+        cli.main([*arguments, *(["--warehouse", warehouse] if warehouse else [])])
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        return captured.out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must fail; its one line."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert stopped.value.code == 2 and captured.out == "" and captured.err.count("\n") == 1
+        return captured.err
+
+    return run
+
+
+def test_status_says_what_is_live_and_how_much(ask, published):
+    first, header, *lines = ask("status")
+    assert first.startswith("live: run r1, published 0.0 h ago") and published[0] in first
+    assert header.split() == ["table", "run", "rows", "bytes", "of"]
+    assert [line.split()[:3] for line in lines] == [
+        ["vocabulary", "r1", "5"],
+        ["model", "r1", "0"],
+        ["index", "r1", "12"],
+    ]
+    assert all(int(line.split()[3].replace(",", "")) > 0 for line in lines)
+    assert lines[1].endswith(f"model {'m' * 16} truncated 2")
+
+
+@pytest.mark.parametrize("noun", sorted(COLOURS))
+def test_search_by_a_word_prints_rank_score_and_uri_best_first(ask, noun):
+    lines = [line.split(maxsplit=2) for line in ask("search", noun, "-k", "12")]
+    assert [int(rank) for rank, _, _ in lines] == list(range(1, 13))
+    scores = [float(score) for _, score, _ in lines]
+    assert scores == sorted(scores, reverse=True)
+    assert lines[0][2].startswith("file://") and lines[0][2].endswith(f"/pictures/{noun}/0.png")
+
+
+def test_words_on_the_command_line_are_one_query(ask):
+    assert ask("search", "sea", "lion") == ask("search", "sea lion") != ask("search", "lion")
+    assert ask("search", "lion", "+", "tulip") == ask("search", "lion + tulip")
+    best = {line.rsplit("/", 2)[-2] for line in ask("search", "lion + tulip", "-k", "4")}
+    assert best == {"lion", "tulip"}
+    assert ask("search", "lion + tulip - tulip", "-k", "3") == ask("search", "lion", "-k", "3")
+
+
+def test_search_by_a_picture_goes_through_the_live_model(ask, published):
+    picture = next(uri for uri in published[1] if "/ferry/" in uri)
+    by_option = ask("search", "--image", picture, "-k", "3")
+    assert len(by_option) == 3 and by_option == ask("search", f"image:{picture}", "-k", "3")
+    live = terminal.LiveIndex(published[0])
+    embedded_D = terminal.embed_picture(live, picture)
+    assert abs(np.linalg.norm(embedded_D) - 1) < 1e-5
+    hits = live.search(embedded_D, "image", 3)
+    assert [line.split()[1:] for line in by_option] == [[f"{hit.score:.3f}", hit.uri] for hit in hits]
+
+
+def test_a_sheet_shows_the_answers_with_their_folder_and_score(ask, tmp_path, monkeypatch):
+    sheet = tmp_path / "answers" / "sheet.png"
+    lines = ask("search", "castle", "-k", "2", "--sheet", str(sheet))
+    assert lines[-1] == f"contact sheet: {sheet}"
+    with Image.open(sheet) as opened:
+        assert COLOURS["castle"] in {colour for _, colour in opened.getcolors(10**6)}
+    shown = []
+    monkeypatch.setattr("devise.report.contact_sheet", lambda tiles, title, path: shown.append((tiles, title)))
+    ask("search", "castle", "-k", "2", "--sheet", str(sheet))
+    [(tiles, title)] = shown
+    assert title == "nearest to: castle"
+    assert [caption for _, caption in tiles] == [f"castle  {float(line.split()[1]):.2f}" for line in lines[:2]]
+
+
+def test_words_are_compared_pair_by_pair(ask):
+    header, *lines = ask("words", "lion", "tulip", "castle")
+    assert header.split() == ["pearson", "cosine"]
+    assert [line.split()[:2] for line in lines] == [["lion", "tulip"], ["lion", "castle"], ["tulip", "castle"]]
+    first, second = make_vocabulary().vectors[:2]
+    for line in lines:
+        assert line.split()[2:] == [f"{np.corrcoef(first, second)[0, 1]:.3f}", "0.000"]
+
+
+def test_a_word_s_neighbours_are_labels_by_cosine(ask):
+    assert ask("words", "--near", "Tulips", "-k", "2") == ["  1.000  tulip", "  0.000  lion"]
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("lion", "lion: seen label 'lion' (asked by exact, vector by exact)"),
+        ("king of beasts", "king of beasts: seen label 'lion' (asked by synonym, vector by exact)"),
+        ("ferry", "ferry: zero-shot label 'ferry' (asked by exact, vector by exact)"),
+        ("submarine", "submarine: no label"),
+    ],
+)
+def test_a_word_is_a_seen_label_a_zero_shot_one_or_none(ask, word, line):
+    assert ask("words", "--known", word) == [line]
+
+
+def test_without_a_warehouse_the_sample_s_vectors_answer(ask):
+    header, line = ask("words", "lion", "tiger", warehouse=None)
+    other = ask("words", "lion", "ferry", warehouse=None)[1]
+    assert float(line.split()[3]) > float(other.split()[3])
+
+
+def test_columns_prints_the_data_dictionary(ask):
+    lines = ask("columns", warehouse=None)
+    assert "#### embeddings" in lines and "| column | type | meaning |" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search"], "nothing asked: give words, or --image FILE"),
+        (["search", "submarine"], "'submarine' is no word"),
+        (["search", "lion", "-", "lion"], "the words cancel out"),
+        (["search", "--image", "absent.png"], "absent.png: no such picture"),
+        (["words"], "nothing asked"),
+        (["words", "lion"], "at least two to compare"),
+        (["words", "lion", "submarine"], "no vector for ['submarine']"),
+        (["words", "--near", "submarine"], "submarine: no such word"),
+        (["words", "lion", "tulip", "--vectors", "absent.vec"], "absent.vec: no such file"),
+    ],
+)
+def test_a_broken_promise_is_one_line_and_exit_code_2(refused, published, arguments, words):
+    line = refused(*arguments, "--warehouse", published[0])
+    assert line.startswith("devise: error: ") and words in line
+
+
+@pytest.mark.parametrize("command", [["status"], ["search", "lion"], ["words", "lion", "tulip"]])
+def test_nothing_published_is_said(refused, tmp_path, command):
+    assert "nothing is published here yet" in refused(*command, "--warehouse", tmp_path)
+
+
+def test_a_picture_that_is_none_is_named_with_its_reject_code(refused, published, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    assert "broken.png: not_an_image" in refused(
+        "search", "--image", tmp_path / "broken.png", "--warehouse", published[0]
+    )
+
+
+def test_a_fault_that_nobody_promised_keeps_its_traceback(monkeypatch, published):
+    def broken(warehouse):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("devise.manifest.read_live", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["status", "--warehouse", published[0]])
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "no_such_job", "--config", "x"]])
+def test_an_unknown_job_names_the_known_ones(refused, arguments):
+    line = refused(*arguments)
+    assert all(name in line for name in cli.JOBS)
+
+
+def test_run_hands_a_job_its_arguments(monkeypatch):
+    handed = []
+    monkeypatch.setattr("devise.spark.job.run", lambda found, arguments: handed.append((found.name, arguments)))
+    monkeypatch.setattr("devise.spark.job.run_in_order", lambda name, *_: handed.append((name, _[-1])))
+    for name in cli.JOBS:
+        cli.main(["run", name, "--config", "c.yaml", "--run", "r1"])
+    assert handed == [(name, ["--config", "c.yaml", "--run", "r1"]) for name in cli.JOBS]
+
+
+def test_a_torn_pointer_or_an_index_without_its_shard_is_one_line(refused, tmp_path):
+    warehouse, _ = publish(tmp_path)
+    shard = next((tmp_path / "warehouse" / "index" / "run=r1").glob("shard-00001*.faiss"))
+    shard.unlink()
+    assert f"{shard}: no faiss index" in refused("search", "lion", "--warehouse", warehouse)
+    pointer = tmp_path / "warehouse" / "live" / "live.json"
+    pointer.write_text(json.dumps({"table": "index"}) + "\n")
+    assert "not a pointer of this version" in refused("status", "--warehouse", warehouse)
+
+
+@pytest.mark.parametrize("k", ["0", "-3", "many"])
+def test_a_number_of_answers_that_is_none_is_refused(capsys, published, k):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["search", "lion", "-k", k, "--warehouse", published[0]])
+    assert stopped.value.code == 2 and "argument -k: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_sheet_s_captions_need_no_folder(monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr("devise.report.contact_sheet", lambda tiles, title, path: shown.extend(tiles))
+    monkeypatch.setattr("devise.storage.read_bytes", lambda uri: b"")
+    hits = [SimpleNamespace(uri=uri, score=0.5) for uri in ("s3://bucket/a.jpg", "s3://bucket/b/c.jpg")]
+    terminal.write_sheet(hits, "x", tmp_path / "s.png")
+    assert [caption for _, caption in shown] == ["bucket  0.50", "b  0.50"]

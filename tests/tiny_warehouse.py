@@ -1,0 +1,109 @@
+"""A published warehouse of a dozen pictures, made without Spark: vocabulary, model, and an index of two shards."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+
+from devise import index, manifest, model, storage, vocabulary
+from devise.images import Preprocessing
+from devise.manifest import File, Manifest
+from devise.networks import build_core, convex_projection
+from devise.vocabulary import Vocabulary
+
+DIM = 8
+NOUNS = ["lion", "tulip", "castle", "ferry", "sea lion"]
+COLOURS = {"lion": (200, 160, 60), "tulip": (220, 40, 60), "castle": (120, 120, 125), "ferry": (40, 90, 200)}
+RUN = "r1"
+
+
+def unit(array):
+    return (array / np.linalg.norm(array, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def make_vocabulary(labels=NOUNS, synsets=None, vectors=None, seen=("lion", "tulip")):
+    """Labels at right angles to each other, unless their vectors are given."""
+    vectors = np.eye(len(labels), DIM, dtype=np.float32) if vectors is None else vectors
+    return Vocabulary(
+        np.arange(len(labels), dtype=np.int32),
+        list(labels),
+        list(synsets or [None] * len(labels)),
+        [["king of beasts"] if label == "lion" else [] for label in labels],
+        vectors,
+        np.array([label in seen for label in labels]),
+        ["exact"] * len(labels),
+    )
+
+
+def publish(folder: Path) -> tuple[str, dict[str, tuple[int, np.ndarray]]]:
+    """The warehouse, and of each picture's uri the id and embedding: three a noun, ever further from its word."""
+    warehouse, words = str(folder / "warehouse"), make_vocabulary()
+    rng = np.random.default_rng(0)
+    pictures: dict[str, tuple[int, np.ndarray]] = {}
+    for row, noun in enumerate(COLOURS):
+        for number in range(3):
+            path = folder / "pictures" / noun / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), COLOURS[noun]).save(path)
+            embedding_D = unit(words.vectors[row] + (0.1 + 0.2 * number) * rng.normal(size=DIM))
+            pictures[storage.normalise(str(path))] = (2**63 - 1 - len(pictures), embedding_D)
+    made = [_vocabulary(warehouse, words), _model(warehouse, words), _index(warehouse, pictures)]
+    manifest.swap_live(warehouse, [(found.table, RUN) for found in made], RUN, None)
+    return warehouse, pictures
+
+
+def _vocabulary(warehouse: str, words: Vocabulary) -> Manifest:
+    place = _folder(warehouse, "vocabulary")
+    pq.write_table(vocabulary.to_arrow(words), place / "part-0.parquet")
+    return _commit(warehouse, "vocabulary", {"part-0.parquet": len(words.labels)}, dim=DIM)
+
+
+def _model(warehouse: str, words: Vocabulary) -> Manifest:
+    place = _folder(warehouse, "model")
+    torch.manual_seed(0)
+    core = build_core("small_cnn", n_classes=4)
+    projection = convex_projection(core.classifier, words.vectors[:4], 1.0, 4)
+    model.save(model.DeviseModel(core, projection, Preprocessing(32, 32)), place / "attempt")
+    names = {f"attempt/{path.name}": -1 for path in sorted((place / "attempt").iterdir())}
+    return _commit(warehouse, "model", names, rejects={"truncated": 2})
+
+
+def _index(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]]) -> Manifest:
+    place = _folder(warehouse, "index")
+    image_id_N = np.array([image_id for image_id, _ in pictures.values()])
+    embedding_ND = np.array([embedding_D for _, embedding_D in pictures.values()])
+    template = index.train_template(embedding_ND, index.choose_kind(12, DIM, 2**20, "IVF2,Flat"), seed=0)
+    (place / "template-0.faiss").write_bytes(template)
+    names = {"template-0.faiss": -1}
+    for number in range(2):
+        part = image_id_N % 2 == number
+        name = f"shard-{number:05d}-0"
+        index.write_index(index.fill_shard(template, image_id_N[part], embedding_ND[part]), place / f"{name}.faiss")
+        uris = [uri for uri, kept in zip(pictures, part, strict=True) if kept]
+        pq.write_table(pa.table({"image_id": image_id_N[part], "uri": uris}), place / f"{name}.parquet")
+        names |= {f"{name}.faiss": int(part.sum()), f"{name}.parquet": -1}
+    return _commit(warehouse, "index", names, dim=DIM, nprobe={"image": 1, "word": 2, "words": 2})
+
+
+def _folder(warehouse: str, table: str) -> Path:
+    place = storage.local_path(manifest.folder(warehouse, table, RUN))
+    place.mkdir(parents=True)
+    return place
+
+
+def _commit(warehouse: str, table: str, names: dict[str, int], rejects=None, **details) -> Manifest:
+    place = storage.local_path(manifest.folder(warehouse, table, RUN))
+    files = [
+        File(path=name, size_bytes=(place / name).stat().st_size, sha256="0" * 64, rows=rows)
+        for name, rows in sorted(names.items())
+    ]
+    committed = Manifest(
+        table=table, run=RUN, primary=table, rows=sum(rows for rows in names.values() if rows > 0), columns=[],
+        files=files, rejects=rejects or {}, inputs={}, inputs_hash="i", config={}, config_hash="c", model_id="m" * 16,
+        code_version="0", started_at=0, finished_at=1, details=details,
+    )  # fmt: skip
+    manifest.write(warehouse, committed)
+    return committed

@@ -8,6 +8,9 @@ The text says what was found, what was wanted, and where.
 class DeviseError(Exception):
     """A promise that an input, a setting or an output broke; printed as one line, exit code 2."""
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # a library's message or a file's name may hold line ends
+
 
 class ConfigError(DeviseError):
     """A setting that is unknown, missing, of the wrong kind or out of range."""

@@ -85,7 +85,6 @@ def test_hash_depends_on_the_choices_and_not_on_run_or_place(tmp_path):
     [
         ({"projection": "linear", "loss": "none", "weights": "w"}, "needs a loss"),
         ({"projection": "mlp", "loss": "ridge", "weights": "w"}, "closed form of projection linear"),
-        ({"projection": "convex", "weights": "w"}, "needs `classes`"),
         ({"projection": "convex"}, "labelled pictures are needed"),
     ],
 )

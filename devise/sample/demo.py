@@ -27,7 +27,12 @@ def run(folder: Path) -> None:
     show(tables)
     sheets(tables, folder / "sheets")
     print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, or ask:")
-    print(f'  {os.path.relpath(Path(sys.executable).with_name("devise"))} search --warehouse {os.path.relpath(tables)} "boat + wing"')
+    print(f'  {command("devise")} search --warehouse {os.path.relpath(tables)} "boat + wing"')
+
+
+def command(name: str) -> str:
+    """A command of this environment, as it is called from here."""
+    return os.path.relpath(Path(sys.executable).with_name(name))
 
 
 def drawn_nouns() -> list[str]:
@@ -98,7 +103,7 @@ def show(tables: Path) -> None:
         f"SELECT split_part(uri, '/', -1), code, message FROM '{tables}/rejects/run={RUN}/*.parquet' ORDER BY code, uri"
     ):
         print(f"  {code:<16} {name:<24} {message}")
-    shell = os.path.relpath(Path(sys.executable).with_name("duckdb"))
+    shell = command("duckdb")
     labels, rejects = (f"{os.path.relpath(tables)}/{table}/run={RUN}/*.parquet" for table in ("labels", "rejects"))
     counts = f"SELECT label, count(*) FROM '{labels}' WHERE rank = 1 GROUP BY 1 ORDER BY 2 DESC LIMIT 10"
     print("\nThe tables are Parquet; any engine reads them:")

@@ -21,7 +21,7 @@ from devise import manifest, scratch, storage
 from devise.config import JobConfig, NightlyConfig
 from devise.errors import ConfigError, DeviseError, ManifestError, StorageError
 from devise.manifest import Manifest
-from devise.spark import schemas, tables
+from devise.spark import faults, schemas, tables
 from devise.spark.session import start_session
 from devise.spark.tables import Written
 
@@ -115,7 +115,8 @@ def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manif
     task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex))
     task.model_id = inputs["model"][-1].model_id if inputs.get("model") else None
     task.vocabulary_id = inputs["vocabulary"][-1].vocabulary_id if inputs.get("vocabulary") else None
-    job.main(task)
+    with faults.told_by_workers():
+        job.main(task)
     if missing := [table for table in job.writes if table not in task.written]:
         raise ValueError(f"job {job.name} promised {missing} and wrote none")
     committed = {}
@@ -245,13 +246,20 @@ def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments:
     _run(name, doc, arguments, plan)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, like every other fault."""
+
+    def error(self, message: str) -> None:
+        raise ConfigError(f"{message}; --help tells what is wanted")
+
+
 def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Callable) -> None:
-    parser = argparse.ArgumentParser(prog=name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(prog=name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="YAML file with a section per job (local or s3://)")
     parser.add_argument("--run", required=True, help="run id given by the scheduler, such as 2026-11-23")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         path = scratch.localise(storage.normalise(options.config))
         work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
         spark = start_session(name)

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from devise import manifest
-from devise.errors import AccountingError
+from devise.errors import AccountingError, VectorError
 from devise.manifest import Manifest
 from devise.spark import schemas
 
@@ -47,6 +47,7 @@ def label_images(
             if batch.num_rows == 0:
                 continue
             embedding_ND = vectors(batch.column("embedding"))
+            refuse_other_dims(embedding_ND.shape[1], known.vectors.shape[1])
             label_id_NK, score_NK = top_labels(embedding_ND, known.vectors, k, chosen)
             n, width = label_id_NK.shape
             repeated = np.repeat(np.arange(n), width)
@@ -83,6 +84,15 @@ def count_labelled(n_rows: int, k: int, n_labels: int) -> int:
     if n_rows % width:
         raise AccountingError(f"{n_rows} label rows, wanted {width} an image")
     return n_rows // width
+
+
+def refuse_other_dims(n_embedding: int, n_vocabulary: int) -> None:
+    """`VectorError` unless embeddings and vocabulary are of one dimension."""
+    if n_embedding != n_vocabulary:
+        raise VectorError(
+            f"embeddings have {n_embedding} dims, the vocabulary's vectors {n_vocabulary}: a vocabulary of another "
+            "dimension needs a model trained on it (train_model)"
+        )
 
 
 def vectors(column: pa.ListArray) -> "object":

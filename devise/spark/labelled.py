@@ -10,7 +10,7 @@ from pyspark.sql.types import StructField, StructType
 
 from devise import labelled, scratch, storage
 from devise.config import CatalogConfig, LabelledConfig
-from devise.errors import TrainingError
+from devise.errors import ConfigError, TrainingError
 from devise.spark import catalog, schemas
 
 LABELLED = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS)])
@@ -39,6 +39,17 @@ def read_class_names(uri: str) -> dict[str, list[str]]:
     return {found.wnid: list(found.names) for found in read_classes(scratch.localise(storage.normalise(uri)))}
 
 
+def read_json(uri: str) -> dict:
+    """A JSON object; `ConfigError` if the file holds none."""
+    try:
+        document = json.loads(storage.read_bytes(storage.normalise(uri)))
+    except ValueError as error:
+        raise ConfigError(f"{uri}: not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{uri}: found {type(document).__name__}, wanted a JSON object")
+    return document
+
+
 def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     root = storage.normalise(settings.source)
     names: dict | None = None
@@ -47,8 +58,7 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
             raise TrainingError(f"{settings.source}: labels by wnid need `names`, a class table")
         names = read_class_names(settings.names)
     elif settings.names is not None:
-        document = json.loads(storage.read_bytes(storage.normalise(settings.names)))
-        names = labelled.folder_names(document, settings.only, settings.names)
+        names = labelled.folder_names(read_json(settings.names), settings.only, settings.names)
     kind = settings.kind
 
     def label(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,8 @@ SESSION = {
     "spark.sql.parquet.compression.codec": "zstd",
 }
 """What correctness and speed need everywhere; memory, masters and committers are in conf/spark."""
+TOLD_AGAIN = r"(?s)(Exception in task|Task \d+ in stage|Aborting (task|job)|Job:? job_).*"
+"""Spark's log lines, each with a trace of a page, about a task whose exception ends the action on the driver anyway."""
 
 
 def start_session(name: str) -> SparkSession:
@@ -29,7 +31,24 @@ def start_session(name: str) -> SparkSession:
         builder = builder.config("spark.ui.enabled", "false").config("spark.log.level", "ERROR")
         builder = builder.config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
         builder = builder.master(os.environ.get("DEVISE_MASTER", "local[*]")).config("spark.driver.memory", "2g")
+        session = builder.getOrCreate()
+        _tell_once(session)
+        return session
     return builder.getOrCreate()
+
+
+def _tell_once(session: SparkSession) -> None:
+    """Keep TOLD_AGAIN out of a terminal's log: a broken promise is one line there, and any other fault one traceback.
+
+    Nothing is hidden: what these lines hold is in the exception that the driver raises, and every other error is still
+    logged (a level of FATAL would lose those). Under spark-submit the log is left as it is.
+    """
+    log4j = session.sparkContext._jvm.org.apache.logging.log4j
+    context = log4j.LogManager.getContext(False)
+    result = log4j.core.Filter.Result
+    told_again = log4j.core.filter.RegexFilter.createFilter(TOLD_AGAIN, None, False, result.DENY, result.NEUTRAL)
+    context.getConfiguration().getRootLogger().addFilter(told_again)
+    context.updateLoggers()
 
 
 def find_java() -> None:

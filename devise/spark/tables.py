@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from devise import manifest, scratch, storage
-from devise.errors import AccountingError, SchemaError
+from devise.errors import AccountingError, ManifestError, SchemaError
 from devise.manifest import File, Manifest
 from devise.spark import schemas
 
@@ -40,6 +41,7 @@ def read(spark: SparkSession, warehouse: str, manifests: Sequence[Manifest], sch
 
     Raises:
         SchemaError: a run was written with other columns.
+        ManifestError: a file that a manifest lists is no longer there.
     """
     paths = []
     for run in manifests:
@@ -50,7 +52,10 @@ def read(spark: SparkSession, warehouse: str, manifests: Sequence[Manifest], sch
         paths += [storage.join(root, file.path) for file in run.files if file.rows > 0]
     if not paths:
         return spark.createDataFrame([], schema)
-    return spark.read.schema(schema).parquet(*paths)
+    try:
+        return spark.read.schema(schema).parquet(*paths)
+    except AnalysisException as error:
+        raise ManifestError(f"{manifests[0].table}: a file that the manifest lists cannot be read: {error}") from None
 
 
 def write(frame: DataFrame, folder: str, schema: StructType) -> Written:

@@ -32,7 +32,7 @@ def prepare(spark, data: Path, warehouse: str):
     job.perform(build_vocabulary.JOB, spark, words)
     weights = f"{data}/weights/mobilenet_v2_imagenet1k.pth"
     half = (0.5, 0.5, 0.5)
-    model = TrainConfig(**common, architecture="mobilenet_v2", weights=weights, classes=classes, mean=half, std=half)
+    model = TrainConfig(**common, architecture="mobilenet_v2", weights=weights, mean=half, std=half)
     trained = job.perform(train_model.JOB, spark, model)["model"]
     corpus = CatalogConfig(**common, sources=[f"{data}/images/caltech101"])
     return trained, job.perform(catalog_images.JOB, spark, corpus)["images"]

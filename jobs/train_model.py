@@ -21,7 +21,7 @@ JOB = job.Job(
     writes=("features", "model"),
     files=lambda config: [
         config.weights,
-        config.labelled.source if config.labelled else None,
+        *((config.labelled.source, config.labelled.names) if config.labelled else ()),
         config.held_out_file.partition("#")[0] if config.held_out_file else None,
     ],
     reuse=True,

@@ -174,12 +174,7 @@ def make_lookup(vocabulary: Vocabulary, vectors_path: str | Path | None = None) 
         if vectors_path is None:
             return None
         keys = {fold(form) for part in (word, *words_of(word)) for form in (part, *singulars(part), *plurals(part))}
-        try:
-            source = wordvectors.read(vectors_path, lambda found: fold(found) in keys)
-        except VectorError as error:
-            if "no wanted word" in str(error):
-                return None
-            raise
+        source = wordvectors.read(vectors_path, lambda found: fold(found) in keys)
         if source.dim != vocabulary.vectors.shape[1]:
             raise VectorError(f"{vectors_path}: vectors of {source.dim} dims, wanted {vocabulary.vectors.shape[1]}")
         match = Finder(source.words, source.vectors, source.subword)

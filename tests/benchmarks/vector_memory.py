@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from embed_loop import processor
 
 BLOCK_ROWS = 2000
 MIB = 1 << 20
@@ -91,12 +92,6 @@ def main() -> None:
         f"| {found['read_s']:.1f} | {found['kept'] / MIB:.0f} | {found['before'] / MIB:.0f} "
         f"| {found['peak'] / MIB:.0f} |"
     )
-
-
-def processor() -> str:
-    path = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else ""
 
 
 if __name__ == "__main__":

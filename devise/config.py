@@ -144,7 +144,7 @@ class EmbedConfig(JobConfig):
     exchange: Literal["arrow", "pandas"] = "arrow"
     """How rows reach the engine and come back: mapInArrow, or an iterator pandas UDF."""
     engine: EngineConfig = EngineConfig()
-    images_per_task: Count = 20_000
+    images_per_task: Count = 5_000
     """Upper bound of a task's images: short tasks lose little when a spot node goes."""
     retry_codes: list[str] = ["throttled", "timeout", "gone", "changed", "unreadable"]
     """Reject codes tried again next night even though the object is unchanged."""

@@ -12,7 +12,7 @@ def main(task: job.Task) -> None:
     config, model = task.config, task.input("model")
     judged = embed.judge_images(task.read("images"), task.read("embeddings"), task.read("rejects"), config.retry_codes)
     todo, listed = accounting.stage_todo(task, judged)
-    n_tasks = embed.count_tasks(listed["todo"], config.images_per_task)
+    n_tasks = embed.count_tasks(listed["todo"], config.images_per_task, embed.count_slots(task.spark))
     outcomes = embed.embed_images(
         todo.where("state = 'todo'"), config.warehouse, model, config.engine, config.exchange, n_tasks
     )

@@ -12,7 +12,7 @@ from zipimport import zipimporter
 
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -80,9 +80,18 @@ def embed_images(
     return rows.mapInArrow(embed, schemas.OUTCOMES)
 
 
-def count_tasks(n_images: int, images_per_task: int) -> int:
-    """Tasks for so many images: about 64, none smaller than 512 images or larger than `images_per_task`."""
-    return max(1, -(-n_images // min(images_per_task, max(512, n_images // 64))))
+def count_tasks(n_images: int, images_per_task: int, slots: int) -> int:
+    """Tasks for so many images: a whole number of waves over the slots, none larger than `images_per_task`.
+
+    A task costs about 0.3 s beside its images, so there are no more waves than that bound asks for.
+    """
+    waves = -(-n_images // (slots * images_per_task))
+    return max(1, min(slots * waves, n_images))
+
+
+def count_slots(spark: SparkSession) -> int:
+    """Tasks that run at one time, as far as the executors have registered."""
+    return max(1, spark.sparkContext.defaultParallelism // int(spark.conf.get("spark.task.cpus", "1")))
 
 
 def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = None) -> Any:

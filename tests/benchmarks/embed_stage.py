@@ -18,7 +18,7 @@ from pathlib import Path
 from embed_loop import processor
 
 from devise import manifest, query, storage
-from devise.config import CatalogConfig, EngineConfig, TrainConfig, VocabularyConfig
+from devise.config import CatalogConfig, EmbedConfig, EngineConfig, TrainConfig, VocabularyConfig
 from devise.jobs import build_vocabulary, catalog_images, train_model
 from devise.spark import embed, job
 from devise.spark.session import start_session
@@ -58,7 +58,9 @@ def main() -> None:
         rows = [tuple(row) for row in images.select("image_id", "uri", "etag", "size_bytes").collect()]
         todo = spark.createDataFrame(rows, images.select("image_id", "uri", "etag", "size_bytes").schema).cache()
         todo.count()
-        n_tasks = embed.count_tasks(len(rows), 20_000)
+        n_tasks = embed.count_tasks(
+            len(rows), EmbedConfig(warehouse=warehouse, run="bench").images_per_task, options.cores
+        )
         settings = EngineConfig()
         times: dict[str, list[float]] = {name: [] for name in ["bare loop", *options.exchange]}
 

@@ -4,7 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -181,6 +183,23 @@ def test_the_pointer_names_every_table_of_the_run(night):
     live = manifest.read_live(str(night[0]))
     assert live.run == "r1"
     assert {entry.table for entry in live.entries} == {*schemas.TABLES, "model", "index"} - {"features"}
+
+
+@pytest.mark.parametrize("table", schemas.TABLES)
+def test_duckdb_and_pandas_read_every_table_as_it_lies(night, table):
+    warehouse, found = night
+    n_rows, columns = found[table].rows, [*schemas.TABLES[table].names, "run"]
+    answer = duckdb.sql(f"SELECT * FROM read_parquet('{warehouse}/{table}/*/*.parquet', hive_partitioning = true)")
+    frame = pd.read_parquet(warehouse / table)
+    assert (answer.columns, len(answer.fetchall())) == (columns, n_rows)
+    assert (list(frame.columns), len(frame)) == (columns, n_rows)
+
+
+def test_an_analyst_counts_the_best_labels(night):
+    warehouse, found = night
+    best = f"read_parquet('{warehouse}/labels/*/*.parquet') WHERE rank = 1"
+    counted = duckdb.sql(f"SELECT label, count(*) AS images FROM {best} GROUP BY label ORDER BY images DESC").fetchall()
+    assert sum(images for _, images in counted) == found["embeddings"].rows
 
 
 def test_starting_the_night_again_changes_no_byte(spark, night, corpus):

@@ -41,9 +41,9 @@ def run(arguments: Sequence[str]) -> None:
 
 def status(options: argparse.Namespace) -> None:
     """What is live: run, age, and rows of each table."""
-    from devise import manifest
+    from devise import manifest, pointer
 
-    live = manifest.read_live(options.warehouse)
+    live = pointer.read(options.warehouse)
     if live is None:
         raise ConfigError(f"{options.warehouse}: nothing is published here yet")
     age_h = (time.time() - live.entries[0].published_at) / 3600

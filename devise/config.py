@@ -20,6 +20,8 @@ SECTIONS = (
     "search_images", "evaluate_model", "publish_run", "run_nightly",
 )  # fmt: skip
 """The jobs, each with a section of its name."""
+SHARED = ("warehouse", "s3")
+"""What all jobs of a file share."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -45,6 +47,21 @@ class JobConfig(Section):
     def config_hash(self) -> str:
         """64 hex digits over `settings()`; two runs with equal hashes and equal inputs make equal outputs."""
         return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+
+
+class S3Config(Section):
+    """How s3:// is reached, for every job. Credentials are no settings: they come from the standard AWS chain."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^/@]+/?$")
+    """URL of an S3 server; default AWS's own, or what AWS_ENDPOINT_URL_S3 says."""
+    path_style: bool = False
+    """Bucket in the path of a request, not in the host's name; servers other than AWS mostly want it."""
+    region: str | None = None
+    """Default: what the environment or the profile says."""
+    requester_pays: bool = False
+    """Agree to pay for requests on buckets that are set up so."""
+    kms_key: str | None = None
+    """Encrypt what is written with this KMS key (SSE-KMS); default: as the bucket is set up."""
 
 
 class CatalogConfig(JobConfig):
@@ -218,6 +235,7 @@ class NightlyConfig(JobConfig):
     """Jobs in order, by name."""
 
 
+S = TypeVar("S", bound=Section)
 J = TypeVar("J", bound=JobConfig)
 
 
@@ -234,14 +252,23 @@ def load(path: str | Path, section: str, model: type[J], run: str, overrides: li
         ConfigError: the file is missing or no YAML, a section or key is unknown, missing or has a wrong value.
     """
     document = yamlfile.read(path, overrides or [])
-    if unknown := [key for key in document if key not in ("warehouse", *SECTIONS)]:
-        raise ConfigError(f"{path}: unknown sections {unknown}; known are warehouse and {sorted(SECTIONS)}")
+    shared = {"run": run, **({"warehouse": document["warehouse"]} if "warehouse" in document else {})}
+    return _section(path, document, section, model, shared)
+
+
+def load_s3(path: str | Path, overrides: list[str] | None = None) -> S3Config:
+    """The `s3` section, which all jobs share; raises as `load` does."""
+    return _section(path, yamlfile.read(path, overrides or []), "s3", S3Config, {})
+
+
+def _section(path: str | Path, document: dict[str, Any], section: str, model: type[S], shared: dict[str, Any]) -> S:
+    if unknown := [key for key in document if key not in (*SHARED, *SECTIONS)]:
+        raise ConfigError(f"{path}: unknown sections {unknown}; known are {[*SHARED, *sorted(SECTIONS)]}")
     values = document.get(section) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}, {section}: found {type(values).__name__}, wanted a mapping of settings")
-    values = {"run": run, **({"warehouse": document["warehouse"]} if "warehouse" in document else {}), **values}
     try:
-        return model.model_validate(values)
+        return model.model_validate({**shared, **values})
     except ValidationError as error:
         raise ConfigError(f"{path}, {section}: {_one_line(error, model)}") from None
 

@@ -1,4 +1,4 @@
-"""The record that makes an output exist, and the live pointer; knows no Spark and no columns.
+"""The record that makes an output exist; knows no Spark and no columns.
 
 A run of a table is the folder `{warehouse}/{table}/run={run}`; it exists when `_manifest.json` is in it, written last
 and only once. Several tables of one job share their fate: the manifests of the secondary ones name the primary table,
@@ -10,9 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,30 +62,6 @@ class Manifest(Section):
     def identity(self) -> str:
         """`run sha256`: what another manifest names when this run is its input."""
         return f"{self.run} {hashlib.sha256(self.content()).hexdigest()}"
-
-
-class Entry(Section):
-    """One line of the live pointer."""
-
-    table: str
-    run: str
-    published_by: str
-    """Run id of the publication."""
-    published_at: float
-
-
-class Live(Section):
-    """The live pointer as read, with the etag that a compare-and-set needs."""
-
-    entries: list[Entry]
-    etag: str
-
-    @property
-    def run(self) -> str:
-        return self.entries[0].published_by
-
-    def runs(self, table: str) -> list[str]:
-        return [entry.run for entry in self.entries if entry.table == table]
 
 
 def folder(warehouse: str, table: str, run: str) -> str:
@@ -185,49 +159,6 @@ def localise(warehouse: str, manifest: Manifest) -> Path:
 
 def hash_inputs(inputs: dict[str, list[str]]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def read_live(warehouse: str) -> Live | None:
-    """What is live, or None if nothing was ever published."""
-    uri = _live_uri(warehouse)
-    found = storage.stat(uri)
-    if found is None:
-        return None
-    content = storage.read_bytes(uri)
-    again = storage.stat(uri)
-    if again is None or again.etag != found.etag:  # swapped between the two reads: take the newer one whole
-        return read_live(warehouse)
-    try:
-        entries = [Entry.model_validate_json(line) for line in content.splitlines() if line.strip()]
-    except ValidationError as error:
-        raise ManifestError(f"{uri}: not a pointer of this version: {error.errors()[0]['msg']}") from None
-    if not entries:
-        raise ManifestError(f"{uri}: the pointer is empty")
-    return Live(entries=entries, etag=found.etag)
-
-
-def swap_live(warehouse: str, entries: list[tuple[str, str]], run: str, before: Live | None) -> None:
-    """Make (table, run) pairs live, all at once, if what is live is still `before`; the earlier pointer is kept.
-
-    Raises:
-        PointerMoved: somebody else published since `before` was read.
-    """
-    uri = _live_uri(warehouse)
-    now = time.time()
-    lines = [Entry(table=table, run=name, published_by=run, published_at=now) for table, name in entries]
-    if before is not None:
-        kept = f"{before.entries[0].published_at:017.6f}-{before.run}.json"
-        with suppress(AlreadyExists):  # kept by a publication that was stopped right after this line: the same bytes
-            storage.create(storage.join(storage.normalise(warehouse), "live/history", kept), _pointer(before.entries))
-    storage.replace(uri, _pointer(lines), before.etag if before else None)
-
-
-def _pointer(entries: list[Entry]) -> bytes:
-    return b"".join(json.dumps(entry.model_dump(), sort_keys=True).encode() + b"\n" for entry in entries)
-
-
-def _live_uri(warehouse: str) -> str:
-    return storage.join(storage.normalise(warehouse), "live/live.json")
 
 
 def _primary_uri(warehouse: str, manifest: Manifest) -> str:

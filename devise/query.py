@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from devise import manifest, scratch, storage
+from devise import manifest, pointer, scratch, storage
 from devise.errors import IndexingError, ManifestError
-from devise.manifest import File, Live, Manifest
+from devise.manifest import File, Manifest
+from devise.pointer import Live
 
 IMAGE = "image:"
 
@@ -51,7 +52,7 @@ class LiveIndex:
     """What is live in a warehouse, opened for search in one process."""
 
     def __init__(self, warehouse: str):
-        live = manifest.read_live(warehouse)
+        live = pointer.read(warehouse)
         if live is None:
             raise ManifestError(f"{warehouse}: nothing is published here yet")
         self.warehouse = warehouse

@@ -1,14 +1,33 @@
-"""The boto3 client and what its errors mean; only `storage` uses it, and only for s3:// URIs."""
+"""The boto3 client and what its errors mean; only `storage` uses it, and only for s3:// URIs.
+
+How the store is reached travels to workers in the environment variable DEVISE_S3, as the JSON of `config.S3Config`:
+it holds no secret. Credentials come from the standard AWS chain of the process that asks.
+"""
 
 import os
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from devise.config import S3Config
 from devise.errors import StorageError
+
+VARIABLE = "DEVISE_S3"
 
 POOL_CONNECTIONS = 64
 """At least as many as the fetch threads of a worker."""
+BODY_ATTEMPTS = 4
+
+
+def configured() -> S3Config:
+    """How the store is reached, as `configure` was told in this process or the one that started it."""
+    return S3Config.model_validate_json(os.environ.get(VARIABLE, "{}"))
+
+
+def configure(settings: S3Config) -> None:
+    """Reach the store so from now on, in this process and those it starts."""
+    os.environ[VARIABLE] = settings.model_dump_json(exclude_defaults=True)
 
 
 def client() -> Any:
@@ -16,24 +35,36 @@ def client() -> Any:
 
     Keyed by process id, because Spark's workers are forked and a connection must never be shared across a fork.
     """
-    return _client(os.getpid())
+    return _client(os.getpid(), os.environ.get(VARIABLE, "{}"))
 
 
 @lru_cache(maxsize=1)
-def _client(process_id: int) -> Any:
+def _client(process_id: int, settings: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    found = S3Config.model_validate_json(settings)
+    made = boto3.client(
         "s3",
+        endpoint_url=found.endpoint,
+        region_name=found.region,
         config=Config(
             retries={"mode": "adaptive", "max_attempts": 8},
             max_pool_connections=POOL_CONNECTIONS,
             connect_timeout=10,
             read_timeout=30,
             tcp_keepalive=True,
+            s3={"addressing_style": "path"} if found.path_style else None,
         ),
     )
+    always = {"RequestPayer": "requester"} if found.requester_pays else {}
+    always |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": found.kms_key} if found.kms_key else {}
+
+    def add(params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in always.items() if name in model.input_shape.members} | params
+
+    made.meta.events.register("provide-client-params.s3", add)
+    return made
 
 
 def split(uri: str) -> dict[str, str]:
@@ -42,6 +73,19 @@ def split(uri: str) -> dict[str, str]:
     if not bucket:
         raise StorageError(f"{uri}: no bucket in the URI, wanted s3://bucket/key")
     return {"Bucket": bucket, "Key": key}
+
+
+def read(uri: str, **conditions: str) -> tuple[bytes, str]:
+    """The whole content of an object and its etag; a body that breaks off is asked for again."""
+    for attempt in range(BODY_ATTEMPTS):
+        found = client().get_object(**split(uri), **conditions)
+        try:
+            return found["Body"].read(), found["ETag"].strip('"')
+        except body_errors():
+            if attempt == BODY_ATTEMPTS - 1:
+                raise
+            time.sleep(0.2 * 2**attempt)
+    raise AssertionError("unreachable")
 
 
 def pages(uri: str, **arguments: Any) -> Iterator[dict[str, Any]]:
@@ -58,6 +102,22 @@ def errors() -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     return BotoCoreError, ClientError, S3UploadFailedError
+
+
+def body_errors() -> tuple[type[Exception], ...]:
+    """What a body that breaks off raises; botocore tries a call again, but not the reading of its body."""
+    from botocore import exceptions
+
+    return exceptions.IncompleteReadError, exceptions.ResponseStreamingError, exceptions.ReadTimeoutError
+
+
+def was_retried(error: Exception) -> bool:
+    """Whether the call had been sent more than once: an earlier try may have been done, and its answer lost."""
+    return getattr(error, "response", {}).get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+
+
+def no_bucket(error: Exception) -> bool:
+    return getattr(error, "response", {}).get("Error", {}).get("Code", "") == "NoSuchBucket"
 
 
 def status(error: Exception) -> int:

@@ -4,16 +4,13 @@ A URI is taken as it is written: nothing is percent-decoded, so spaces, unicode,
 themselves. S3 credentials, region and endpoint come from the standard AWS chain (environment, profile, instance role).
 """
 
-import fcntl
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise import s3
+from devise import localfiles, s3
 from devise.errors import AlreadyExists, DeviseError, ImageError, PointerMoved, StorageError
 
 
@@ -72,9 +69,20 @@ def stat(uri: str) -> Stat | None:
 def read_bytes(uri: str) -> bytes:
     """The whole content; `StorageError` if it is missing or may not be read."""
     with _faults(uri):
-        if is_local(uri):
-            return local_path(uri).read_bytes()
-        return s3.client().get_object(**s3.split(uri))["Body"].read()
+        return _read(uri)[0]
+
+
+def read_tagged(uri: str) -> tuple[bytes, str] | None:
+    """The whole content and its etag as one answer, or None if nothing is there."""
+    with _faults(uri):
+        try:
+            return _read(uri)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Exception as error:
+            if is_local(uri) or not isinstance(error, s3.errors()) or s3.status(error) != 404 or s3.no_bucket(error):
+                raise
+            return None
 
 
 def fetch_image(uri: str, etag: str) -> bytes:
@@ -85,11 +93,11 @@ def fetch_image(uri: str, etag: str) -> bytes:
     """
     try:
         if is_local(uri):
-            with open(local_path(uri), "rb") as file:
-                if _stat_file(uri, os.fstat(file.fileno())).etag != etag:
-                    raise ImageError("changed", "the file changed after it was listed")
-                return file.read()
-        return s3.client().get_object(**s3.split(uri), IfMatch=f'"{etag}"')["Body"].read()
+            content, found = localfiles.read(local_path(uri))
+            if found != etag:
+                raise ImageError("changed", "the file changed after it was listed")
+            return content
+        return s3.read(uri, IfMatch=f'"{etag}"')[0]
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError("gone", "the file is no longer there") from None
     except PermissionError:
@@ -106,8 +114,7 @@ def write_bytes(uri: str, content: bytes) -> None:
     """Write or overwrite; for names that are unique to their writer."""
     with _faults(uri):
         if is_local(uri):
-            temporary = _temporary(uri, content)
-            os.replace(temporary, local_path(uri))
+            localfiles.write(local_path(uri), content)
         else:
             s3.client().put_object(**s3.split(uri), Body=content)
 
@@ -116,8 +123,7 @@ def put_file(path: str | Path, uri: str) -> None:
     """Copy a local file to `uri`, in parts where it is large."""
     with _faults(uri):
         if is_local(uri):
-            local_path(uri).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, local_path(uri))
+            localfiles.copy(path, local_path(uri))
         else:
             s3.client().upload_file(str(path), *s3.split(uri).values())
 
@@ -126,7 +132,7 @@ def get_file(uri: str, path: str | Path) -> None:
     """Copy `uri` to a local file, in parts where it is large."""
     with _faults(uri):
         if is_local(uri):
-            shutil.copyfile(local_path(uri), path)
+            localfiles.copy(local_path(uri), Path(path))
         else:
             s3.client().download_file(*s3.split(uri).values(), str(path))
 
@@ -138,50 +144,45 @@ def create(uri: str, content: bytes) -> None:
         AlreadyExists: something is there; it is unchanged.
     """
     with _faults(uri):
-        if is_local(uri):
-            temporary = _temporary(uri, content)
-            try:
-                os.link(temporary, local_path(uri))  # atomic, and fails if the name is taken
-            except FileExistsError:
-                raise AlreadyExists(f"{uri}: exists already; it is written only once") from None
-            finally:
-                os.unlink(temporary)
-            return
         try:
+            if is_local(uri):
+                return localfiles.create(local_path(uri), content)
             s3.client().put_object(**s3.split(uri), Body=content, IfNoneMatch="*")
-        except s3.errors() as error:
-            if s3.status(error) in (409, 412):
-                raise AlreadyExists(f"{uri}: exists already; it is written only once") from None
-            raise
+        except FileExistsError:
+            pass
+        except Exception as error:
+            if is_local(uri) or not isinstance(error, s3.errors()) or s3.status(error) not in (409, 412):
+                raise
+            if s3.was_retried(error) and read_bytes(uri) == content:
+                return None  # written by the first try, whose answer was lost
+        else:
+            return None
+        raise AlreadyExists(f"{uri}: exists already; it is written only once")
 
 
-def replace(uri: str, content: bytes, etag: str | None) -> None:
-    """Compare and set: overwrite `uri` only if its etag is still `etag`; None means it must not exist.
+def replace(uri: str, content: bytes, etag: str) -> None:
+    """Compare and set: overwrite `uri` only if its etag is still `etag`.
+
+    On AWS this is atomic; some other servers compare first and write afterwards, so that two writers at the same time
+    may both pass. What must have one winner is `create`d.
 
     Raises:
-        PointerMoved: somebody else wrote it since.
+        PointerMoved: somebody else wrote it since, or it is gone.
     """
-    if etag is None:
-        try:
-            return create(uri, content)
-        except AlreadyExists:
-            raise PointerMoved(f"{uri}: written by somebody else since it was read") from None
     with _faults(uri):
         if is_local(uri):
-            path = local_path(uri)
-            with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                found = stat(uri)
-                if found is None or found.etag != etag:
-                    raise PointerMoved(f"{uri}: written by somebody else since it was read")
-                os.replace(_temporary(uri, content), path)
-            return
-        try:
-            s3.client().put_object(**s3.split(uri), Body=content, IfMatch=f'"{etag}"')
-        except s3.errors() as error:
-            if s3.status(error) in (404, 409, 412):
-                raise PointerMoved(f"{uri}: written by somebody else since it was read") from None
-            raise
+            if localfiles.replace(local_path(uri), content, lambda found: found == etag):
+                return
+        else:
+            try:
+                s3.client().put_object(**s3.split(uri), Body=content, IfMatch=f'"{etag}"')
+                return
+            except s3.errors() as error:
+                if s3.status(error) not in (404, 409, 412):
+                    raise
+                if s3.was_retried(error) and read_bytes(uri) == content:
+                    return
+        raise PointerMoved(f"{uri}: written by somebody else since it was read")
 
 
 def list_files(prefix: str) -> Iterator[Stat]:
@@ -194,19 +195,11 @@ def list_files(prefix: str) -> Iterator[Stat]:
         if not is_local(prefix):
             for page in s3.pages(prefix):
                 yield from _stat_page(prefix, page)
-            return
-        root = local_path(prefix)
-        if root.is_file():
-            yield _stat_file(prefix, root.stat())
-            return
-        folders = [root]
-        while folders:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir():
-                        folders.append(Path(entry.path))
-                    elif entry.is_file():
-                        yield _stat_file("file://" + entry.path, entry.stat())
+        elif local_path(prefix).is_file():
+            yield _stat_file(prefix, local_path(prefix).stat())
+        else:
+            for entry in localfiles.walk(local_path(prefix)):
+                yield _stat_file("file://" + entry.path, entry.stat())
 
 
 def list_level(prefix: str) -> tuple[list[str], list[Stat]]:
@@ -214,50 +207,49 @@ def list_level(prefix: str) -> tuple[list[str], list[Stat]]:
     with _faults(prefix):
         folders: list[str] = []
         files: list[Stat] = []
-        if is_local(prefix):
-            if local_path(prefix).is_file():
-                return [], [_stat_file(prefix, local_path(prefix).stat())]
-            with os.scandir(local_path(prefix)) as entries:
-                for entry in entries:
-                    if entry.is_dir():
-                        folders.append("file://" + entry.path)
-                    elif entry.is_file():
-                        files.append(_stat_file("file://" + entry.path, entry.stat()))
-        else:
+        if not is_local(prefix):
             bucket = s3.split(prefix)["Bucket"]
             for page in s3.pages(prefix, Delimiter="/"):
                 folders += [f"s3://{bucket}/{found['Prefix'].rstrip('/')}" for found in page.get("CommonPrefixes", [])]
                 files += _stat_page(prefix, page)
+        elif local_path(prefix).is_file():
+            files = [_stat_file(prefix, local_path(prefix).stat())]
+        else:
+            paths, entries = localfiles.level(local_path(prefix))
+            folders = ["file://" + path for path in paths]
+            files = [_stat_file("file://" + entry.path, entry.stat()) for entry in entries]
         return sorted(folders), sorted(files, key=lambda file: file.uri)
+
+
+def delete(uri: str) -> None:
+    """Remove one file or object; nothing there is no error."""
+    with _faults(uri):
+        if is_local(uri):
+            local_path(uri).unlink(missing_ok=True)
+        else:
+            s3.client().delete_object(**s3.split(uri))
 
 
 def delete_folder(uri: str) -> None:
     """Remove everything below `uri`; nothing there is no error."""
     with _faults(uri):
         if is_local(uri):
-            if local_path(uri).exists():
-                shutil.rmtree(local_path(uri))
-            return
+            return localfiles.delete_folder(local_path(uri))
         bucket = s3.split(uri)["Bucket"]
         for page in s3.pages(uri):
             keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
             if keys:
-                s3.client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+                done = s3.client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+                if kept := done.get("Errors"):
+                    raise StorageError(f"s3://{bucket}/{kept[0]['Key']}: not deleted: {kept[0].get('Message', '')}")
 
 
-def _temporary(uri: str, content: bytes) -> Path:
-    path = local_path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
+def _read(uri: str) -> tuple[bytes, str]:
+    return localfiles.read(local_path(uri)) if is_local(uri) else s3.read(uri)
 
 
 def _stat_file(uri: str, found: os.stat_result) -> Stat:
-    return Stat(uri, found.st_size, f"{found.st_size}-{found.st_mtime_ns}", found.st_mtime)
+    return Stat(uri, found.st_size, localfiles.etag(found), found.st_mtime)
 
 
 def _stat_page(prefix: str, page: dict) -> list[Stat]:

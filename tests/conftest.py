@@ -13,3 +13,29 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data folder at {folder} (set DEVISE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A real S3 server, reached by this process and all it starts; without its jars the tests that want it are skipped.
+
+    With DEVISE_REQUIRE_S3 set, as .ci/run does, they fail instead.
+    """
+    from s3server import NoServer, S3Server
+
+    from devise import s3
+    from devise.config import S3Config
+
+    try:
+        server = S3Server(tmp_path_factory.mktemp("s3")).__enter__()
+    except NoServer as error:
+        if os.environ.get("DEVISE_REQUIRE_S3"):
+            raise
+        pytest.skip(f"NO S3 SERVER: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment().items():
+            patch.setenv(name, value)
+        patch.setenv(s3.VARIABLE, "{}")
+        s3.configure(S3Config(endpoint=server.endpoint, path_style=True, region="us-east-1"))
+        yield server
+    server.__exit__()

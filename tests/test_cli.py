@@ -170,7 +170,7 @@ def test_a_fault_that_nobody_promised_keeps_its_traceback(monkeypatch, published
     def broken(warehouse):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("devise.manifest.read_live", broken)
+    monkeypatch.setattr("devise.pointer.read", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main(["status", "--warehouse", published[0]])
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from devise import manifest, storage
-from devise.errors import ManifestError, PointerMoved
+from devise import manifest
+from devise.errors import ManifestError
 from devise.manifest import File, Manifest
 
 
@@ -55,20 +55,6 @@ def test_newest_and_earlier_follow_the_order_of_run_ids(tmp_path):
     assert manifest.newest(warehouse, "images", "2026-11-23").run == "2026-11-23"
     assert manifest.newest(warehouse, "images", "2026-11-30").run == "2026-11-24"
     assert [found.run for found in manifest.earlier(warehouse, "images", "2026-11-24")] == ["2026-11-22", "2026-11-23"]
-
-
-def test_the_pointer_moves_by_compare_and_set_and_keeps_its_history(tmp_path):
-    warehouse = str(tmp_path)
-    assert manifest.read_live(warehouse) is None
-    manifest.swap_live(warehouse, [("images", "r1"), ("embeddings", "r0"), ("embeddings", "r1")], "r1", None)
-    first = manifest.read_live(warehouse)
-    assert (first.run, first.runs("embeddings"), first.runs("labels")) == ("r1", ["r0", "r1"], [])
-    manifest.swap_live(warehouse, [("images", "r2")], "r2", first)
-    with pytest.raises(PointerMoved):
-        manifest.swap_live(warehouse, [("images", "r3")], "r3", first)
-    assert manifest.read_live(warehouse).run == "r2"
-    kept = storage.list_level(storage.join(storage.normalise(warehouse), "live/history"))[1]
-    assert len(kept) == 1 and b'"r1"' in storage.read_bytes(kept[0].uri)
 
 
 def test_a_torn_manifest_is_an_error_and_not_an_absence(tmp_path):

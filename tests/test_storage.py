@@ -48,10 +48,9 @@ def test_create_never_overwrites_and_exactly_one_of_many_writers_wins(tmp_path):
 
 def test_replace_wants_the_etag_that_was_read(tmp_path):
     uri = storage.normalise(str(tmp_path / "p"))
-    storage.replace(uri, b"1", None)
-    with pytest.raises(PointerMoved):
-        storage.replace(uri, b"2", None)
-    etag = storage.stat(uri).etag
+    storage.create(uri, b"1")
+    content, etag = storage.read_tagged(uri)
+    assert (content, etag) == (b"1", storage.stat(uri).etag)
     storage.replace(uri, b"22", etag)
     with pytest.raises(PointerMoved):
         storage.replace(uri, b"333", etag)

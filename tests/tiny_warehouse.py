@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from devise import index, manifest, model, storage, vocabulary
+from devise import index, manifest, model, pointer, storage, vocabulary
 from devise.images import Preprocessing
 from devise.manifest import File, Manifest
 from devise.networks import build_core, convex_projection
@@ -51,7 +51,7 @@ def publish(folder: Path) -> tuple[str, dict[str, tuple[int, np.ndarray]]]:
             embedding_D = unit(words.vectors[row] + (0.1 + 0.2 * number) * rng.normal(size=DIM))
             pictures[storage.normalise(str(path))] = (2**63 - 1 - len(pictures), embedding_D)
     made = [_vocabulary(warehouse, words), _model(warehouse, words), _index(warehouse, pictures)]
-    manifest.swap_live(warehouse, [(found.table, RUN) for found in made], RUN, None)
+    pointer.swap(warehouse, [(found.table, RUN) for found in made], RUN, None)
     return warehouse, pictures
 
 

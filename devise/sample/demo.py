@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from devise import manifest, storage
+from devise import manifest, pointer, storage
 
 RUN = "2026-11-23"
 PICTURES_PER_NOUN = 24
@@ -71,7 +71,7 @@ def show(tables: Path) -> None:
     import duckdb
 
     warehouse = str(tables)
-    live = manifest.read_live(warehouse)
+    live = pointer.read(warehouse)
     print("\nWritten, and live:")
     for entry in live.entries:
         found = manifest.read(warehouse, entry.table, entry.run)

@@ -262,7 +262,8 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
         options = parser.parse_args(arguments)
         path = scratch.localise(storage.normalise(options.config))
         work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
-        spark = start_session(name)
+        on_s3 = any(storage.normalise(config.warehouse).startswith("s3://") for _, config in work)
+        spark = start_session(name, settings.load_s3(path, options.set), on_s3)
         try:
             for job, config in work:
                 perform(job, spark, config)

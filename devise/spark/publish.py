@@ -2,7 +2,7 @@
 
 from pyspark.sql import functions as F
 
-from devise import manifest
+from devise import pointer
 from devise.config import PublishConfig
 from devise.errors import AccountingError, GateError, RejectedTooMany
 from devise.manifest import Manifest
@@ -46,14 +46,14 @@ def publish(task: Task) -> None:
         PointerMoved: somebody else published meanwhile.
     """
     config: PublishConfig = task.config
-    before = manifest.read_live(config.warehouse)
+    before = pointer.settle(config.warehouse)
     if before is not None and config.run < before.run:
         raise GateError(f"run {config.run} is older than the live run {before.run}; only a rollback goes back")
     entries = [(run.table, run.run) for runs in task.inputs.values() for run in runs]
-    if before is not None and entries == [(entry.table, entry.run) for entry in before.entries]:
+    if before is not None and entries == before.pairs():
         say("publish_run", f"run {config.run} is live already; nothing to do")
         return
-    manifest.swap_live(config.warehouse, entries, config.run, before)
+    pointer.swap(config.warehouse, entries, config.run, before)
     say("publish_run", f"run {config.run} is live ({f'before: {before.run}' if before else 'the first one'})")
 
 

@@ -4,9 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
+import pyspark
 from pyspark.sql import SparkSession
 
+from devise import s3
+from devise.config import S3Config
 from devise.errors import ConfigError
 
 SESSION = {
@@ -15,26 +20,74 @@ SESSION = {
     "spark.sql.parquet.compression.codec": "zstd",
 }
 """What correctness and speed need everywhere; memory, masters and committers are in conf/spark."""
+S3_CONF = "s3.conf" if pyspark.__version__.startswith("3.") else "s3-spark4.conf"
+"""The connector and committer for s3:// where the cluster brings none: they must fit Spark's Hadoop."""
 TOLD_AGAIN = r"(?s)(Exception in task|Task \d+ in stage|Aborting (task|job)|Job:? job_).*"
 """Spark's log lines, each with a trace of a page, about a task whose exception ends the action on the driver anyway."""
 
 
-def start_session(name: str) -> SparkSession:
-    """The Spark session: spark-submit's settings where it started us, else local[*]."""
+def start_session(name: str, store: S3Config | None = None, tables_on_s3: bool = False) -> SparkSession:
+    """The Spark session: spark-submit's settings where it started us, else local[*].
+
+    Args:
+        store: how s3:// is reached, by boto3 here and on the workers, and by Spark; default the standard AWS chain.
+        tables_on_s3: Spark itself must read and write s3://, which off EMR takes a connector (conf/spark/s3.conf).
+
+    Raises:
+        ConfigError: no Java 17, or a Spark that cannot read s3://.
+    """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     find_java()
     builder = SparkSession.builder.appName(f"devise {name}")
-    for key, value in SESSION.items():
-        builder = builder.config(key, value)
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not started by spark-submit
+    s3.configure(store or s3.configured())
+    settings = SESSION | {f"spark.executorEnv.{s3.VARIABLE}": os.environ[s3.VARIABLE]}
+    if tables_on_s3:
+        settings |= s3a_settings(s3.configured())
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
+        session = builder.config(map=settings).getOrCreate()
+    else:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        builder = builder.config("spark.ui.enabled", "false").config("spark.log.level", "ERROR")
-        builder = builder.config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
-        builder = builder.master(os.environ.get("DEVISE_MASTER", "local[*]")).config("spark.driver.memory", "2g")
-        session = builder.getOrCreate()
+        settings |= {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.memory": "2g"}
+        settings |= {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
+        settings |= {"spark.master": os.environ.get("DEVISE_MASTER", "local[*]")}
+        session = builder.config(map=(read_conf(S3_CONF) if tables_on_s3 else {}) | settings).getOrCreate()
         _tell_once(session)
-        return session
-    return builder.getOrCreate()
+    if tables_on_s3:
+        _refuse_without_s3(session)
+    return session
+
+
+def s3a_settings(store: S3Config) -> dict[str, str]:
+    """What Spark's own connector is told of the store; EMR's takes the same names."""
+    settings = {"fs.s3a.path.style.access": str(store.path_style).lower()}
+    if store.endpoint:
+        settings["fs.s3a.endpoint"] = store.endpoint
+        settings["fs.s3a.connection.ssl.enabled"] = str(store.endpoint.startswith("https:")).lower()
+    if store.region:
+        settings["fs.s3a.endpoint.region"] = store.region
+    if store.requester_pays:
+        settings["fs.s3a.requester.pays.enabled"] = "true"
+    if store.kms_key:
+        settings |= {"fs.s3a.encryption.algorithm": "SSE-KMS", "fs.s3a.encryption.key": store.kms_key}
+    return {f"spark.hadoop.{name}": value for name, value in settings.items()}
+
+
+def read_conf(name: str) -> dict[str, str]:
+    """Spark's settings in a file of conf/spark, which lies beside the jobs, in a checkout as in a wheel."""
+    folder = Path(import_module("devise.jobs").__file__).resolve().parent.with_name("conf") / "spark"
+    lines = (line.strip() for line in (folder / name).read_text(encoding="utf-8").splitlines())
+    return {key: value for key, value in (line.split(None, 1) for line in lines if line and not line.startswith("#"))}
+
+
+def _refuse_without_s3(session: SparkSession) -> None:
+    jvm, hadoop = session.sparkContext._jvm, session.sparkContext._jsc.hadoopConfiguration()
+    try:
+        jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3", hadoop)
+    except Exception as error:
+        raise ConfigError(
+            f"Spark {session.version} cannot read s3:// ({str(error).splitlines()[-1]}): "
+            f"start it with --properties-file conf/spark/{S3_CONF}"
+        ) from None
 
 
 def _tell_once(session: SparkSession) -> None:

@@ -1,4 +1,4 @@
-"""One Spark for all tests of stages: real workers, two at a time."""
+"""One Spark for all tests of stages: real workers, two at a time, and a real S3 server to read and write."""
 
 import os
 import sys
@@ -7,12 +7,37 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def spark():
+def started(request):
+    """A Spark session, and the S3 server that it reaches, or the reason why there is none."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["DEVISE_MASTER"] = "local[2]"
     from devise.spark.session import start_session
 
-    session = start_session("tests")
+    try:
+        server = request.getfixturevalue("s3_server")
+        session = start_session("tests", tables_on_s3=True)
+    except pytest.skip.Exception as reason:
+        server, session = str(reason), start_session("tests")
+    except RuntimeError as error:  # Spark did not start: its connector could not be fetched
+        if os.environ.get("DEVISE_REQUIRE_S3"):
+            raise
+        server, session = f"NO S3 CONNECTOR: {error}", start_session("tests")
     session.conf.set("spark.sql.shuffle.partitions", "2")
-    yield session
+    yield session, server
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(started):
+    return started[0]
+
+
+@pytest.fixture(scope="module", params=["file", "s3"])
+def root(request, tmp_path_factory, started):
+    """A fresh place for a corpus and a warehouse, as a URI: a folder, and then a bucket."""
+    folder = tmp_path_factory.mktemp("root")
+    if request.param == "file":
+        return f"file://{folder}"
+    if isinstance(started[1], str):
+        pytest.skip(started[1])
+    return started[1].make_bucket(folder.name)

@@ -24,8 +24,8 @@ import yaml
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PythonException
 
-from devise import cli, config, errors, manifest, s3, storage
-from devise.config import CatalogConfig, EmbedConfig
+from devise import cli, config, errors, manifest, pointer, s3, storage
+from devise.config import CatalogConfig, EmbedConfig, S3Config
 from devise.errors import DeviceError, ModelError
 from devise.jobs import catalog_images, embed_images
 from devise.sample.book import draw
@@ -53,7 +53,7 @@ def write_vectors(path, dim=DIM, words=NOUNS, **altered):
 def one_session(spark):
     """Command lines run on the tests' Spark, which they must not stop."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "start_session", lambda name: spark)
+        patch.setattr(job, "start_session", lambda *_: spark)
         patch.setattr(spark, "stop", lambda: None)
         yield
 
@@ -262,7 +262,7 @@ def test_an_input_that_cannot_be_used_is_one_line(capsys, finished, sections, co
     code = start(finished, {**sections, name: {**sections[name], **filled}}, name, "r2")
     line = the_one_line(capsys, name, code)
     assert words in line
-    assert committed(finished) == before and manifest.read_live(str(finished)) is None
+    assert committed(finished) == before and pointer.read(str(finished)) is None
 
 
 @pytest.fixture
@@ -270,9 +270,8 @@ def bucket_server(monkeypatch):
     """Where s3:// leads: set by a test, with credentials of nobody."""
     for key, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y", "DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{key}", value)
-    s3._client.cache_clear()
-    yield lambda url: monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    s3._client.cache_clear()
+    monkeypatch.setenv(s3.VARIABLE, "{}")
+    yield lambda url: s3.configure(S3Config(endpoint=url))
 
 
 def test_a_bucket_that_refuses_is_one_line(capsys, tmp_path, sections, bucket_server):
@@ -340,7 +339,7 @@ def test_a_broken_promise_on_a_worker_is_one_line(capsys, copy, finished, sectio
     before = committed(warehouse)
     code = start(warehouse, {**sections, name: {**sections[name], **filled}}, name)
     assert words in the_one_line(capsys, name, code)
-    assert committed(warehouse) == before and manifest.read_live(str(warehouse)) is None
+    assert committed(warehouse) == before and pointer.read(str(warehouse)) is None
 
 
 @pytest.mark.parametrize(
@@ -516,7 +515,7 @@ def test_an_image_id_taken_by_another_uri_is_a_reject_and_the_night_goes_on(spar
     second = catalogue("r2", uris)
     assert (second["listed"], second["unchanged"], second["carried"], second["attempted"]) == (3, 2, 1, 0)
     night(warehouse, sections, "label_images", "build_index", "evaluate_model", "publish_run", run="r2")
-    assert manifest.read_live(str(warehouse)).run == "r2"
+    assert pointer.read(str(warehouse)).run == "r2"
     assert {row.uri for row in read(spark, warehouse, "labels", "r2")} == {uris[0], uris[2]}
     third = catalogue("r3", uris[1:])  # the first uri is gone: the id is free
     assert (third["listed"], third["unchanged"], third["embedded"], third["rejected"]) == (2, 1, 1, 0)

@@ -1,16 +1,19 @@
-"""The whole pipeline on a few drawn pictures, odd and broken files among them: the tables, reruns, gates and doors."""
+"""The whole pipeline on a few drawn pictures, odd and broken files among them: the tables, reruns, gates and doors.
 
+Everything runs twice: with corpus and warehouse in a folder, and in buckets of a real S3 server.
+"""
+
+import io
 import json
-import shutil
-from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from places import contents, copy, upload
 
-from devise import manifest, storage
+from devise import manifest, pointer, query, storage
 from devise.config import (
     CatalogConfig,
     EmbedConfig,
@@ -46,7 +49,7 @@ NOUNS = ("lion", "tulip", "castle", "ferry")
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
+def corpus(root, tmp_path_factory):
     """16 drawn pictures in class folders, 10 odd ones that must come through, and broken ones with their codes."""
     folder = tmp_path_factory.mktemp("corpus")
     for noun in NOUNS:
@@ -55,14 +58,14 @@ def corpus(tmp_path_factory):
             draw(noun, np.random.default_rng(number), 64).save(folder / noun / f"{number}.jpg")
     odd = write_odd(folder / "odd ones = ü")
     broken = write_broken(folder / "broken")
-    return folder, odd, broken
+    return upload(folder, f"{root}/corpus"), odd, broken
 
 
 def configs(warehouse, corpus, run="r1", **embed):
     """Every job's settings for one small night."""
-    common = {"warehouse": str(warehouse), "run": run}
-    labelled = LabelledConfig(source=str(corpus), kind="folders")
-    seen = LabelledConfig(source=str(corpus), names=str(Path(warehouse) / "names.json"))
+    common = {"warehouse": warehouse, "run": run}
+    labelled = LabelledConfig(source=corpus, kind="folders")
+    seen = LabelledConfig(source=corpus, names=f"{warehouse}/names.json")
     vectors = str(SAMPLE / "vectors.vec.gz")
     return [
         (build_vocabulary.JOB, VocabularyConfig(**common, vectors=vectors, hierarchy=str(SAMPLE / "nouns.tsv.gz"))),
@@ -72,7 +75,7 @@ def configs(warehouse, corpus, run="r1", **embed):
                 **common, architecture="small_cnn", resize=32, crop=32, core_epochs=1, labelled=seen, held_out=["ferry"]
             ),
         ),
-        (catalog_images.JOB, CatalogConfig(**common, sources=[str(corpus)])),
+        (catalog_images.JOB, CatalogConfig(**common, sources=[corpus])),
         (embed_images.JOB, EmbedConfig(**common, engine={"precision": "fp32"}, **embed)),
         (label_images.JOB, LabelConfig(**common, k=3)),
         (build_index.JOB, IndexConfig(**common, rows_per_shard=10)),
@@ -99,20 +102,20 @@ def run_all(spark, plan):
 
 
 @pytest.fixture(scope="module")
-def night(spark, tmp_path_factory, corpus):
+def night(spark, root, corpus):
     """A published warehouse and its manifests."""
-    warehouse = tmp_path_factory.mktemp("warehouse")
-    (warehouse / "names.json").write_text(json.dumps({noun: noun for noun in NOUNS}))
+    warehouse = f"{root}/warehouse"
+    storage.write_bytes(f"{warehouse}/names.json", json.dumps({noun: noun for noun in NOUNS}).encode())
     return warehouse, run_all(spark, configs(warehouse, corpus[0]))
 
 
 def rows(spark, night, table):
     warehouse, found = night
-    return tables.read(spark, str(warehouse), [found[table]], schemas.TABLES[table]).collect()
+    return tables.read(spark, warehouse, [found[table]], schemas.TABLES[table]).collect()
 
 
 def test_every_listed_image_is_an_embedding_or_a_reject_with_its_code(spark, night, corpus):
-    folder, odd, broken = corpus
+    _, odd, broken = corpus
     embedded = {row.uri.rsplit("/", 1)[-1]: row for row in rows(spark, night, "embeddings") if "/odd" in row.uri}
     rejected = {row.uri.rsplit("/", 1)[-1]: row.code for row in rows(spark, night, "rejects")}
     assert set(embedded) == set(odd) and rejected == broken
@@ -138,8 +141,9 @@ def test_labels_are_the_exact_nearest_words_of_the_stored_embeddings(spark, nigh
 
 
 def test_labels_are_sorted_by_image_id_across_their_files(night):
-    folder = night[0] / "labels" / "run=r1"
-    ids = [pq.read_table(folder / file.path).column("image_id").to_pylist() for file in night[1]["labels"].files]
+    folder = f"{night[0]}/labels/run=r1"
+    files = [io.BytesIO(storage.read_bytes(f"{folder}/{file.path}")) for file in night[1]["labels"].files]
+    ids = [pq.read_table(file).column("image_id").to_pylist() for file in files]
     assert [number for part in ids for number in part] == sorted(number for part in ids for number in part)
 
 
@@ -152,9 +156,9 @@ def test_a_picture_finds_itself_first_and_results_are_ranked(spark, night, corpu
         (image, "image"),
     }
     first = next(row for row in found if row["query"] == image and row["rank"] == 1)
-    assert first.uri == storage.normalise(f"{corpus[0]}/lion/0.jpg") and first.score > 0.9999
-    for query in {row["query"] for row in found}:
-        scores = [row.score for row in sorted(found, key=lambda row: row["rank"]) if row["query"] == query]
+    assert first.uri == f"{corpus[0]}/lion/0.jpg" and first.score > 0.9999
+    for asked in {row["query"] for row in found}:
+        scores = [row.score for row in sorted(found, key=lambda row: row["rank"]) if row["query"] == asked]
         assert len(scores) == 5 and scores == sorted(scores, reverse=True)
 
 
@@ -175,41 +179,41 @@ def test_metrics_have_hits_and_hierarchical_precision_with_their_n(spark, night)
 
 def test_the_model_never_saw_the_held_out_noun(night):
     model = night[1]["model"]
-    card = json.loads((night[0] / "model" / "run=r1" / model.files[0].path).parent.joinpath("card.json").read_text())
+    card = json.loads(query.model_folder(manifest.localise(night[0], model), model).joinpath("card.json").read_text())
     assert card["seen"] == ["castle", "lion", "tulip"]
 
 
 def test_the_pointer_names_every_table_of_the_run(night):
-    live = manifest.read_live(str(night[0]))
+    live = pointer.read(night[0])
     assert live.run == "r1"
     assert {entry.table for entry in live.entries} == {*schemas.TABLES, "model", "index"} - {"features"}
 
 
 @pytest.mark.parametrize("table", schemas.TABLES)
-def test_duckdb_and_pandas_read_every_table_as_it_lies(night, table):
-    warehouse, found = night
+def test_duckdb_and_pandas_read_every_table_as_it_lies(night, table, tmp_path):
+    warehouse, found = on_disk(night, tmp_path, table), night[1]
     n_rows, columns = found[table].rows, [*schemas.TABLES[table].names, "run"]
     answer = duckdb.sql(f"SELECT * FROM read_parquet('{warehouse}/{table}/*/*.parquet', hive_partitioning = true)")
-    frame = pd.read_parquet(warehouse / table)
+    frame = pd.read_parquet(f"{warehouse}/{table}")
     assert (answer.columns, len(answer.fetchall())) == (columns, n_rows)
     assert (list(frame.columns), len(frame)) == (columns, n_rows)
 
 
-def test_an_analyst_counts_the_best_labels(night):
-    warehouse, found = night
+def test_an_analyst_counts_the_best_labels(night, tmp_path):
+    warehouse, found = on_disk(night, tmp_path, "labels"), night[1]
     best = f"read_parquet('{warehouse}/labels/*/*.parquet') WHERE rank = 1"
     counted = duckdb.sql(f"SELECT label, count(*) AS images FROM {best} GROUP BY label ORDER BY images DESC").fetchall()
     assert sum(images for _, images in counted) == found["embeddings"].rows
 
 
 def test_starting_the_night_again_changes_no_byte(spark, night, corpus):
-    before = {path: path.read_bytes() for path in night[0].rglob("*") if path.is_file()}
+    before = contents(night[0])
     run_all(spark, configs(night[0], corpus[0]))
-    assert {path: path.read_bytes() for path in night[0].rglob("*") if path.is_file()} == before
+    assert contents(night[0]) == before
 
 
-def test_the_pandas_door_gives_the_same_embeddings_and_rejects(spark, night, corpus, tmp_path):
-    other = copy_inputs(night, tmp_path)
+def test_the_pandas_door_gives_the_same_embeddings_and_rejects(spark, root, night, corpus):
+    other = copy_inputs(night, f"{root}/pandas")
     plan = {stage.name: (stage, config) for stage, config in configs(other, corpus[0], exchange="pandas")}
     made = job.perform(*_with_spark(plan["embed_images"], spark))
     again = {row.image_id: row for row in rows(spark, (other, made), "embeddings")}
@@ -228,53 +232,51 @@ def test_the_pandas_door_gives_the_same_embeddings_and_rejects(spark, night, cor
 def test_embed_udf_answers_from_sql_and_sends_rejects_as_rows(spark, night, corpus):
     from devise.spark.embed import embed_udf
 
-    folder, _, _ = corpus
-    spark.udf.register("embed", embed_udf(str(night[0]), night[1]["model"], EngineConfig(precision="fp32")))
-    pictures = [(uri, storage.read_bytes(storage.normalise(uri))) for uri in map(str, sorted(folder.rglob("*.jpg")))]
+    spark.udf.register("embed", embed_udf(night[0], night[1]["model"], EngineConfig(precision="fp32")))
+    pictures = [(uri, content) for uri, content in contents(corpus[0]).items() if uri.endswith(".jpg")]
     spark.createDataFrame(pictures, "uri string, content binary").repartition(3).createOrReplaceTempView("pictures")
     answers = spark.sql("SELECT uri, answer.* FROM (SELECT uri, embed(content) AS answer FROM pictures)").collect()
     stored = {row.uri: row.embedding for row in rows(spark, night, "embeddings")}
     codes = {row.uri: row.code for row in rows(spark, night, "rejects")}
     assert len(answers) == len(pictures)
     for row in answers:
-        uri = storage.normalise(row.uri)
-        assert row.code == codes.get(uri)
-        assert (row.embedding is None) == (uri in codes)
+        assert row.code == codes.get(row.uri)
+        assert (row.embedding is None) == (row.uri in codes)
         if row.embedding is not None:
-            assert np.abs(np.array(row.embedding) - np.array(stored[uri])).max() < 1e-4
+            assert np.abs(np.array(row.embedding) - np.array(stored[row.uri])).max() < 1e-4
 
 
-def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, night, corpus, tmp_path):
-    changed = tmp_path / "corpus"
-    shutil.copytree(corpus[0], changed)  # copy2 keeps mtimes, but the uris are new: this is night one of its own
-    warehouse = copy_inputs(night, tmp_path / "w", keep=("vocabulary", "model"))
+def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, root, night, corpus):
+    changed = copy(corpus[0], f"{root}/changed")
+    warehouse = copy_inputs(night, f"{root}/nights", keep=("vocabulary", "model"))
     first = run_all(spark, configs(warehouse, changed)[2:5])
-    (changed / "lion" / "0.jpg").unlink()
-    draw("lion", np.random.default_rng(99), 64).save(changed / "lion" / "1.jpg")
-    draw("lion", np.random.default_rng(98), 64).save(changed / "lion" / "9.jpg")
+    storage.delete(f"{changed}/lion/0.jpg")
+    for name, seed in (("1.jpg", 99), ("9.jpg", 98)):
+        storage.write_bytes(f"{changed}/lion/{name}", jpeg("lion", seed))
     second = run_all(spark, configs(warehouse, changed, run="r2")[2:5])
     counts = second["embeddings"].details
     assert (counts["attempted"], counts["embedded"], counts["carried"]) == (2, 2, len(corpus[2]))
     assert counts["unchanged"] == first["embeddings"].rows - 2
     assert counts["listed"] == second["images"].rows == first["images"].rows
     labelled = {row.uri for row in rows(spark, (warehouse, second), "labels")}
-    assert storage.normalise(str(changed / "lion/0.jpg")) not in labelled
-    assert storage.normalise(str(changed / "lion/9.jpg")) in labelled
+    assert f"{changed}/lion/0.jpg" not in labelled and f"{changed}/lion/9.jpg" in labelled
 
 
-def test_each_gate_holds_back_a_run_that_breaks_it(spark, night, corpus, tmp_path):
+def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
     warehouse = copy_inputs(
-        night, tmp_path, keep=("images", "vocabulary", "model", "embeddings", "rejects", "labels", "index", "metrics")
+        night,
+        f"{root}/gates",
+        keep=("images", "vocabulary", "model", "embeddings", "rejects", "labels", "index", "metrics"),
     )
-    gate = PublishConfig(warehouse=str(warehouse), run="r1")
+    gate = PublishConfig(warehouse=warehouse, run="r1")
 
     def altered(table, **details):
-        path = warehouse / table / "run=r1" / manifest.NAME
-        document = json.loads(path.read_text())
-        kept = path.read_text()
+        uri = f"{warehouse}/{table}/run=r1/{manifest.NAME}"
+        kept = storage.read_bytes(uri)
+        document = json.loads(kept)
         document["details"] |= details
-        path.write_text(json.dumps(document))
-        return lambda: path.write_text(kept)
+        storage.write_bytes(uri, json.dumps(document).encode())
+        return lambda: storage.write_bytes(uri, kept)
 
     for table, details, error, words in [
         ("embeddings", {"embedded": 3}, AccountingError, "add up to another number"),
@@ -287,24 +289,38 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, night, corpus, tmp_pat
         with pytest.raises(error, match=words):
             job.perform(publish_run.JOB, spark, gate)
         restore()
-        assert manifest.read_live(str(warehouse)) is None
+        assert pointer.read(warehouse) is None
     job.perform(publish_run.JOB, spark, gate)
-    assert manifest.read_live(str(warehouse)).run == "r1"
+    assert pointer.read(warehouse).run == "r1"
 
 
-def test_an_older_run_never_replaces_the_live_one(spark, night, tmp_path):
-    warehouse = copy_inputs(night, tmp_path, keep=("images", "vocabulary", "model", "embeddings", "rejects", "labels"))
-    manifest.swap_live(str(warehouse), [("images", "r9")], "r9", None)
+def test_an_older_run_never_replaces_the_live_one(spark, root, night):
+    warehouse = copy_inputs(
+        night, f"{root}/older", keep=("images", "vocabulary", "model", "embeddings", "rejects", "labels")
+    )
+    pointer.swap(warehouse, [("images", "r9")], "r9", None)
     with pytest.raises(GateError, match="older than the live run r9"):
-        job.perform(publish_run.JOB, spark, PublishConfig(warehouse=str(warehouse), run="r1"))
+        job.perform(publish_run.JOB, spark, PublishConfig(warehouse=warehouse, run="r1"))
 
 
 def copy_inputs(night, place, keep=("images", "vocabulary", "model")):
-    place.mkdir(exist_ok=True)
+    """Another warehouse with some tables of the night."""
     for table in keep:
-        shutil.copytree(night[0] / table, place / table)
-    shutil.copy(night[0] / "names.json", place / "names.json")
+        copy(f"{night[0]}/{table}", f"{place}/{table}")
+    storage.write_bytes(f"{place}/names.json", storage.read_bytes(f"{night[0]}/names.json"))
     return place
+
+
+def on_disk(night, folder, table):
+    """A local path with the table as it lies in the warehouse."""
+    copy(f"{night[0]}/{table}", f"file://{folder}/{table}")
+    return folder
+
+
+def jpeg(noun, seed):
+    content = io.BytesIO()
+    draw(noun, np.random.default_rng(seed), 64).save(content, "JPEG")
+    return content.getvalue()
 
 
 def _with_spark(pair, spark):

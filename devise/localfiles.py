@@ -1,0 +1,82 @@
+"""Files of the local file system: only `storage` uses it, and only for file:// URIs; errors are Python's own."""
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def etag(found: os.stat_result) -> str:
+    """The tag of a file's content: size and mtime in ns."""
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def read(path: Path) -> tuple[bytes, str]:
+    """The content and its tag."""
+    with open(path, "rb") as file:
+        return file.read(), etag(os.fstat(file.fileno()))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write or overwrite, whole or not at all."""
+    os.replace(_temporary(path, content), path)
+
+
+def create(path: Path, content: bytes) -> None:
+    """Write whole; `FileExistsError` if something is there."""
+    temporary = _temporary(path, content)
+    try:
+        os.link(temporary, path)  # atomic, and fails if the name is taken
+    finally:
+        os.unlink(temporary)
+
+
+def replace(path: Path, content: bytes, is_expected: Callable[[str], bool]) -> bool:
+    """Overwrite if the tag of what is there is as expected; whether it was."""
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists() or not is_expected(etag(path.stat())):
+            return False
+        os.replace(_temporary(path, content), path)
+        return True
+
+
+def copy(source: str | Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def walk(folder: Path) -> Iterator[os.DirEntry]:
+    """Every file below a folder, in no promised order."""
+    folders = [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    yield entry
+
+
+def level(folder: Path) -> tuple[list[str], list[os.DirEntry]]:
+    """Paths of the folders, and the files, directly below a folder."""
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    return [entry.path for entry in found if entry.is_dir()], [entry for entry in found if entry.is_file()]
+
+
+def delete_folder(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _temporary(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

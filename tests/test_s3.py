@@ -1,0 +1,151 @@
+"""`devise.storage` and `devise.s3` against a real S3 server."""
+
+import threading
+
+import botocore.exceptions
+import pytest
+
+from devise import s3, scratch, storage
+from devise.config import S3Config
+from devise.errors import AlreadyExists, ImageError, PointerMoved, StorageError
+
+ODD_KEYS = ["with space.jpg", "ümlaut/日本/😀.jpg", "a=b/c&d;e?f#g.jpg", "100%25/x%20y.jpg", "-", "a//b.jpg"]
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server):
+    return s3_server.make_bucket("storage")
+
+
+@pytest.mark.parametrize("key", ODD_KEYS[:-1])
+def test_a_key_is_what_it_is_written_as(bucket, key):
+    uri = f"{bucket}/odd/{key}"
+    storage.write_bytes(uri, key.encode())
+    assert storage.read_bytes(uri) == key.encode() and storage.stat(uri).size_bytes == len(key.encode())
+    assert uri in {file.uri for file in storage.list_files(f"{bucket}/odd")}
+
+
+def test_listing_pages_and_levels_see_every_object_once(bucket):
+    wanted = {f"{bucket}/many/{number % 7}/{number:04d}" for number in range(1100)}
+    threads = [
+        threading.Thread(target=lambda part: [storage.write_bytes(uri, b"x") for uri in part], args=(part,))
+        for part in (sorted(wanted)[start::8] for start in range(8))
+    ]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    found = [file.uri for file in storage.list_files(f"{bucket}/many")]
+    assert len(found) == 1100 and set(found) == wanted
+    assert storage.list_level(f"{bucket}/many") == ([f"{bucket}/many/{number}" for number in range(7)], [])
+    assert len(storage.list_level(f"{bucket}/many/3")[1]) == 157
+    storage.delete_folder(f"{bucket}/many")
+    assert list(storage.list_files(f"{bucket}/many")) == []
+
+
+def test_a_prefix_is_a_folder_not_the_start_of_a_name(bucket):
+    storage.write_bytes(f"{bucket}/pre/a", b"1")
+    storage.write_bytes(f"{bucket}/prefix/a", b"2")
+    assert [file.uri for file in storage.list_files(f"{bucket}/pre")] == [f"{bucket}/pre/a"]
+    storage.delete_folder(f"{bucket}/pre")
+    assert storage.stat(f"{bucket}/prefix/a") is not None
+
+
+def test_exactly_one_of_many_writers_creates(bucket):
+    """Of conditional overwrites this server lets several pass at once: nothing here rests on those."""
+    uri, won = f"{bucket}/race", []
+
+    def write(number):
+        try:
+            storage.create(uri, str(number).encode())
+            won.append(number)
+        except AlreadyExists:
+            pass
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(won) == 1 and storage.read_bytes(uri) == str(won[0]).encode()
+
+
+def test_replace_wants_the_etag_that_was_read(bucket):
+    uri = f"{bucket}/replaced"
+    with pytest.raises(PointerMoved):
+        storage.replace(uri, b"1", "0" * 32)
+    storage.create(uri, b"1")
+    content, etag = storage.read_tagged(uri)
+    storage.replace(uri, b"2" + content, etag)
+    with pytest.raises(PointerMoved):
+        storage.replace(uri, b"3", etag)
+    assert storage.read_bytes(uri) == b"21" and storage.read_tagged(f"{bucket}/nothing") is None
+
+
+def test_an_image_is_fetched_as_it_was_listed_or_rejected_by_code(bucket):
+    uri = f"{bucket}/image"
+    storage.write_bytes(uri, b"first")
+    etag = storage.stat(uri).etag
+    assert storage.fetch_image(uri, etag) == b"first"
+    storage.write_bytes(uri, b"second")
+    with pytest.raises(ImageError) as changed:
+        storage.fetch_image(uri, etag)
+    storage.delete(uri)
+    with pytest.raises(ImageError) as gone:
+        storage.fetch_image(uri, etag)
+    assert (changed.value.code, gone.value.code) == ("changed", "gone")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "SignatureDoesNotMatch"),
+        ("AWS_ACCESS_KEY_ID", "nobody", "InvalidAccessKeyId"),
+    ],
+)
+def test_wrong_credentials_are_one_line_without_the_secret(bucket, monkeypatch, name, value, words):
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers whose credentials it found
+    s3._client.cache_clear()
+    with pytest.raises(StorageError, match=words) as refused:
+        storage.read_bytes(f"{bucket}/image")
+    s3._client.cache_clear()
+    assert "wrong" not in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_missing_bucket_and_a_missing_object_are_one_line_that_names_them(s3_server):
+    with pytest.raises(StorageError, match="s3://no-such-bucket/a: NoSuchBucket"):
+        list(storage.list_files("s3://no-such-bucket/a"))
+    with pytest.raises(StorageError, match="s3://storage/nothing/here: NoSuchKey"):
+        storage.read_bytes("s3://storage/nothing/here")
+
+
+def test_what_lies_on_s3_is_fetched_once_checked_and_refused_if_torn(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch, "cache_folder", lambda: tmp_path)
+    uri = f"{bucket}/weights.pth"
+    storage.write_bytes(uri, b"w" * 1000)
+    path = scratch.localise(uri)
+    assert path.read_bytes() == b"w" * 1000 and scratch.localise(uri) == path
+    with pytest.raises(StorageError, match="sha256 is .*wanted 00"):
+        scratch.localise(uri, "00")
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_requester_pays_and_the_kms_key_go_with_the_calls_that_know_them(s3_server, monkeypatch):
+    monkeypatch.setenv(s3.VARIABLE, "")
+    s3.configure(S3Config(endpoint=s3_server.endpoint, path_style=True, requester_pays=True, kms_key="key-1"))
+    sent = {}
+    client = s3.client()
+    client.meta.events.register("before-call.s3", lambda model, params, **_: sent.update({model.name: params}))
+    with pytest.raises(botocore.exceptions.ClientError):
+        client.get_object(Bucket="storage", Key="nothing")
+    client.meta.events.register("before-send.s3", lambda request, **_: sent.update(headers=dict(request.headers)))
+    try:
+        client.put_object(Bucket="storage", Key="encrypted", Body=b"x")
+    except botocore.exceptions.ClientError:  # a server without KMS may refuse: what is tested is what was asked
+        assert "headers" in sent
+    assert sent["GetObject"]["headers"]["x-amz-request-payer"] == "requester"
+    assert "x-amz-server-side-encryption" not in sent["GetObject"]["headers"]
+    put = sent["PutObject"]["headers"]
+    assert put["x-amz-server-side-encryption-aws-kms-key-id"] == "key-1" and put["x-amz-request-payer"] == "requester"
+
+
+def test_no_secret_is_a_setting():
+    with pytest.raises(ValueError, match="endpoint"):
+        S3Config(endpoint="http://user:password@127.0.0.1:9000")

@@ -50,6 +50,8 @@ class Manifest(Section):
     config_hash: str
     model_id: str | None = None
     vocabulary_id: str | None = None
+    base: bool = False
+    """True if it holds all that is live of the runs before it: readers of an append table go back no further."""
     code_version: str
     started_at: float
     finished_at: float
@@ -104,9 +106,14 @@ def read(warehouse: str, table: str, run: str) -> Manifest:
 
 
 def earlier(warehouse: str, table: str, run: str) -> list[Manifest]:
-    """Committed runs of a table that sort before `run`, oldest first."""
-    names = [name for name in run_ids(warehouse, table) if name < run]
-    return [manifest for name in names if (manifest := find(warehouse, table, name)) is not None]
+    """Committed runs of a table that sort before `run`, oldest first, back to the newest base."""
+    found: list[Manifest] = []
+    for name in reversed([name for name in run_ids(warehouse, table) if name < run]):
+        if (manifest := find(warehouse, table, name)) is not None:
+            found.insert(0, manifest)
+            if manifest.base:
+                break
+    return found
 
 
 def newest(warehouse: str, table: str, run: str) -> Manifest | None:

@@ -48,8 +48,8 @@ class Job:
     writes: tuple[str, ...]
     """The last one is the primary: its manifest is written last and commits them all. Empty: the job only publishes."""
     reads: Mapping[str, str] = field(default_factory=dict)
-    """Table -> `this` (this run's, required), `newest` (not after this run, required), `earlier` (all before this run),
-    `all` (all up to this run) or `any` (this run's if there is one)."""
+    """Table -> `this` (this run's, required), `newest` (not after this run, required), `earlier` (all before this run,
+    back to the newest base), `all` (the same, up to this run) or `any` (this run's if there is one)."""
     files: Callable[[Any], Sequence[str | None]] = lambda config: ()
     """Outside files or folders that decide the output, for the input hash; None entries are passed over."""
     reuse: bool = False
@@ -68,6 +68,8 @@ class Task:
     details: dict[str, Any] = field(default_factory=dict)
     model_id: str | None = None
     vocabulary_id: str | None = None
+    bases: set[str] = field(default_factory=set)
+    """Tables of which this run holds all that is live, so that readers need no earlier one."""
 
     def folder(self, table: str) -> str:
         """Where this run of a table goes."""
@@ -136,6 +138,7 @@ def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manif
             config_hash=config.config_hash(),
             model_id=task.model_id,
             vocabulary_id=task.vocabulary_id,
+            base=table in task.bases,
             code_version=devise.__version__,
             started_at=started_at,
             finished_at=time.time(),
@@ -174,7 +177,8 @@ def _resolve(job: Job, config: JobConfig) -> dict[str, list[Manifest]]:
             continue
         this = manifest.find(warehouse, table, run)
         if which == "all":
-            resolved[table] = [*manifest.earlier(warehouse, table, run), *([this] if this else [])]
+            before = [] if this and this.base else manifest.earlier(warehouse, table, run)
+            resolved[table] = [*before, *([this] if this else [])]
             continue
         found = manifest.newest(warehouse, table, run) if which == "newest" else this
         if found is None and which != "any":

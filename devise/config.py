@@ -151,6 +151,8 @@ class EngineConfig(Section):
     """Threads per Python worker that decode and (on a CPU) infer; default spark.task.cpus."""
     fetch_threads: Count = 4
     """Threads per Python worker that read objects ahead."""
+    requests_per_second: Annotated[float, Field(gt=0)] | None = None
+    """Cap on the GETs of images a second of the whole job, shared by the tasks that run at one time; default none."""
     max_pixels: Count = 100_000_000
     """Larger pictures are rejected from their header, undecoded."""
     max_inflight_bytes: Count = 256 * 2**20

@@ -118,10 +118,14 @@ def earlier(warehouse: str, table: str, run: str) -> list[Manifest]:
 
 def newest(warehouse: str, table: str, run: str) -> Manifest | None:
     """The committed run of a table with the largest id that is not after `run`."""
-    for name in sorted((name for name in run_ids(warehouse, table) if name <= run), reverse=True):
-        if (manifest := find(warehouse, table, name)) is not None:
-            return manifest
-    return None
+    names = [name for name in run_ids(warehouse, table) if name <= run]
+    return next((found for name in reversed(names) if (found := find(warehouse, table, name)) is not None), None)
+
+
+def previous(warehouse: str, table: str, run: str) -> Manifest | None:
+    """The committed run of a table with the largest id before `run`."""
+    names = [name for name in run_ids(warehouse, table) if name < run]
+    return next((found for name in reversed(names) if (found := find(warehouse, table, name)) is not None), None)
 
 
 def run_ids(warehouse: str, table: str) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from devise import traffic
 from devise.config import S3Config
 from devise.errors import StorageError
 
@@ -64,7 +65,20 @@ def _client(process_id: int, settings: str) -> Any:
         return {name: value for name, value in always.items() if name in model.input_shape.members} | params
 
     made.meta.events.register("provide-client-params.s3", add)
+    made.meta.events.register("request-created.s3", _begin)
+    made.meta.events.register("response-received.s3", _end)
     return made
+
+
+def _begin(request: Any, operation_name: str, **_: Any) -> None:
+    sent = request.context.get("devise_sent", 0)
+    request.context["devise_sent"] = sent + 1
+    traffic.begin(operation_name, retry=sent > 0)
+
+
+def _end(response_dict: dict[str, Any] | None, event_name: str, **_: Any) -> None:
+    operation, headers = event_name.rsplit(".", 1)[-1], response_dict["headers"] if response_dict else {}
+    traffic.end(operation, 0 if operation.startswith("Head") else int(headers.get("content-length", 0)))
 
 
 def split(uri: str) -> dict[str, str]:
@@ -93,7 +107,13 @@ def pages(uri: str, **arguments: Any) -> Iterator[dict[str, Any]]:
     place = split(uri)
     prefix = place["Key"].rstrip("/") + "/" if place["Key"].rstrip("/") else ""
     paginator = client().get_paginator("list_objects_v2")
-    return iter(paginator.paginate(Bucket=place["Bucket"], Prefix=prefix, **arguments))
+    found = iter(paginator.paginate(Bucket=place["Bucket"], Prefix=prefix, **arguments))
+    while True:
+        with traffic.purpose("listing"):
+            page = next(found, None)
+        if page is None:
+            return
+        yield page
 
 
 def errors() -> tuple[type[Exception], ...]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise import localfiles, s3
+from devise import localfiles, s3, traffic
 from devise.errors import AlreadyExists, DeviseError, ImageError, PointerMoved, StorageError
 
 
@@ -97,7 +97,8 @@ def fetch_image(uri: str, etag: str) -> bytes:
             if found != etag:
                 raise ImageError("changed", "the file changed after it was listed")
             return content
-        return s3.read(uri, IfMatch=f'"{etag}"')[0]
+        with traffic.purpose("images"):
+            return s3.read(uri, IfMatch=f'"{etag}"')[0]
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError("gone", "the file is no longer there") from None
     except PermissionError:

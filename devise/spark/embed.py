@@ -16,10 +16,11 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from devise import manifest, query, storage
+from devise import manifest, query, storage, traffic
 from devise.config import EngineConfig
 from devise.manifest import Manifest
 from devise.spark import schemas
+from devise.spark.metering import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,12 @@ def embed_images(
     Args:
         todo: image_id, uri, etag, size_bytes; image_id without repeats.
     """
+    # In the order of a hash of the uri: neighbours in a listing share a prefix, and S3 limits requests by prefix.
     rows = todo.select("image_id", "uri", "etag", "size_bytes").repartition(n_tasks, F.xxhash64("image_id"))
+    rows = rows.sortWithinPartitions("image_id")
+    if engine.requests_per_second is not None:
+        at_once = min(n_tasks, count_slots(todo.sparkSession))
+        engine = engine.model_copy(update={"requests_per_second": engine.requests_per_second / at_once})
     if exchange == "pandas":
         outcome = _outcome_udf(warehouse, model, engine)(F.struct(*rows.columns))
         return rows.select(outcome.alias("outcome")).select("outcome.*")
@@ -77,7 +83,7 @@ def embed_images(
         for outcomes in open_engine(warehouse, model, engine).run(to_items(batches)):
             yield outcome_batch(outcomes)
 
-    return rows.mapInArrow(embed, schemas.OUTCOMES)
+    return rows.mapInArrow(counted(embed), schemas.OUTCOMES)
 
 
 def count_tasks(n_images: int, images_per_task: int, slots: int) -> int:
@@ -146,7 +152,7 @@ def engine_on_worker(
     task = TaskContext.get()
     return Engine(
         model,
-        fetch or (lambda item: storage.fetch_image(item.uri, item.etag)),
+        fetch or fetcher(settings.requests_per_second),
         device=settings.device,
         precision=settings.precision,
         batch_size=settings.batch_size,
@@ -156,6 +162,18 @@ def engine_on_worker(
         max_inflight_bytes=settings.max_inflight_bytes,
         output=output,
     )
+
+
+def fetcher(per_second: float | None) -> "Callable[[Item], bytes]":
+    """Reads objects as they were listed, at most so many a second."""
+    pace = traffic.Pace(per_second) if per_second else None
+
+    def fetch(item: "Item") -> bytes:
+        if pace:
+            pace.wait()
+        return storage.fetch_image(item.uri, item.etag)
+
+    return fetch
 
 
 def forget_zips() -> None:
@@ -212,12 +230,17 @@ def to_items(batches: Iterator[pa.RecordBatch]) -> Iterator["Item"]:
 def _outcome_udf(warehouse: str, model: Manifest, settings: EngineConfig) -> Any:
     import pandas as pd
 
-    @F.pandas_udf(schemas.bare(schemas.OUTCOMES))
-    def outcome(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def embed(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         from devise.embed import Item
 
         batches = ([Item(*row) for row in frame.itertuples(index=False, name=None)] for frame in frames)
         yield from _in_order(open_engine(warehouse, model, settings), batches)
+
+    work = counted(embed)
+
+    @F.pandas_udf(schemas.bare(schemas.OUTCOMES))
+    def outcome(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        yield from work(frames)
 
     return outcome.asNondeterministic()
 

@@ -22,6 +22,7 @@ from devise.config import JobConfig, NightlyConfig
 from devise.errors import ConfigError, DeviseError, ManifestError, StorageError
 from devise.manifest import Manifest
 from devise.spark import faults, schemas, tables
+from devise.spark.metering import metered
 from devise.spark.session import start_session
 from devise.spark.tables import Written
 
@@ -49,7 +50,8 @@ class Job:
     """The last one is the primary: its manifest is written last and commits them all. Empty: the job only publishes."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """Table -> `this` (this run's, required), `newest` (not after this run, required), `earlier` (all before this run,
-    back to the newest base), `all` (the same, up to this run) or `any` (this run's if there is one)."""
+    back to the newest base), `all` (the same, up to this run), `any` (this run's if there is one) or `previous` (the
+    last one before this run, if there is one: work to save, which does not decide the output)."""
     files: Callable[[Any], Sequence[str | None]] = lambda config: ()
     """Outside files or folders that decide the output, for the input hash; None entries are passed over."""
     reuse: bool = False
@@ -107,7 +109,8 @@ def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manif
     inputs = _resolve(job, config)
     named = {table: [run.identity() for run in runs] for table, runs in inputs.items()}
     named |= {uri: [fingerprint(uri)] for uri in job.files(config) if uri is not None}
-    inputs_hash = manifest.hash_inputs(named)
+    saves_work = {table for table, which in job.reads.items() if which == "previous"}
+    inputs_hash = manifest.hash_inputs({name: runs for name, runs in named.items() if name not in saves_work})
     done = _done_already(job, config, inputs_hash)
     if done is not None:
         return done
@@ -117,8 +120,9 @@ def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manif
     task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex))
     task.model_id = inputs["model"][-1].model_id if inputs.get("model") else None
     task.vocabulary_id = inputs["vocabulary"][-1].vocabulary_id if inputs.get("vocabulary") else None
-    with faults.told_by_workers():
+    with faults.told_by_workers(), metered(spark.sparkContext) as requests:
         job.main(task)
+        task.details["requests"] = requests()
     if missing := [table for table in job.writes if table not in task.written]:
         raise ValueError(f"job {job.name} promised {missing} and wrote none")
     committed = {}
@@ -174,6 +178,10 @@ def _resolve(job: Job, config: JobConfig) -> dict[str, list[Manifest]]:
     for table, which in job.reads.items():
         if which == "earlier":
             resolved[table] = manifest.earlier(warehouse, table, run)
+            continue
+        if which == "previous":
+            before = manifest.previous(warehouse, table, run)
+            resolved[table] = [before] if before else []
             continue
         this = manifest.find(warehouse, table, run)
         if which == "all":

@@ -8,9 +8,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from devise import manifest
+from devise.config import LabelConfig
 from devise.errors import AccountingError, VectorError
 from devise.manifest import Manifest
-from devise.spark import schemas
+from devise.spark import schemas, tables
+from devise.spark.job import Task, say
+from devise.spark.metering import counted
 
 LABELLED = StructType(schemas.LABELS.fields[:6])
 
@@ -61,29 +64,53 @@ def label_images(
             ]
             yield schemas.record_batch(columns, LABELLED)
 
-    return embeddings.select("image_id", "uri", "embedding").mapInArrow(rank, LABELLED)
+    return embeddings.select("image_id", "uri", "embedding").mapInArrow(counted(rank), LABELLED)
 
 
-def sort_labels(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:
+def carried_labels(task: Task) -> DataFrame:
+    """The rows of the run before (schemas.LABELS) that hold tonight: of images with the same uri and etag as then.
+
+    None, where the model, the vocabulary or the settings were others, or that night's images are no longer there.
+    """
+    before = task.inputs["labels"][-1] if task.inputs["labels"] else None
+    of = (task.model_id, task.vocabulary_id, task.config.config_hash())
+    if before is None or (before.model_id, before.vocabulary_id, before.config_hash) != of:
+        return task.spark.createDataFrame([], schemas.LABELS)
+    listed = manifest.find(task.config.warehouse, "images", before.inputs["images"][0].split()[0])
+    if listed is None:
+        return task.spark.createDataFrame([], schemas.LABELS)
+    content = ["image_id", "uri", "etag"]
+    images_before = tables.read(task.spark, task.config.warehouse, [listed], schemas.IMAGES).select(content)
+    same = task.read("images").join(images_before, on=content, how="left_semi").select("image_id", "uri")
+    return task.read("labels").join(same, on=["image_id", "uri"], how="left_semi").select(schemas.LABELS.names)
+
+
+def identify(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:
+    """LABELLED to schemas.LABELS: by which model and vocabulary."""
+    of = F.lit(model_id).alias("model_id"), F.lit(vocabulary_id).alias("vocabulary_id")
+    return labels.select("*", *of).select(schemas.LABELS.names)
+
+
+def sort_labels(labels: DataFrame) -> DataFrame:
     """schemas.LABELS sorted by image_id and rank, so that a look-up by id reads few row groups."""
-    return (
-        labels.select("*", F.lit(model_id).alias("model_id"), F.lit(vocabulary_id).alias("vocabulary_id"))
-        .repartitionByRange("image_id")
-        .sortWithinPartitions("image_id", "rank")
-        .select(schemas.LABELS.names)
-    )
+    return labels.repartitionByRange("image_id").sortWithinPartitions("image_id", "rank")
 
 
-def count_labelled(n_rows: int, k: int, n_labels: int) -> int:
-    """Images that `n_rows` label rows stand for: each has the k best of `n_labels`.
+def count(task: Task, n_rows: int, n_new: int) -> None:
+    """Into the details: images that have labels, and of those the ones labelled in this run.
 
     Raises:
-        AccountingError: some image has fewer rows than the others.
+        AccountingError: some image has fewer rows than the others: each has the k best of the candidates.
     """
-    width = min(k, n_labels)
-    if n_rows % width:
-        raise AccountingError(f"{n_rows} label rows, wanted {width} an image")
-    return n_rows // width
+    config: LabelConfig = task.config
+    n_labels = len(config.candidates) if config.candidates else task.input("vocabulary").rows
+    width = min(config.k, n_labels)
+    if n_rows % width or n_new % width:
+        raise AccountingError(f"{n_rows} label rows, {n_new} of them new, wanted {width} an image")
+    task.details |= {"n_images": n_rows // width, "labelled": n_new // width}
+    say(
+        "label_images", f"{n_new // width:,} images labelled, {(n_rows - n_new) // width:,} carried from the run before"
+    )
 
 
 def refuse_other_dims(n_embedding: int, n_vocabulary: int) -> None:

@@ -21,6 +21,7 @@ from devise import manifest, scratch, storage
 from devise.errors import AccountingError, ManifestError, SchemaError
 from devise.manifest import File, Manifest
 from devise.spark import schemas
+from devise.spark.metering import counted
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def take_receipts(spark: SparkSession, folder: str, uris: Sequence[str]) -> list
             found = [_receipt(uri, root) for uri in batch.column("uri").to_pylist()]
             yield pa.RecordBatch.from_pylist(found, schema=to_arrow_schema(schemas.RECEIPTS))
 
-    found = sorted(rows.mapInArrow(receive, schemas.RECEIPTS).collect())
+    found = sorted(rows.mapInArrow(counted(receive), schemas.RECEIPTS).collect())
     return list(zip(receipts(found), (row.codes for row in found), strict=True))
 
 

@@ -260,6 +260,15 @@ def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, ro
     assert counts["listed"] == second["images"].rows == first["images"].rows
     labelled = {row.uri for row in rows(spark, (warehouse, second), "labels")}
     assert f"{changed}/lion/0.jpg" not in labelled and f"{changed}/lion/9.jpg" in labelled
+    assert second["labels"].details["labelled"] == 2  # the others' rows are copied
+    requests = counts["requests"].get("images", {"GetObject": {"requests": 0}})["GetObject"]["requests"]
+    assert requests == (2 if root.startswith("s3:") else 0)
+    anew = copy_inputs(night, f"{root}/anew", keep=("vocabulary", "model"))
+    scratch = run_all(spark, configs(anew, changed, run="r2")[2:5])
+    columns = ("uri", "rank", "label")
+    assert [[row[name] for name in columns] for row in rows(spark, (anew, scratch), "labels")] == [
+        [row[name] for name in columns] for row in rows(spark, (warehouse, second), "labels")
+    ]
 
 
 def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):

@@ -165,8 +165,11 @@ class EmbedConfig(JobConfig):
     engine: EngineConfig = EngineConfig()
     images_per_task: Count = 5_000
     """Upper bound of a task's images: short tasks lose little when a spot node goes."""
-    retry_codes: list[str] = ["throttled", "timeout", "gone", "changed", "unreadable"]
+    retry_codes: list[str] = ["throttled", "timeout", "gone", "changed", "unreadable", "denied"]
     """Reject codes tried again next night even though the object is unchanged."""
+    nights_per_base: Count = 30
+    """After so many runs a night writes all live embeddings and standing rejects anew, as one run: those of images that
+    are gone are in no later run, and `devise expire` erases them with the runs before."""
 
 
 class LabelConfig(JobConfig):

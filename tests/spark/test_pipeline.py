@@ -271,6 +271,24 @@ def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, ro
     ]
 
 
+def test_after_a_base_the_runs_before_it_are_not_needed(spark, root, night, corpus):
+    warehouse = copy_inputs(night, f"{root}/base", keep=("vocabulary", "model", "embeddings", "rejects"))
+    based = run_all(spark, configs(warehouse, corpus[0], run="r2", nights_per_base=1)[2:4])
+    assert (based["embeddings"].base, based["rejects"].base) == (True, True)
+    assert based["embeddings"].rows == night[1]["embeddings"].rows and based["rejects"].rows == len(corpus[2])
+    assert (based["embeddings"].details["embedded"], based["rejects"].details["rejected"]) == (0, 0)
+    for table in ("embeddings", "rejects"):
+        storage.delete_folder(f"{warehouse}/{table}/run=r1")
+    after = run_all(spark, configs(warehouse, corpus[0], run="r3")[2:4])
+    counts = after["embeddings"].details
+    assert (counts["attempted"], counts["unchanged"], counts["carried"]) == (
+        0,
+        based["embeddings"].rows,
+        len(corpus[2]),
+    )
+    assert [found.run for found in manifest.earlier(warehouse, "embeddings", "r9")] == ["r2", "r3"]
+
+
 def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
     warehouse = copy_inputs(
         night,

@@ -14,7 +14,7 @@ comma := ,
 EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo test lint bench accept test-spark4 clean
+.PHONY: setup demo demo-s3 test lint bench accept test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -26,6 +26,10 @@ $(VENV)/.ready: setup.py conf/constraints.txt
 
 demo: setup
 	$(BIN)/devise demo --folder demo
+
+# The demo with corpus and warehouse on a real S3 server, which it fetches (57 MB, with Java alone) and starts itself.
+demo-s3: setup
+	$(BIN)/python tests/demo_s3.py
 
 test: setup
 	$(BIN)/python -m pytest
@@ -49,4 +53,4 @@ test-spark4: $(SPARK4)/.ready
 	PYTHONPATH=$(abspath $(SPARK4)) $(BIN)/python -m pytest
 
 clean:
-	rm -rf $(VENV) $(SPARK4) build dist *.egg-info demo
+	rm -rf $(VENV) $(SPARK4) build dist *.egg-info demo demo-s3

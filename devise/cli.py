@@ -93,7 +93,7 @@ def demo(options: argparse.Namespace) -> None:
     """The whole pipeline on the drawn picture book."""
     from devise.sample import demo
 
-    demo.run(Path(options.folder))
+    demo.run(Path(options.folder), options.place)
 
 
 def columns(options: argparse.Namespace) -> None:
@@ -140,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument("--warehouse", help="use the live vocabulary of this warehouse")
     asking.add_argument("--vectors", help="word vectors; default the ones of the sample")
     asking.add_argument("-k", type=_count, default=10)
-    command("demo", demo).add_argument("--folder", default="demo", help="where the pictures and tables go")
+    drawing = command("demo", demo)
+    drawing.add_argument("--folder", default="demo", help="where the pictures and tables go")
+    drawing.add_argument("--place", metavar="S3_URI", help="corpus and warehouse go below this prefix instead")
     command("columns", columns)
     return parser
 

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devise import manifest, pointer, storage
@@ -13,21 +14,56 @@ PICTURES_PER_NOUN = 24
 SAMPLE = Path(__file__).parent
 
 
-def run(folder: Path) -> None:
-    """Everything, into `folder`; a second call finds its work done and only shows it again."""
+def run(folder: Path, place: str | None = None) -> None:
+    """Everything, into `folder`; a second call finds its work done and only shows it again.
+
+    Args:
+        place: s3:// prefix below which corpus and warehouse go instead; the tables shown are then copied to `folder`.
+    """
     from devise.jobs import run_nightly
     from devise.spark import job
 
     started = time.time()
-    book, tables = folder.resolve() / "book", folder.resolve() / "warehouse"
-    draw(book)
-    os.environ |= {"BOOK": str(book), "TABLES": str(tables), "SAMPLE": str(SAMPLE), "DRAWN": json.dumps(drawn_nouns())}
+    tables, where = folder.resolve() / "warehouse", storage.normalise(place) if place else f"file://{folder.resolve()}"
+    draw(folder.resolve() / "book")
+    if place:
+        upload(folder.resolve() / "book", f"{where}/book")
+    names = {"BOOK": f"{where}/book", "TABLES": f"{where}/warehouse", "DRAWN": json.dumps(drawn_nouns())}
+    os.environ |= {"SAMPLE": str(SAMPLE), **{name: text.removeprefix("file://") for name, text in names.items()}}
     arguments = ["--config", str(SAMPLE / "demo.yaml"), "--run", RUN]
     job.run_in_order("run_nightly", run_nightly.__doc__, run_nightly.JOBS, arguments)
-    show(tables)
+    if place:
+        download(f"{where}/warehouse", tables)
+    show(tables, f"{where}/warehouse" if place else str(tables))
     sheets(tables, folder / "sheets")
     print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, or ask:")
-    print(f'  {command("devise")} search --warehouse {os.path.relpath(tables)} "boat + wing"')
+    asked = names["TABLES"] if place else os.path.relpath(tables)
+    print(f'  {command("devise")} search --warehouse {asked} "boat + wing"')
+
+
+def upload(book: Path, uri: str) -> None:
+    """The picture book to S3, once."""
+    if storage.stat(f"{uri}/nouns.json") is not None:
+        return
+    files = sorted((path for path in book.rglob("*") if path.is_file()), key=lambda path: path.name == "nouns.json")
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda path: storage.put_file(path, storage.join(uri, str(path.relative_to(book)))), files[:-1]))
+    storage.put_file(files[-1], storage.join(uri, files[-1].name))  # last: it says that the book is whole
+    print(f"[demo] {len(files):,} files put to {uri}", flush=True)
+
+
+def download(warehouse: str, tables: Path) -> None:
+    """The files of all live tables, as they lie in the warehouse, and the pointer."""
+    live = pointer.read(warehouse)
+    wanted = [f"{warehouse}/live/live.json"]
+    for entry in live.entries:
+        root = manifest.folder(warehouse, entry.table, entry.run)
+        listed = manifest.read(warehouse, entry.table, entry.run).files
+        wanted += [f"{root}/{name}" for name in [manifest.NAME, *(file.path for file in listed)]]
+    for uri in wanted:
+        path = tables / uri.removeprefix(warehouse + "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.get_file(uri, path)
 
 
 def command(name: str) -> str:
@@ -66,17 +102,21 @@ def draw(book: Path) -> None:
     )
 
 
-def show(tables: Path) -> None:
-    """What was written where, how good it is, queries with answers, rejects with reasons, and SQL to go on with."""
+def show(tables: Path, warehouse: str) -> None:
+    """What was written where, how good it is, queries with answers, rejects with reasons, and SQL to go on with.
+
+    Args:
+        tables: the warehouse, or where its tables were copied to.
+    """
     import duckdb
 
-    warehouse = str(tables)
     live = pointer.read(warehouse)
+    where = warehouse if "://" in warehouse else os.path.relpath(warehouse)
     print("\nWritten, and live:")
     for entry in live.entries:
         found = manifest.read(warehouse, entry.table, entry.run)
         size = f"{found.rows:>7,} rows" if found.rows else f"{len(found.files):>6} files"
-        print(f"  {entry.table:<11} {size}   {os.path.relpath(tables)}/{entry.table}/run={entry.run}")
+        print(f"  {entry.table:<11} {size}   {where}/{entry.table}/run={entry.run}")
 
     def ask(query: str) -> list[tuple]:
         return duckdb.sql(query).fetchall()

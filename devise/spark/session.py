@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyspark
 from pyspark.sql import SparkSession
@@ -58,13 +59,20 @@ def start_session(name: str, store: S3Config | None = None, tables_on_s3: bool =
 
 
 def s3a_settings(store: S3Config) -> dict[str, str]:
-    """What Spark's own connector is told of the store; EMR's takes the same names."""
-    settings = {"fs.s3a.path.style.access": str(store.path_style).lower()}
-    if store.endpoint:
-        settings["fs.s3a.endpoint"] = store.endpoint
-        settings["fs.s3a.connection.ssl.enabled"] = str(store.endpoint.startswith("https:")).lower()
-    if store.region:
-        settings["fs.s3a.endpoint.region"] = store.region
+    """What Spark's own connector is told of the store, or else of AWS's own variables, as boto3 takes them."""
+    endpoint = store.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = store.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    settings = {}
+    if endpoint:
+        host = urlsplit(endpoint).hostname or ""
+        by_number = host == "localhost" or host.replace(".", "").isdigit()  # such a name takes no bucket before it
+        settings["fs.s3a.endpoint"] = endpoint
+        settings["fs.s3a.connection.ssl.enabled"] = str(endpoint.startswith("https:")).lower()
+        settings["fs.s3a.path.style.access"] = str(store.path_style or by_number).lower()
+    elif store.path_style:
+        settings["fs.s3a.path.style.access"] = "true"
+    if region:
+        settings["fs.s3a.endpoint.region"] = region
     if store.requester_pays:
         settings["fs.s3a.requester.pays.enabled"] = "true"
     if store.kms_key:

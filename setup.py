@@ -17,10 +17,13 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "devise/sample/WORDNET-LICENSE"],
     python_requires=">=3.10,<3.13",
-    # The jobs live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel carries them too.
-    packages=["devise", "devise.spark", "devise.sample", "devise.jobs"],
-    package_dir={"devise.jobs": "jobs"},
-    package_data={"devise.sample": ["*.gz", "*.tsv", "*.yaml", "WORDNET-LICENSE"]},
+    # Jobs and settings live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel has them too.
+    packages=["devise", "devise.spark", "devise.sample", "devise.jobs", "devise.conf"],
+    package_dir={"devise.jobs": "jobs", "devise.conf": "conf"},
+    package_data={
+        "devise.conf": ["*.yaml", "spark/*.conf"],
+        "devise.sample": ["*.gz", "*.tsv", "*.yaml", "WORDNET-LICENSE"],
+    },
     entry_points={"console_scripts": ["devise=devise.cli:main"]},
     install_requires=[
         "boto3>=1.35,<2",

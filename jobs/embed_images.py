@@ -16,7 +16,7 @@ def main(task: job.Task) -> None:
     outcomes = embed.embed_images(
         todo.where("state = 'todo'"), config.warehouse, model, config.engine, config.exchange, n_tasks
     )
-    accounting.write_outcomes(task, task.stage(outcomes, "outcomes"), todo, judged, listed)
+    accounting.write_outcomes(task, outcomes, todo, judged, listed)
 
 
 JOB = job.Job(

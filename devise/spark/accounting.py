@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 from devise.errors import AccountingError
 from devise.spark import schemas
 from devise.spark.job import Task, say
+from devise.spark.tables import Written
 
 STATES = ("todo", "collision", "unchanged", "carried")
 CONTENT = ["image_id", "uri", "etag"]
@@ -25,29 +26,29 @@ def stage_todo(task: Task, judged: DataFrame) -> tuple[DataFrame, dict[str, int]
 
 
 def write_outcomes(task: Task, outcomes: DataFrame, todo: DataFrame, judged: DataFrame, listed: dict[str, int]) -> None:
-    """Write rejects and embeddings from staged outcomes, and check that every attempted image is in one of them.
+    """Write rejects and embeddings, each outcome computed once, and check that every attempted image is in one of them.
 
-    A base holds what stands of the runs before as well: the embeddings of unchanged images, and carried rejects.
+    A base holds what stands of the runs before as well: the embeddings of unchanged images, and carried rejects. A
+    night without anything to attempt writes no file.
 
     Raises:
         AccountingError: listed differs from embedded + rejected + unchanged + carried.
     """
-    rejected, embedded = split_outcomes(outcomes, todo, task.model_id)
+    attempted = listed["todo"] + listed["collision"]
     copied = {"unchanged": 0, "carried": 0}
     if starts_anew(task):
         task.bases |= {"rejects", "embeddings"}
         copied = {state: listed[state] for state in copied}
-        unchanged, carried = (judged.where(F.col("state") == state).select(CONTENT) for state in copied)
-        standing = task.read("embeddings").join(unchanged, on=["image_id", "etag"], how="left_semi")
-        embedded = embedded.unionByName(standing.dropDuplicates(["image_id", "etag"]).select(embedded.columns))
-        last = Window.partitionBy(CONTENT).orderBy(F.desc("attempts"))
-        latest = task.read("rejects").withColumn("place", F.row_number().over(last)).where("place = 1")
-        standing = latest.join(carried, on=CONTENT, how="left_semi").select(rejected.columns)
-        rejected = rejected.unionByName(standing)
-        say("embed_images", f"a base: {copied['unchanged']:,} embeddings and {copied['carried']:,} rejects are copied")
-    rejects, embeddings = task.write("rejects", rejected), task.write("embeddings", embedded)
+    if attempted or task.bases:
+        rejected, embedded = split_outcomes(task.stage(outcomes, "outcomes"), todo, task.model_id)
+        if task.bases:
+            standing = standing_rows(task, judged)
+            rejected, embedded = rejected.unionByName(standing[0]), embedded.unionByName(standing[1])
+        rejects, embeddings = task.write("rejects", rejected), task.write("embeddings", embedded)
+    else:
+        rejects, embeddings = Written(schemas.REJECTS.names, []), Written(schemas.EMBEDDINGS.names, [])
+        task.written |= {"rejects": rejects, "embeddings": embeddings}
     n_embedded, n_rejected = embeddings.rows - copied["unchanged"], rejects.rows - copied["carried"]
-    attempted = listed["todo"] + listed["collision"]
     task.details |= {
         "listed": sum(listed.values()),
         "unchanged": listed["unchanged"],
@@ -62,7 +63,10 @@ def write_outcomes(task: Task, outcomes: DataFrame, todo: DataFrame, judged: Dat
             f"but {n_embedded} embeddings and {n_rejected} rejects came out"
         )
     codes = ", ".join(f"{code} {n:,}" for code, n in rejects.rejects.items()) or "none"
-    say("embed_images", f"{n_embedded:,} embedded, {n_rejected:,} rejected (in this run's table: {codes})")
+    base = (
+        f"; a base: {copied['unchanged']:,} embeddings and {copied['carried']:,} rejects copied" if task.bases else ""
+    )
+    say("embed_images", f"{n_embedded:,} embedded, {n_rejected:,} rejected (rejects by code: {codes}){base}")
 
 
 def split_outcomes(outcomes: DataFrame, todo: DataFrame, model_id: str) -> tuple[DataFrame, DataFrame]:
@@ -83,6 +87,18 @@ def split_outcomes(outcomes: DataFrame, todo: DataFrame, model_id: str) -> tuple
     )
     rejects = rejected.unionByName(collided).select("*", model).select(schemas.REJECTS.names)
     return rejects, outcomes.where("code IS NULL").select(*schemas.EMBEDDINGS.names[:-1], model)
+
+
+def standing_rows(task: Task, judged: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Of the runs before, the latest rejects of carried images and the embeddings of unchanged ones."""
+    unchanged, carried = (judged.where(F.col("state") == state).select(CONTENT) for state in ("unchanged", "carried"))
+    last = Window.partitionBy(CONTENT).orderBy(F.desc("attempts"))
+    latest = task.read("rejects").withColumn("place", F.row_number().over(last)).where("place = 1")
+    embeddings = task.read("embeddings").join(unchanged, on=["image_id", "etag"], how="left_semi")
+    return (
+        latest.join(carried, on=CONTENT, how="left_semi").select(schemas.REJECTS.names),
+        embeddings.dropDuplicates(["image_id", "etag"]).select(schemas.EMBEDDINGS.names),
+    )
 
 
 def starts_anew(task: Task) -> bool:

@@ -101,7 +101,8 @@ def history(warehouse: str) -> list[Live]:
     folder = storage.join(storage.normalise(warehouse), "live/history")
     if storage.is_local(folder) and not storage.local_path(folder).is_dir():
         return []
-    return [_parse(file.uri, storage.read_bytes(file.uri)) for file in storage.list_level(folder)[1]]
+    files = [file.uri for file in storage.list_level(folder)[1] if file.uri.endswith(".json")]  # no temporary ones
+    return [_parse(uri, storage.read_bytes(uri)) for uri in files]
 
 
 def forget(warehouse: str, publication: Live) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from devise import storage
 from devise.config import Section
-from devise.errors import AlreadyExists, ManifestError, PointerMoved
+from devise.errors import AlreadyExists, ConfigError, ManifestError, PointerMoved
 
 
 class Entry(Section):
@@ -60,6 +60,13 @@ def read(warehouse: str) -> Live | None:
     """What is live, or None if nothing was ever published."""
     found = storage.read_tagged(_live_uri(warehouse))
     return _parse(_live_uri(warehouse), found[0]) if found else None
+
+
+def published(warehouse: str) -> Live:
+    """What is live; `ConfigError` if nothing was ever published."""
+    if (live := read(warehouse)) is None:
+        raise ConfigError(f"{warehouse}: nothing is published here yet")
+    return live
 
 
 def settle(warehouse: str) -> Live | None:

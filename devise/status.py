@@ -36,8 +36,7 @@ def describe(warehouse: str) -> list[str]:
     lines.append(f"model {by_table['model'][-1].model_id}" if "model" in by_table else "no model")
     if "vocabulary" in by_table:
         lines[-1] += f", vocabulary {by_table['vocabulary'][-1].vocabulary_id}"
-    claim = lease.read(warehouse)
-    lines.append(f"lease: held by {claim.describe()}" if claim and not claim.is_free() else "lease: nobody works here")
+    lines.append(_lease(lease.read(warehouse)))
     kept = (f"{publication.number} (run {publication.run})" for publication in pointer.history(warehouse))
     return [*lines, f"kept publications: {', '.join(kept)}"]
 
@@ -49,6 +48,12 @@ def _table(table: str, chain: list[Manifest]) -> str:
     rows = sum(run.rows for run in chain)
     size_bytes = sum(file.size_bytes for run in chain for file in run.files)
     return f"{table:<12} {runs:<40} {rows:>16,} {size_bytes:>20,}"
+
+
+def _lease(claim: lease.Claim | None) -> str:
+    if claim is None or claim.released:
+        return "lease: nobody works here"
+    return f"lease: {'expired and never released, of' if claim.is_free() else 'held by'} {claim.describe()}"
 
 
 def _images(night: Manifest) -> str:

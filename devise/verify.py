@@ -18,8 +18,6 @@ from devise.status import PARTS
 THREADS = 16
 IDENTITY = re.compile(r"(\S+) [0-9a-f]{64}")
 """How a manifest names an input that is a run; anything else it names is an outside file's tag."""
-
-
 Pair = tuple[str, str]
 """A table and a run."""
 

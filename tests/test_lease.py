@@ -4,11 +4,15 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from devise import cli, lease, storage
+from devise import cli, lease, pointer, storage
+from devise.config import CatalogConfig, PublishConfig
 from devise.errors import LeaseHeld, LeaseLost, StorageError
+from devise.jobs import catalog_images
+from devise.spark import job, publish
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -214,6 +218,31 @@ def test_a_second_run_exits_2_with_one_line_before_spark_starts(capsys, monkeypa
         assert stopped.value.code == 2 and len(lines) == 1
         assert lines[0].startswith("catalog_images: error: ") and "held by run_nightly of run r1" in lines[0]
     assert not (tmp_path / "w" / "images").exists()
+
+
+def lost():
+    raise LeaseLost("somebody else has taken it")
+
+
+def test_a_job_that_lost_its_lease_sweeps_nothing(tmp_path):
+    """The files may be of the process that has taken the warehouse, and works on the same run."""
+    theirs = tmp_path / "images" / "run=r1" / "part-0.parquet"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    config = CatalogConfig(warehouse=str(tmp_path), run="r1", sources=["x"])
+    with pytest.raises(LeaseLost):
+        job.perform(catalog_images.JOB, None, config, lost)
+    assert theirs.exists()
+
+
+def test_a_publisher_that_lost_its_lease_makes_nothing_live(tmp_path):
+    config = PublishConfig(warehouse=str(tmp_path), run="r1")
+    images = SimpleNamespace(table="images", run="r1")
+    with pytest.raises(LeaseLost):
+        publish.publish(job.Task(None, config, {"images": [images]}, "", check=lost))
+    assert pointer.read(str(tmp_path)) is None
+    publish.publish(job.Task(None, config, {"images": [images]}, ""))
+    assert pointer.read(str(tmp_path)).pairs() == [("images", "r1")]
 
 
 def test_a_job_that_lost_its_lease_commits_nothing(capsys, monkeypatch, tmp_path, settings):

@@ -101,6 +101,19 @@ def test_a_dry_run_says_the_same_and_touches_nothing(place):
     assert [line.replace("would be ", "") for line in said] == done and len(done) == 5
 
 
+def test_what_readers_still_open_is_kept_when_a_publisher_died_before_they_were_told(local, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pointer, "_copy", die)
+        add_night(str(local), "r6")
+    said = upkeep.expire(str(local), keep=1, dry_run=True)
+    assert pointer.read(str(local)).number == 5 and said[-1].endswith("4 publications would be forgotten (1 to 4)")
+    upkeep.expire(str(local), keep=1)  # finishes that publication first
+    assert [found.number for found in pointer.history(str(local))] == [6] == [pointer.read(str(local)).number]
+
+
 def test_a_base_frees_the_runs_before_it_once_no_kept_publication_names_them(place, local):
     add_night(str(local), "r6", bases=APPEND)
     add_night(str(local), "r7")
@@ -310,6 +323,9 @@ def test_status_sums_a_chain_in_one_line_and_accounts_for_the_night(place, capsy
     assert lines[10].startswith("lease: held by run_nightly of run r6 (host ") and " since " in lines[10]
     assert lines[11] == "kept publications: 1 (run r1), 2 (run r2), 3 (run r3), 4 (run r4), 5 (run r5)"
     assert ask(capsys, "status", "--warehouse", warehouse)[-2] == "lease: nobody works here"
+    lease._take(warehouse, "r6", "run_nightly", -1)  # killed, and some time ago
+    line = ask(capsys, "status", "--warehouse", warehouse)[-2]
+    assert line.startswith("lease: expired and never released, of run_nightly of run r6 (host ")
 
 
 def test_a_night_s_upkeep_from_a_terminal(place, capsys):

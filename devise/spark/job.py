@@ -72,7 +72,7 @@ class Task:
     bases: set[str] = field(default_factory=set)
     """Tables of which this run holds all that is live, so that readers need no earlier one."""
     check: Callable[[], None] = lambda: None
-    """Raises if the warehouse is no longer this process's; called right before anything is committed or made live."""
+    """Raises if the warehouse is no longer this process's; called right before anything is made live."""
 
     def folder(self, table: str) -> str:
         """Where this run of a table goes."""
@@ -106,7 +106,8 @@ def perform(
     """Do a job's run unless it is done already; the manifests that now hold, by table.
 
     Args:
-        check: raises if the warehouse is no longer this process's; the default is for a caller that is alone in it.
+        check: raises if the warehouse is no longer this process's; called right before anything is swept or committed.
+            The default is for a caller that is alone in the warehouse.
 
     Raises:
         ManifestError: an input is missing, or the run is committed with other inputs or settings.
@@ -120,6 +121,7 @@ def perform(
     done = _done_already(job, config, inputs_hash)
     if done is not None:
         return done
+    check()  # what is swept could be the work of whoever has taken the warehouse
     manifest.sweep(config.warehouse, job.writes, config.run)
     scratch = storage.join(storage.normalise(config.warehouse), "_staging", job.name, f"run={config.run}")
     storage.delete_folder(scratch)

@@ -157,10 +157,18 @@ def test_features_of_a_kept_model_and_the_newest_ones_stay_though_nothing_names_
             (_folder(str(local), "model", run) / "part-0.parquet").write_bytes(run.encode())
             _commit(str(local), "model", names, run)
     warehouse = place(local)
-    upkeep.expire(warehouse, keep=14)
+    upkeep.expire(warehouse, keep=2)
     found = {path for path in run_folders(warehouse) if path.startswith(("features", "model"))}
     assert found == {"features/run=r1", "features/run=r1c", "model/run=r1c"}
     assert [manifest.find(warehouse, "features", run) is not None for run in ("r1", "r1b", "r1c")] == [1, 0, 1]
+
+
+def test_a_table_that_no_publication_names_is_kept_as_long_as_its_night(local):
+    for run in NIGHTS:
+        (_folder(str(local), "neighbours", run) / "part-0.parquet").write_bytes(b"x")
+        _commit(str(local), "neighbours", {"part-0.parquet": 1}, run)
+    upkeep.expire(str(local), keep=2)
+    assert manifest.run_ids(str(local), "neighbours") == ["r4", "r5"]
 
 
 @pytest.fixture

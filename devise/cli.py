@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,20 +39,33 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def status(options: argparse.Namespace) -> None:
-    """What is live: run, age, and rows of each table."""
-    from devise import manifest, pointer
+    """What is live and how much, last night's accounting, who works in the warehouse, what is kept."""
+    from devise.status import describe
 
-    live = pointer.read(options.warehouse)
-    if live is None:
-        raise ConfigError(f"{options.warehouse}: nothing is published here yet")
-    age_h = (time.time() - live.entries[0].published_at) / 3600
-    print(f"live: run {live.run}, published {age_h:.1f} h ago, in {options.warehouse}")
-    print(f"{'table':<12} {'run':<24} {'rows':>14} {'bytes':>16}  of")
-    for entry in live.entries:
-        found = manifest.read(options.warehouse, entry.table, entry.run)
-        size_bytes = sum(file.size_bytes for file in found.files)
-        of = " ".join(filter(None, [found.model_id and f"model {found.model_id}", _codes(found.rejects)]))
-        print(f"{entry.table:<12} {entry.run:<24} {found.rows:>14,} {size_bytes:>16,}  {of}")
+    print("\n".join(describe(options.warehouse)))
+
+
+def rollback(options: argparse.Namespace) -> None:
+    """Make an earlier kept publication live again, as a new one."""
+    from devise import upkeep
+
+    print(upkeep.rollback(options.warehouse, options.to))
+
+
+def expire(options: argparse.Namespace) -> None:
+    """Forget old publications; remove the runs that only they need, and leftovers older than a day."""
+    from devise import upkeep
+
+    print("\n".join(upkeep.expire(options.warehouse, options.keep, options.dry_run)))
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Read a whole run: is every file, row and count what the manifests promise?"""
+    from devise import verify
+
+    checked = verify.verify(options.warehouse, options.run)
+    print("\n".join(verify.report(checked)))
+    verify.refuse_faults(checked, options.run)
 
 
 def search(options: argparse.Namespace) -> None:
@@ -109,10 +121,6 @@ def _count(text: str) -> int:
     return number
 
 
-def _codes(rejects: dict[str, int]) -> str:
-    return ", ".join(f"{code} {n:,}" for code, n in rejects.items())
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="devise", description="Zero-shot labels for a whole image corpus.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -124,6 +132,20 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("run", help="run a job: devise run NAME --config FILE --run ID", add_help=False)
     command("status", status).add_argument("--warehouse", required=True)
+    going_back = command("rollback", rollback)
+    going_back.add_argument("--warehouse", required=True)
+    going_back.add_argument(
+        "--to", type=_count, metavar="PUBLICATION", help="default: the newest of a run before the live one"
+    )
+    expiring = command("expire", expire)
+    expiring.add_argument("--warehouse", required=True)
+    expiring.add_argument(
+        "--keep", type=_count, default=14, metavar="N", help="newest publications to keep; default 14"
+    )
+    expiring.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    verifying = command("verify", verify)
+    verifying.add_argument("run", metavar="RUN")
+    verifying.add_argument("--warehouse", required=True)
     searching = command("search", search)
     searching.add_argument("text", nargs="*", help='words: ship, "ship + sail", "king - man + woman", image:URI')
     searching.add_argument("--warehouse", required=True)

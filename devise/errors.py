@@ -28,6 +28,14 @@ class PointerMoved(StorageError):
     """A compare-and-set write found that its target had changed since it was read."""
 
 
+class LeaseHeld(DeviseError):
+    """Somebody else works in the warehouse; one at a time does."""
+
+
+class LeaseLost(DeviseError):
+    """The lease of the warehouse ran out, or somebody else took it meanwhile; what was not committed is not."""
+
+
 class SchemaError(DeviseError):
     """A table whose columns are not the documented ones."""
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -60,11 +61,17 @@ def walk(folder: Path) -> Iterator[os.DirEntry]:
                     yield entry
 
 
-def level(folder: Path) -> tuple[list[str], list[os.DirEntry]]:
-    """Paths of the folders, and the files, directly below a folder."""
+def level(folder: Path) -> tuple[list[str], list[tuple[str, os.stat_result]]]:
+    """Paths of the folders, and of the files with what is known of them, directly below a folder."""
+    folders, files = [], []
     with os.scandir(folder) as entries:
-        found = list(entries)
-    return [entry.path for entry in found if entry.is_dir()], [entry for entry in found if entry.is_file()]
+        for entry in entries:
+            if entry.is_dir():
+                folders.append(entry.path)
+            elif entry.is_file():
+                with suppress(FileNotFoundError):  # removed since the folder was read, like others' temporary files
+                    files.append((entry.path, entry.stat()))
+    return folders, files
 
 
 def delete_folder(path: Path) -> None:

@@ -21,6 +21,8 @@ from devise.config import Section
 from devise.errors import AlreadyExists, ManifestError
 
 NAME = "_manifest.json"
+SUCCESS = "_SUCCESS"
+"""Spark's own mark of a finished write."""
 
 
 class File(Section):
@@ -135,6 +137,23 @@ def run_ids(warehouse: str, table: str) -> list[str]:
         return []
     names = (uri.rsplit("/", 1)[-1] for uri in storage.list_level(root)[0])
     return sorted(name.removeprefix("run=") for name in names if name.startswith("run="))
+
+
+def tables(warehouse: str) -> list[str]:
+    """Folders of the warehouse that may hold runs: all but the pointer's, scratch and hidden ones; sorted."""
+    root = storage.normalise(warehouse)
+    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_level(root)[0])
+    return [name for name in names if name != "live" and not name.startswith(("_", "."))]
+
+
+def unlisted(manifest: Manifest, root: str, files: Iterable[storage.Stat]) -> list[storage.Stat]:
+    """Those of the files below a committed run's folder `root` that should not be there.
+
+    Spark's `_SUCCESS`, and the checksum that Hadoop puts beside each file on file://, belong to what is listed.
+    """
+    known = {storage.join(root, name) for name in (NAME, SUCCESS, *(file.path for file in manifest.files))}
+    known |= {f"{folder}/.{name}.crc" for folder, _, name in (uri.rpartition("/") for uri in known)}
+    return [file for file in files if file.uri not in known]
 
 
 def sweep(warehouse: str, tables: Iterable[str], run: str) -> None:

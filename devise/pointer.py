@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from devise import storage
 from devise.config import Section
-from devise.errors import AlreadyExists, ManifestError, PointerMoved
+from devise.errors import AlreadyExists, ConfigError, ManifestError, PointerMoved
 
 
 class Entry(Section):
@@ -62,6 +62,13 @@ def read(warehouse: str) -> Live | None:
     return _parse(_live_uri(warehouse), found[0]) if found else None
 
 
+def published(warehouse: str) -> Live:
+    """What is live; `ConfigError` if nothing was ever published."""
+    if (live := read(warehouse)) is None:
+        raise ConfigError(f"{warehouse}: nothing is published here yet")
+    return live
+
+
 def settle(warehouse: str) -> Live | None:
     """The same, after a publication whose publisher died before it wrote the copy is brought to readers."""
     while True:
@@ -101,7 +108,8 @@ def history(warehouse: str) -> list[Live]:
     folder = storage.join(storage.normalise(warehouse), "live/history")
     if storage.is_local(folder) and not storage.local_path(folder).is_dir():
         return []
-    return [_parse(file.uri, storage.read_bytes(file.uri)) for file in storage.list_level(folder)[1]]
+    files = [file.uri for file in storage.list_level(folder)[1] if file.uri.endswith(".json")]  # no temporary ones
+    return [_parse(uri, storage.read_bytes(uri)) for uri in files]
 
 
 def forget(warehouse: str, publication: Live) -> None:

@@ -7,6 +7,7 @@ it holds no secret. Credentials come from the standard AWS chain of the process 
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,15 @@ VARIABLE = "DEVISE_S3"
 POOL_CONNECTIONS = 64
 """At least as many as the fetch threads of a worker."""
 BODY_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload in parts that was begun and neither completed nor aborted; its start in seconds since 1970."""
+
+    uri: str
+    upload_id: str
+    started_at: float
 
 
 def configured() -> S3Config:
@@ -104,16 +114,38 @@ def read(uri: str, **conditions: str) -> tuple[bytes, str]:
 
 def pages(uri: str, **arguments: Any) -> Iterator[dict[str, Any]]:
     """Pages of the listing of everything below the folder `uri`."""
-    place = split(uri)
-    prefix = place["Key"].rstrip("/") + "/" if place["Key"].rstrip("/") else ""
-    paginator = client().get_paginator("list_objects_v2")
-    found = iter(paginator.paginate(Bucket=place["Bucket"], Prefix=prefix, **arguments))
+    found = iter(client().get_paginator("list_objects_v2").paginate(**_below(uri), **arguments))
     while True:
         with traffic.purpose("listing"):
             page = next(found, None)
         if page is None:
             return
         yield page
+
+
+def uploads(uri: str) -> list[Upload]:
+    """Every upload in parts below the folder `uri` that is still open."""
+    found, place = [], _below(uri)
+    for page in client().get_paginator("list_multipart_uploads").paginate(**place):
+        for upload in page.get("Uploads", []):
+            key = f"s3://{place['Bucket']}/{upload['Key']}"
+            found.append(Upload(key, upload["UploadId"], upload["Initiated"].timestamp()))
+    return found
+
+
+def abort(upload: Upload) -> None:
+    """Drop an upload and its parts; one that is gone is no error."""
+    try:
+        client().abort_multipart_upload(**split(upload.uri), UploadId=upload.upload_id)
+    except errors() as error:
+        if status(error) != 404:
+            raise
+
+
+def _below(uri: str) -> dict[str, str]:
+    place = split(uri)
+    folder = place["Key"].rstrip("/")
+    return {"Bucket": place["Bucket"], "Prefix": f"{folder}/" if folder else ""}
 
 
 def errors() -> tuple[type[Exception], ...]:

@@ -218,7 +218,7 @@ def list_level(prefix: str) -> tuple[list[str], list[Stat]]:
         else:
             paths, entries = localfiles.level(local_path(prefix))
             folders = ["file://" + path for path in paths]
-            files = [_stat_file("file://" + entry.path, entry.stat()) for entry in entries]
+            files = [_stat_file("file://" + path, known) for path, known in entries]
         return sorted(folders), sorted(files, key=lambda file: file.uri)
 
 
@@ -245,6 +245,18 @@ def delete_folder(uri: str) -> None:
                     raise StorageError(f"s3://{bucket}/{kept[0]['Key']}: not deleted: {kept[0].get('Message', '')}")
 
 
+def list_uploads(prefix: str) -> list[s3.Upload]:
+    """Uploads in parts below the folder `prefix` that were never ended; their parts cost money and show nowhere."""
+    with _faults(prefix):
+        return [] if is_local(prefix) else s3.uploads(prefix)
+
+
+def abort_upload(upload: s3.Upload) -> None:
+    """Drop an upload that was never ended; one that is gone is no error."""
+    with _faults(upload.uri):
+        s3.abort(upload)
+
+
 def _read(uri: str) -> tuple[bytes, str]:
     return localfiles.read(local_path(uri)) if is_local(uri) else s3.read(uri)
 
@@ -256,12 +268,14 @@ def _stat_file(uri: str, found: os.stat_result) -> Stat:
 def _stat_page(prefix: str, page: dict) -> list[Stat]:
     bucket = s3.split(prefix)["Bucket"]
     return [
-        Stat(
-            f"s3://{bucket}/{found['Key']}", found["Size"], found["ETag"].strip('"'), found["LastModified"].timestamp()
-        )
+        Stat(f"s3://{bucket}/{found['Key']}", found["Size"], _etag(found), found["LastModified"].timestamp())
         for found in page.get("Contents", [])
         if not found["Key"].endswith("/")  # the empty objects that consoles make for folders
     ]
+
+
+def _etag(found: dict) -> str:
+    return found.get("ETag", "").strip('"')  # some servers list what is just being removed without one
 
 
 @contextmanager

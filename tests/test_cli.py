@@ -45,15 +45,19 @@ def refused(capsys):
 
 def test_status_says_what_is_live_and_how_much(ask, published):
     first, header, *lines = ask("status")
-    assert first.startswith("live: run r1, published 0.0 h ago") and published[0] in first
-    assert header.split() == ["table", "run", "rows", "bytes", "of"]
-    assert [line.split()[:3] for line in lines] == [
+    assert first.startswith("live: run r1, publication 1, published 0.0 h ago") and published[0] in first
+    assert header.split() == ["table", "runs", "rows", "bytes"]
+    assert [line.split()[:3] for line in lines[:3]] == [
         ["vocabulary", "r1", "5"],
         ["model", "r1", "0"],
         ["index", "r1", "12"],
     ]
-    assert all(int(line.split()[3].replace(",", "")) > 0 for line in lines)
-    assert lines[1].endswith(f"model {'m' * 16} truncated 2")
+    assert all(int(line.split()[3].replace(",", "")) > 0 for line in lines[:3])
+    assert lines[3:] == [
+        f"model {'m' * 16}, vocabulary {'v' * 16}",
+        "lease: nobody works here",
+        "kept publications: 1 (run r1)",
+    ]
 
 
 @pytest.mark.parametrize("noun", sorted(COLOURS))

@@ -69,3 +69,9 @@ def test_a_torn_or_empty_pointer_is_an_error_and_not_an_absence(warehouse):
         storage.write_bytes(f"{warehouse}/live/live.json", content)
         with pytest.raises(ManifestError, match=words):
             pointer.read(warehouse)
+
+
+def test_what_a_killed_publisher_left_half_written_is_no_publication(warehouse):
+    made = pointer.swap(warehouse, [("images", "r1")], "r1", None)
+    storage.write_bytes(f"{warehouse}/live/history/.0123abcd.tmp", b"{")
+    assert pointer.history(warehouse) == [made]

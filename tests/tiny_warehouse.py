@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from devise import index, manifest, model, pointer, storage, vocabulary
+from devise import index, manifest, model, pointer, scratch, storage, vocabulary
 from devise.images import Preprocessing
 from devise.manifest import File, Manifest
 from devise.networks import build_core, convex_projection
@@ -88,22 +88,62 @@ def _index(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]]) -> Manif
     return _commit(warehouse, "index", names, dim=DIM, nprobe={"image": 1, "word": 2, "words": 2})
 
 
-def _folder(warehouse: str, table: str) -> Path:
-    place = storage.local_path(manifest.folder(warehouse, table, RUN))
+def add_night(warehouse: str, run: str, bases: tuple[str, ...] = ()) -> None:
+    """A published night on top of what is live: one more picture embedded, one more rejected, labels of all.
+
+    Args:
+        bases: append tables of which this run holds all that is live, so that the pointer names no earlier run.
+    """
+    live = pointer.read(warehouse)
+    chains = {table: [] if table in bases else live.runs(table) for table in ("embeddings", "rejects")}
+    before = len(pointer.history(warehouse)) - 1
+    counts = {"listed": 2 * before + 2, "embedded": 1, "rejected": 1, "unchanged": before, "carried": before}
+    images = _table(warehouse, run, "images", 2 * before + 2)
+    read = [images, *(manifest.read(warehouse, table, live.runs(table)[-1]) for table in ("vocabulary", "model"))]
+    read += [manifest.read(warehouse, table, name) for table, names in chains.items() for name in names]
+    inputs = {table: [found.identity() for found in read if found.table == table] for table in TABLES}
+    inputs["words.vec"] = ["an-outside-file's-tag"]
+    _table(
+        warehouse, run, "rejects", 1, primary="embeddings", rejects={"truncated": 1}, inputs=inputs,
+        base="rejects" in bases, **counts,
+    )  # fmt: skip
+    _table(warehouse, run, "embeddings", 1, inputs=inputs, base="embeddings" in bases, **counts)
+    _table(warehouse, run, "labels", before + 1, inputs=inputs)
+    kept = [(table, name) for table in ("vocabulary", "model", "index") for name in live.runs(table)]
+    kept += [(table, name) for table, names in chains.items() for name in [*names, run]]
+    pointer.swap(warehouse, [*kept, ("images", run), ("labels", run)], run, live)
+
+
+TABLES = ("images", "vocabulary", "model", "embeddings", "rejects")
+
+
+def _table(warehouse: str, run: str, table: str, rows: int, **more) -> Manifest:
+    place = _folder(warehouse, table, run)
+    pq.write_table(pa.table({"image_id": np.arange(rows)}), place / "part-0.parquet")
+    (place / "_SUCCESS").touch()
+    return _commit(warehouse, table, {"part-0.parquet": rows}, run, **more)
+
+
+def _folder(warehouse: str, table: str, run: str = RUN) -> Path:
+    place = storage.local_path(manifest.folder(warehouse, table, run))
     place.mkdir(parents=True)
     return place
 
 
-def _commit(warehouse: str, table: str, names: dict[str, int], rejects=None, **details) -> Manifest:
-    place = storage.local_path(manifest.folder(warehouse, table, RUN))
+def _commit(
+    warehouse: str, table: str, names: dict[str, int], run=RUN, primary=None, rejects=None, inputs=None, base=False,
+    **details,
+) -> Manifest:  # fmt: skip
+    place = storage.local_path(manifest.folder(warehouse, table, run))
     files = [
-        File(path=name, size_bytes=(place / name).stat().st_size, sha256="0" * 64, rows=rows)
+        File(path=name, size_bytes=(place / name).stat().st_size, sha256=scratch.hash_file(place / name), rows=rows)
         for name, rows in sorted(names.items())
     ]
     committed = Manifest(
-        table=table, run=RUN, primary=table, rows=sum(rows for rows in names.values() if rows > 0), columns=[],
-        files=files, rejects=rejects or {}, inputs={}, inputs_hash="i", config={}, config_hash="c", model_id="m" * 16,
-        code_version="0", started_at=0, finished_at=1, details=details,
+        table=table, run=run, primary=primary or table, rows=sum(rows for rows in names.values() if rows > 0),
+        columns=[], files=files, rejects=rejects or {}, inputs=inputs or {}, inputs_hash="i", config={},
+        config_hash="c", model_id="m" * 16, vocabulary_id="v" * 16, base=base, code_version="0", started_at=0,
+        finished_at=1, details=details,
     )  # fmt: skip
     manifest.write(warehouse, committed)
     return committed

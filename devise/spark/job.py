@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 import devise
 from devise import config as settings
-from devise import manifest, scratch, storage
+from devise import lease, manifest, s3, scratch, storage
 from devise.config import JobConfig, NightlyConfig
 from devise.errors import ConfigError, DeviseError, ManifestError, StorageError
 from devise.manifest import Manifest
@@ -72,6 +73,8 @@ class Task:
     vocabulary_id: str | None = None
     bases: set[str] = field(default_factory=set)
     """Tables of which this run holds all that is live, so that readers need no earlier one."""
+    check: Callable[[], None] = lambda: None
+    """Raises if the warehouse is no longer this process's; called right before anything is made live."""
 
     def folder(self, table: str) -> str:
         """Where this run of a table goes."""
@@ -99,11 +102,18 @@ class Task:
         return self.written[table]
 
 
-def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manifest]:
+def perform(
+    job: Job, spark: SparkSession, config: JobConfig, check: Callable[[], None] = lambda: None
+) -> dict[str, Manifest]:
     """Do a job's run unless it is done already; the manifests that now hold, by table.
+
+    Args:
+        check: raises if the warehouse is no longer this process's; called right before anything is swept or committed.
+            The default is for a caller that is alone in the warehouse.
 
     Raises:
         ManifestError: an input is missing, or the run is committed with other inputs or settings.
+        LeaseLost: says `check`; nothing is committed.
     """
     started_at = time.time()
     inputs = _resolve(job, config)
@@ -114,10 +124,11 @@ def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manif
     done = _done_already(job, config, inputs_hash)
     if done is not None:
         return done
+    check()  # what is swept could be the work of whoever has taken the warehouse
     manifest.sweep(config.warehouse, job.writes, config.run)
     scratch = storage.join(storage.normalise(config.warehouse), "_staging", job.name, f"run={config.run}")
     storage.delete_folder(scratch)
-    task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex))
+    task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex), check=check)
     task.model_id = inputs["model"][-1].model_id if inputs.get("model") else None
     task.vocabulary_id = inputs["vocabulary"][-1].vocabulary_id if inputs.get("vocabulary") else None
     with faults.told_by_workers(), metered(spark.sparkContext) as requests:
@@ -125,6 +136,7 @@ def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manif
         task.details["requests"] = requests()
     if missing := [table for table in job.writes if table not in task.written]:
         raise ValueError(f"job {job.name} promised {missing} and wrote none")
+    check()
     committed = {}
     for table in job.writes:
         written = task.written[table]
@@ -274,13 +286,17 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
         options = parser.parse_args(arguments)
         path = scratch.localise(storage.normalise(options.config))
         work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
-        on_s3 = any(storage.normalise(config.warehouse).startswith("s3://") for _, config in work)
-        spark = start_session(name, settings.load_s3(path, options.set), on_s3)
-        try:
-            for job, config in work:
-                perform(job, spark, config)
-        finally:
-            spark.stop()
+        warehouses = {storage.normalise(config.warehouse) for _, config in work}
+        store = settings.load_s3(path, options.set)
+        s3.configure(store)
+        with ExitStack() as leases:
+            held = {place: leases.enter_context(lease.hold(place, options.run, name)) for place in sorted(warehouses)}
+            spark = start_session(name, store, any(place.startswith("s3://") for place in warehouses))
+            try:
+                for job, config in work:
+                    perform(job, spark, config, held[storage.normalise(config.warehouse)].check)
+            finally:
+                spark.stop()
     except DeviseError as error:
         print(f"{name}: error: {error}", file=sys.stderr, flush=True)
         sys.exit(2)

@@ -44,6 +44,7 @@ def publish(task: Task) -> None:
     Raises:
         GateError: the run is older than the live one.
         PointerMoved: somebody else published meanwhile.
+        LeaseLost: the warehouse is no longer ours.
     """
     config: PublishConfig = task.config
     before = pointer.settle(config.warehouse)
@@ -53,6 +54,7 @@ def publish(task: Task) -> None:
     if before is not None and entries == before.pairs():
         say("publish_run", f"run {config.run} is live already; nothing to do")
         return
+    task.check()
     pointer.swap(config.warehouse, entries, config.run, before)
     say("publish_run", f"run {config.run} is live ({f'before: {before.run}' if before else 'the first one'})")
 

@@ -8,6 +8,7 @@ import functools
 import http.server
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ import yaml
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PythonException
 
-from devise import cli, config, errors, manifest, pointer, s3, storage
+from devise import cli, config, errors, lease, manifest, pointer, s3, storage
 from devise.config import CatalogConfig, EmbedConfig, S3Config
 from devise.errors import DeviceError, ModelError
 from devise.jobs import catalog_images, embed_images
@@ -568,7 +569,9 @@ def test_a_night_stopped_between_its_two_manifests_is_done_again_whole(spark, co
     assert not on_disk & left and {path.name for path in on_disk} == {file.path for file in made.files if file.rows}
 
 
-def test_a_killed_process_leaves_nothing_behind_that_counts(spark, copy, ready, sections, corpus, tmp_path):
+def test_a_killed_process_leaves_nothing_behind_that_counts(
+    spark, copy, ready, sections, corpus, tmp_path, capsys, monkeypatch
+):
     warehouse, many = copy(ready, {"images"}), tmp_path / "many"
     many.mkdir()
     pictures = [corpus / noun / "0.jpg" for noun in NOUNS[1:]]
@@ -589,6 +592,9 @@ def test_a_killed_process_leaves_nothing_behind_that_counts(spark, copy, ready, 
     os.killpg(running.pid, signal.SIGKILL)  # Spark's Java and the workers too
     assert running.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
     assert parquet_below(warehouse / "_staging") and not (warehouse / "embeddings").exists()
+    line = the_one_line(capsys, "embed_images", start(warehouse, altered, "embed_images"))
+    assert f"held by embed_images of run r1 (host {platform.node()}, process {running.pid}) since " in line
+    monkeypatch.setattr(lease.Claim, "is_free", lambda claim: True)  # two minutes later
     assert start(warehouse, altered, "embed_images") == 0
     details = manifest.read(str(warehouse), "embeddings", "r1").details
     assert (details["listed"], details["attempted"], details["embedded"], details["rejected"]) == (301, 301, 300, 1)

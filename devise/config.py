@@ -191,6 +191,11 @@ class IndexConfig(JobConfig):
     """recall@10 to reach: the least nprobe that does is settled for each kind of query."""
     tune_queries: Count = 200
     """Queries of each kind to settle nprobe on; never those that evaluate_model measures recall with."""
+    rebuild_fraction: Fraction = 0.25
+    """Rows added and hidden since the base, as a share of its rows, above which a night builds a base anew."""
+    max_drift: float = Field(default=0.1, ge=0, le=2)
+    """How much less near (mean cosine) new rows may be to their lists' centroids than the base's; looked at from 1,000
+    new rows on. Rows that trained few lists are up to 0.09 nearer than rows just like them: that is no drift."""
     seed: int = 0
 
 

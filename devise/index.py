@@ -21,6 +21,8 @@ TRAIN_ROWS_PER_LIST = 39
 """faiss warns below this many training rows a list."""
 IVF_OVERHEAD_BYTES = 8
 """An IVF row's id."""
+HIDING = (faiss.IndexFlat, faiss.IndexScalarQuantizer, faiss.IndexHNSW)
+"""Kinds without lists whose search can leave ids out; every kind with lists can."""
 CEILING_SLACK = 0.002
 """Recall given up for speed where the target is out of reach: the last 0.002 can take half of all lists."""
 
@@ -158,13 +160,51 @@ def read_index(path: str | Path) -> faiss.Index:
         raise IndexingError(f"{path}: no faiss index: {str(error).strip().splitlines()[0]}") from None
 
 
+def hides_ids(factory: str, dim: int) -> bool:
+    """Whether a kind's search can leave ids out; PQ and fast scan without lists refuse to, and so cannot be hidden in.
+
+    Raises:
+        IndexingError: the factory string is none.
+    """
+    try:
+        empty = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise IndexingError(f"index kind {factory!r}: {str(error).strip().splitlines()[0]}") from None
+    return faiss.try_extract_index_ivf(empty) is not None or isinstance(empty, HIDING)
+
+
+def centroid_score(template: bytes, sample_ND: np.ndarray, threads: int = 1) -> float:
+    """Mean cosine, -1 to 1, of each row and the nearest centroid of the template's lists: how well its lists fit them.
+
+    Raises:
+        ValueError: there are no rows, or the template has no lists.
+    """
+    faiss.omp_set_num_threads(threads)
+    empty = faiss.deserialize_index(np.frombuffer(template, dtype=np.uint8))
+    inverted = faiss.try_extract_index_ivf(empty)
+    if inverted is None or not len(sample_ND):
+        raise ValueError("a kind with lists and at least one row are needed")
+    sample_ND = np.ascontiguousarray(sample_ND, dtype=np.float32)
+    if isinstance(empty, faiss.IndexPreTransform):  # its lists lie in the transformed space
+        for place in range(empty.chain.size()):
+            sample_ND = faiss.downcast_VectorTransform(empty.chain.at(place)).apply(sample_ND)
+    return float(inverted.quantizer.search(sample_ND, 1)[0].mean())
+
+
 def search(
-    shards: Sequence[faiss.Index], query_QD: np.ndarray, k: int, nprobe: int, threads: int = 1
+    shards: Sequence[faiss.Index],
+    query_QD: np.ndarray,
+    k: int,
+    nprobe: int,
+    hidden: Sequence[np.ndarray] | None = None,
+    threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows over all shards: image_id_QK int64 (-1 where there are fewer), score_QK float32, best first.
 
     Args:
         nprobe: lists to visit a query in each shard; without lists it does not matter.
+        hidden: of each shard the ids (int64) to leave out. faiss passes over them while it searches, so that k others
+            are still found.
 
     Raises:
         IndexingError: a query's length is not the index's.
@@ -172,12 +212,10 @@ def search(
     faiss.omp_set_num_threads(threads)
     query_QD = np.ascontiguousarray(query_QD, dtype=np.float32)
     ids, scores = [], []
-    for shard in shards:
+    for shard, hidden_H in zip(shards, hidden or [()] * len(shards), strict=True):
         if query_QD.shape[1] != shard.d:
             raise IndexingError(f"queries have {query_QD.shape[1]} dims, the index {shard.d}")
-        inverted = faiss.try_extract_index_ivf(shard)
-        effort = {} if inverted is None else {"params": faiss.SearchParametersIVF(nprobe=min(nprobe, inverted.nlist))}
-        score_QK, id_QK = shard.search(query_QD, k, **effort)
+        score_QK, id_QK = shard.search(query_QD, k, params=_parameters(shard, nprobe, hidden_H))
         ids.append(id_QK)
         scores.append(np.where(id_QK >= 0, score_QK, -np.inf).astype(np.float32))
     if not shards:
@@ -235,6 +273,17 @@ def keep_best(id_QM: np.ndarray, score_QM: np.ndarray, k: int) -> tuple[np.ndarr
         id_QK = np.pad(id_QK, ((0, 0), (0, missing)), constant_values=-1)
         score_QK = np.pad(score_QK, ((0, 0), (0, missing)), constant_values=-np.inf)
     return id_QK.astype(np.int64), score_QK.astype(np.float32)
+
+
+def _parameters(shard: faiss.Index, nprobe: int, hidden_H: np.ndarray) -> faiss.SearchParameters | None:
+    """What a search of one shard is told. A selector sees the ids that were added, with and without an id map."""
+    told = {}
+    if len(hidden_H):
+        told["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(np.ascontiguousarray(hidden_H, dtype=np.int64)))
+    inverted = faiss.try_extract_index_ivf(shard)
+    if inverted is not None:
+        return faiss.SearchParametersIVF(nprobe=min(nprobe, inverted.nlist), **told)
+    return faiss.SearchParameters(**told) if told else None  # of a graph too: its own effort is in the file
 
 
 def _lists_of(factory: str) -> int:

@@ -4,15 +4,16 @@ A query is words (`ship`, `ship + sail`, `king - man + woman`), or `image:URI` f
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from devise import manifest, pointer, scratch, storage
+from devise import manifest, pointer, scratch, shards, storage
 from devise.errors import IndexingError, ManifestError
-from devise.manifest import File, Manifest
+from devise.manifest import Manifest
 from devise.pointer import Live
 
 IMAGE = "image:"
@@ -58,11 +59,19 @@ class LiveIndex:
         self.warehouse = warehouse
         self.live = live
         self.index = self.newest("index")
-        self.folder = manifest.localise(warehouse, self.index)
+        """The newest run of the chain: it says the dim and the search effort of all of it."""
+        chain = [manifest.read(warehouse, "index", run) for run in live.runs("index")]
+        folders = [storage.normalise(str(manifest.localise(warehouse, run))) for run in chain]
+        self.shards = shards.of_chain(folders, chain)
 
     def newest(self, table: str) -> Manifest:
         """The live run of a table; `ManifestError` if the pointer names none."""
         return newest_live(self.warehouse, self.live, table)
+
+    @cached_property
+    def hidden(self) -> list[np.ndarray]:
+        """Of each shard the ids that later runs hide."""
+        return [shard.hidden() for shard in self.shards]
 
     def lookup(self, vectors: str | None) -> Callable[[str], np.ndarray | None]:
         """Word -> unit vector, by the live vocabulary and then by the file of word vectors."""
@@ -78,11 +87,10 @@ class LiveIndex:
 
         if len(query_D) != self.index.details["dim"]:
             raise IndexingError(f"the query has {len(query_D)} dims, the live index {self.index.details['dim']}")
-        names = shard_names(self.index.files)
-        shards = [index.read_index(self.folder / name) for name in names]
+        opened = [index.read_index(shard.index.fetch()) for shard in self.shards]
         nprobe = self.index.details["nprobe"][kind]
-        ids_QK, scores_QK = index.search(shards, query_D[None, :], k, nprobe)
-        uris = find_uris([self.folder / sidecar_name(name) for name in names], ids_QK[0])
+        ids_QK, scores_QK = index.search(opened, query_D[None, :], k, nprobe, self.hidden)
+        uris = shards.find_uris([shard.sidecar.fetch() for shard in self.shards], self.hidden, ids_QK[0])
         found = [
             (int(number), float(score)) for number, score in zip(ids_QK[0], scores_QK[0], strict=True) if number >= 0
         ]
@@ -100,25 +108,3 @@ def model_folder(local: Path, model: Manifest) -> Path:
     """Where in the local files of a model's run the model lies: in a folder named by the attempt that wrote it."""
     card = next(file.path for file in model.files if file.path.endswith("card.json"))
     return (local / card).parent
-
-
-def shard_names(files: Iterable[File]) -> list[str]:
-    """The faiss files of an index's shards, in order."""
-    names = (file.path for file in files)
-    return [name for name in names if name.startswith("shard-") and name.endswith(".faiss")]
-
-
-def sidecar_name(shard: str) -> str:
-    """The id -> uri file of a shard."""
-    return shard.removesuffix(".faiss") + ".parquet"
-
-
-def find_uris(sidecars: Sequence[Path], image_id_K: np.ndarray) -> dict[int, str]:
-    """image_id -> uri from the sidecars, reading only row groups that may hold one of the ids; -1 is passed over."""
-    import pyarrow.parquet as pq
-
-    wanted = [int(number) for number in image_id_K if number >= 0]
-    if not wanted or not sidecars:
-        return {}
-    found = pq.read_table([str(path) for path in sidecars], filters=[("image_id", "in", wanted)])
-    return dict(zip(found.column("image_id").to_pylist(), found.column("uri").to_pylist(), strict=True))

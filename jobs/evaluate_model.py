@@ -1,6 +1,6 @@
 """Measure the model on labelled images and the index against exact search.
 
-reads    images, embeddings, vocabulary, index (if there is one), labelled images
+reads    images, embeddings, vocabulary, index (if there is one of this run), labelled images, and the last metrics
 writes   metrics     (schemas.METRICS), one row a measured figure
 """
 
@@ -17,7 +17,14 @@ JOB = job.Job(
     "evaluate_model",
     EvaluateConfig,
     main,
-    reads={"images": "this", "model": "newest", "embeddings": "all", "vocabulary": "newest", "index": "any"},
+    reads={
+        "images": "this",
+        "model": "newest",
+        "embeddings": "all",
+        "vocabulary": "newest",
+        "index": "all",
+        "metrics": "earlier",
+    },
     writes=("metrics",),
     files=lambda config: [config.hierarchy, *(split.labelled.source for split in config.splits)],
 )

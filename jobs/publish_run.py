@@ -25,7 +25,7 @@ JOB = job.Job(
         "embeddings": "all",
         "rejects": "all",
         "labels": "this",
-        "index": "any",
+        "index": "all",
         "results": "any",
         "metrics": "any",
     },

@@ -1,6 +1,6 @@
 """Find the pictures nearest to words, to several words, or to a picture.
 
-reads    index, vocabulary (schemas.VOCABULARY), the model
+reads    index (the base and the runs made from it), vocabulary (schemas.VOCABULARY), the model
 writes   results     (schemas.RESULTS), at most k rows a query
 """
 
@@ -12,7 +12,7 @@ def main(task: job.Task) -> None:
     config, model, vocabulary = task.config, task.input("model"), task.input("vocabulary")
     queries = search.read_queries(config)
     vectors = search.query_vectors(task.spark, queries, config.warehouse, vocabulary, config.vectors, model)
-    results = search.search_shards(task.spark, queries, vectors, config.warehouse, task.input("index"), config.k)
+    results = search.search_shards(task.spark, queries, vectors, config.warehouse, task.inputs["index"], config.k)
     task.write("results", results)
 
 
@@ -20,7 +20,7 @@ JOB = job.Job(
     "search_images",
     SearchConfig,
     main,
-    reads={"index": "newest", "model": "newest", "vocabulary": "newest"},
+    reads={"index": "all", "model": "newest", "vocabulary": "newest"},
     writes=("results",),
     files=lambda config: [config.queries_file, config.vectors],
 )

@@ -198,7 +198,7 @@ def test_a_torn_pointer_or_an_index_without_its_shard_is_one_line(refused, tmp_p
     warehouse, _ = publish(tmp_path)
     shard = next((tmp_path / "warehouse" / "index" / "run=r1").glob("shard-00001*.faiss"))
     shard.unlink()
-    assert f"{shard}: no faiss index" in refused("search", "lion", "--warehouse", warehouse)
+    assert f"{shard}: no such file" in refused("search", "lion", "--warehouse", warehouse)
     pointer = tmp_path / "warehouse" / "live" / "live.json"
     pointer.write_text(json.dumps({"table": "index"}) + "\n")
     assert "not a pointer of this version" in refused("status", "--warehouse", warehouse)

@@ -153,6 +153,71 @@ def test_what_is_no_index_or_no_kind_is_one_line(tmp_path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "factory", ["Flat", "SQ8", "HNSW16", "IVF8,Flat", "IVF8,SQ8", "IVF8_HNSW8,Flat", "PCA8,IVF8,Flat"]
+)
+def test_a_search_leaves_hidden_ids_out_and_still_finds_k_others(factory, tmp_path):
+    image_id_N, embedding_ND = rows(400)
+    hidden_H = np.random.default_rng(7).choice(image_id_N, size=150, replace=False)  # in any order, and strangers too
+    hidden_H = np.append(hidden_H, [3, 2**63 - 1, 17])
+    made, path = filled(factory, image_id_N, embedding_ND), tmp_path / "shard.faiss"
+    index.write_index(made, path)
+    assert index.hides_ids(factory, DIM)
+    for shard in (made, index.read_index(path)):
+        whole_QK, _ = index.search([shard], embedding_ND[:50], 10, nprobe=8)
+        found_QK, score_QK = index.search([shard], embedding_ND[:50], 10, nprobe=8, hidden=[hidden_H])
+        assert np.isin(whole_QK, hidden_H).any() and not np.isin(found_QK, hidden_H).any()
+        assert (found_QK >= 0).all() and np.isfinite(score_QK).all()
+        everything_QK, _ = index.search([shard], embedding_ND[:1], 10, nprobe=8, hidden=[image_id_N])
+        assert (everything_QK == -1).all()
+        row_numbers_QK, _ = index.search([shard], embedding_ND[:50], 10, nprobe=8, hidden=[np.arange(400)])
+        np.testing.assert_array_equal(row_numbers_QK, whole_QK)  # ids are hidden, not rows
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF8,Flat"])
+def test_each_shard_hides_its_own_ids_and_the_rest_is_exact(factory):
+    image_id_N, embedding_ND = rows(120)
+    old_ND = unit(embedding_ND + np.random.default_rng(8).normal(size=embedding_ND.shape))
+    template = index.train_template(embedding_ND, choose_kind(120, DIM, GIB, factory), seed=0)
+    changed = image_id_N % 3 == 0  # their old rows lie in the first shard, their new ones in the second
+    first = index.fill_shard(template, image_id_N, np.where(changed[:, None], old_ND, embedding_ND))
+    second = index.fill_shard(template, image_id_N[changed], embedding_ND[changed])
+    hidden = [image_id_N[changed], np.empty(0, np.int64)]
+    found = index.search([first, second], embedding_ND[:40], 10, nprobe=8, hidden=hidden)
+    assert_same_but_for_ties(found, index.exact_search(embedding_ND[:40], image_id_N, embedding_ND, 10))
+
+
+def test_kinds_whose_search_takes_no_ids_out_are_known_beforehand():
+    image_id_N, embedding_ND = rows(400)
+    assert not index.hides_ids("PQ4x4", DIM) and not index.hides_ids("PQ4x4fs", DIM)
+    with pytest.raises(RuntimeError):
+        index.search([filled("PQ4x4", image_id_N, embedding_ND)], embedding_ND[:1], 1, 1, hidden=[image_id_N[:1]])
+    with pytest.raises(IndexingError, match="index kind 'Flatt'"):
+        index.hides_ids("Flatt", DIM)
+
+
+@pytest.mark.parametrize("factory", ["IVF12,Flat", "PCA8,IVF12,Flat"])
+def test_rows_like_those_that_trained_the_lists_score_as_they_do_and_others_less(factory):
+    _, embedding_ND = rows(600)
+    template = index.train_template(embedding_ND[:300], choose_kind(300, DIM, GIB, factory), seed=0)
+    alike, trained = (index.centroid_score(template, part) for part in (embedding_ND[300:], embedding_ND[:300]))
+    others = index.centroid_score(template, unit(np.random.default_rng(9).normal(size=(300, DIM))))
+    assert abs(alike - trained) < 0.1 and others < alike - 0.2
+
+
+def test_the_centroid_score_is_the_mean_of_the_best_cosines():
+    _, embedding_ND = rows(100)
+    template = index.train_template(embedding_ND, choose_kind(100, DIM, GIB, "IVF4,Flat"), seed=0)
+    empty = index.faiss.deserialize_index(np.frombuffer(template, np.uint8))
+    centroid_CD = empty.quantizer.reconstruct_n(0, 4)
+    wanted = (embedding_ND @ centroid_CD.T).max(axis=1).mean()
+    assert index.centroid_score(template, embedding_ND) == pytest.approx(wanted, abs=1e-5)
+    flat = index.train_template(embedding_ND, choose_kind(100, DIM, GIB, "Flat"), seed=0)
+    for broken in ((flat, embedding_ND), (template, embedding_ND[:0])):
+        with pytest.raises(ValueError, match="a kind with lists and at least one row"):
+            index.centroid_score(*broken)
+
+
 def test_the_kind_is_exact_while_that_is_quick_then_lists_then_8_bits_then_a_refusal():
     n, dim = 1_000_000, 300
     assert choose_kind(100_000, dim, GIB).factory == "Flat"

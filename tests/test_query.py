@@ -1,14 +1,11 @@
 """Questions by their form, and answers from what is published, without Spark."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from tiny_warehouse import DIM, make_vocabulary, publish, unit
 
 from devise import manifest, query, storage
 from devise.errors import IndexingError, ManifestError
-from devise.manifest import File
 from devise.query import LiveIndex, Query
 
 
@@ -41,27 +38,6 @@ def test_a_picture_asked_about_is_named_as_in_the_tables(tmp_path):
     assert Query("image:s3://bucket/a + b.jpg", "image").uri == "s3://bucket/a + b.jpg"
 
 
-def file(path):
-    return File(path=path, size_bytes=1, sha256="0" * 64, rows=-1)
-
-
-def test_shards_are_the_faiss_files_but_the_template_each_with_its_sidecar():
-    names = ["shard-00000-a.faiss", "shard-00000-a.parquet", "shard-00001-b.faiss", "template-c.faiss"]
-    assert query.shard_names([file(name) for name in names]) == ["shard-00000-a.faiss", "shard-00001-b.faiss"]
-    assert query.sidecar_name("shard-00000-a.faiss") == "shard-00000-a.parquet"
-
-
-def test_uris_are_found_over_all_sidecars_and_empty_places_passed_over(tmp_path):
-    for number in range(2):
-        ids = np.arange(number, 100, 2) + 2**62
-        table = pa.table({"image_id": ids, "uri": [f"file:///{image_id}" for image_id in ids]})
-        pq.write_table(table, tmp_path / f"{number}.parquet", row_group_size=10)
-    both = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
-    asked = np.array([2**62 + 7, -1, 2**62 + 40, -1])
-    assert query.find_uris(both, asked) == {image_id: f"file:///{image_id}" for image_id in (2**62 + 7, 2**62 + 40)}
-    assert query.find_uris(both, np.array([-1, -1])) == query.find_uris([], asked) == {}
-
-
 def test_answers_are_the_nearest_of_all_shards_best_first_with_their_uris(published):
     warehouse, pictures = published
     live = LiveIndex(warehouse)
@@ -80,8 +56,8 @@ def test_each_kind_of_query_is_searched_with_its_own_nprobe(published, monkeypat
 
     asked = []
     real = index.search
-    monkeypatch.setattr(index, "search", lambda shards, query_QD, k, nprobe: asked.append(nprobe) or real(
-        shards, query_QD, k, nprobe
+    monkeypatch.setattr(index, "search", lambda shards, query_QD, k, nprobe, hidden: asked.append(nprobe) or real(
+        shards, query_QD, k, nprobe, hidden
     ))  # fmt: skip
     live = LiveIndex(published[0])
     for kind in ("image", "word", "words"):

@@ -83,9 +83,11 @@ def _index(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]]) -> Manif
         name = f"shard-{number:05d}-0"
         index.write_index(index.fill_shard(template, image_id_N[part], embedding_ND[part]), place / f"{name}.faiss")
         uris = [uri for uri, kept in zip(pictures, part, strict=True) if kept]
-        pq.write_table(pa.table({"image_id": image_id_N[part], "uri": uris}), place / f"{name}.parquet")
+        pq.write_table(
+            pa.table({"image_id": image_id_N[part], "uri": uris, "etag": ["1"] * len(uris)}), place / f"{name}.parquet"
+        )
         names |= {f"{name}.faiss": int(part.sum()), f"{name}.parquet": -1}
-    return _commit(warehouse, "index", names, dim=DIM, nprobe={"image": 1, "word": 2, "words": 2})
+    return _commit(warehouse, "index", names, dim=DIM, nprobe={"image": 1, "word": 2, "words": 2}, n_shards=2)
 
 
 def add_night(warehouse: str, run: str, bases: tuple[str, ...] = ()) -> None:

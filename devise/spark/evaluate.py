@@ -7,16 +7,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from devise import manifest, scratch, storage
+from devise import manifest, scratch, shards, storage
 from devise.config import EvaluateConfig, SplitConfig
 from devise.errors import TrainingError
 from devise.manifest import Manifest
 from devise.metrics import interval
-from devise.spark import recall, schemas
+from devise.spark import recall, schemas, tables
 from devise.spark.job import Task, say
 from devise.spark.label import live_embeddings, refuse_other_dims, vectors
 from devise.spark.labelled import labelled_images
 
+RECALL_SETTINGS = ("recall_queries", "seed")
+"""Settings that decide which queries recall is measured with."""
 SCORED = StructType(
     [
         StructField("name", schemas.TEXT),
@@ -87,17 +89,18 @@ def score_images(
     return labelled.mapInArrow(score, SCORED)
 
 
-def evaluate_index(task: Task, embeddings: DataFrame, vocabulary: DataFrame, index: Manifest) -> list[tuple]:
-    """recall@k by query kind, as rows of schemas.METRICS; the figures also go into the manifest, for the gate."""
+def evaluate_index(task: Task, embeddings: DataFrame, vocabulary: DataFrame, chain: Sequence[Manifest]) -> list[tuple]:
+    """recall@k by query kind over a chain of runs, as rows of schemas.METRICS; the figures go into the manifest too."""
     config: EvaluateConfig = task.config
-    refuse_other_dims(index.details["dim"], task.input("vocabulary").details["dim"])
+    newest, parts = chain[-1], shards.in_warehouse(config.warehouse, chain)
+    refuse_other_dims(newest.details["dim"], task.input("vocabulary").details["dim"])
     queries = recall.draw_queries(embeddings, vocabulary, config.recall_queries, config.seed, "measure")
     exact = recall.exact_neighbours(embeddings, queries, 10)
-    nprobe = index.details["nprobe"]
-    by_k = recall.measure_recall(task.spark, queries, exact, config.warehouse, index, nprobe, (1, 10))
+    by_k = recall.measure_recall(task.spark, queries, exact, parts, newest.details["nprobe"], (1, 10))
+    task.details |= {"recall": {}, "recall_of": newest.details["base"]}
     rows = []
     for k, found in by_k.items():
-        task.details.setdefault("recall", {})[str(k)] = {kind: value for kind, (value, _) in found.items()}
+        task.details["recall"][str(k)] = {kind: value for kind, (value, _) in found.items()}
         rows += [
             ("recall", kind, k, value, *interval(value, n * k), n, task.model_id, task.vocabulary_id)
             for kind, (value, n) in found.items()
@@ -105,15 +108,43 @@ def evaluate_index(task: Task, embeddings: DataFrame, vocabulary: DataFrame, ind
     return rows
 
 
+def carry_recall(task: Task, chain: Sequence[Manifest]) -> list[tuple] | None:
+    """The recall measured before on the chain's base with the same queries, or None: then it has to be measured.
+
+    To measure it reads every embedding; a delta changes the lists' effort no more than its few rows do.
+    """
+    config, base = task.config.settings(), chain[0].run
+    if len(chain) == 1 or not task.inputs["metrics"]:
+        return None
+    before = task.input("metrics")
+    same = all(before.config.get(key) == config[key] for key in RECALL_SETTINGS)
+    of = (before.model_id, before.vocabulary_id, before.details.get("recall_of"))
+    if not same or of != (task.model_id, task.vocabulary_id, base):
+        return None
+    say("evaluate_model", f"recall as run {before.run} has it: tonight's index is a delta on the same base, {base}")
+    task.details |= {"recall": before.details["recall"], "recall_of": base}
+    rows = tables.read(task.spark, task.config.warehouse, [before], schemas.METRICS).where("name = 'recall'")
+    return [tuple(row) for row in rows.orderBy("k", "split").collect()]
+
+
 def evaluate(task: Task) -> DataFrame:
     """All metrics of a run, printed and as a frame (schemas.METRICS)."""
     config: EvaluateConfig = task.config
-    embeddings = task.stage(live_embeddings(task.read("images"), task.read("embeddings")), "embeddings")
+    task.bases.add("metrics")  # a run's figures are all there are, carried ones too: the next run reads no further back
+    chain = shards.chain(task.inputs["index"])
+    if chain and chain[-1].run != config.run:
+        chain = []  # there was no index built tonight
+    carried = carry_recall(task, chain) if chain else None
+    embeddings = live_embeddings(task.read("images"), task.read("embeddings"))
+    if chain and carried is None:
+        embeddings = task.stage(embeddings, "embeddings")  # recall reads them several times
     rows = []
     for split in config.splits:
         rows += evaluate_split(task, embeddings, split, task.input("vocabulary"))
-    if task.inputs["index"]:
-        rows += evaluate_index(task, embeddings, task.read("vocabulary"), task.input("index"))
+    if carried is not None:
+        rows += carried
+    elif chain:
+        rows += evaluate_index(task, embeddings, task.read("vocabulary"), chain)
     for name, split, k, value, low, high, n, _, _ in rows:
         say("evaluate_model", f"{name:<7} {split:<24} @{k:<3} {value:7.4f}  [{low:.4f}, {high:.4f}]  n = {n:,}")
     return task.spark.createDataFrame(rows, schemas.METRICS)

@@ -20,9 +20,12 @@ LABELLED = StructType(schemas.LABELS.fields[:6])
 
 def live_embeddings(images: DataFrame, embeddings: DataFrame) -> DataFrame:
     """The embeddings whose (image_id, etag) is in the run's images: those of removed or changed images stay behind."""
-    return embeddings.join(images.select("image_id", "etag"), on=["image_id", "etag"], how="left_semi").select(
-        schemas.EMBEDDINGS.names
-    )
+    return keep_live(images, embeddings).select(schemas.EMBEDDINGS.names)
+
+
+def keep_live(images: DataFrame, rows: DataFrame) -> DataFrame:
+    """The rows whose (image_id, etag) is among the images', their columns in no certain order."""
+    return rows.join(images.select("image_id", "etag"), on=["image_id", "etag"], how="left_semi")
 
 
 def label_images(

@@ -2,7 +2,7 @@
 
 from pyspark.sql import functions as F
 
-from devise import pointer
+from devise import pointer, shards
 from devise.config import PublishConfig
 from devise.errors import AccountingError, GateError, RejectedTooMany
 from devise.manifest import Manifest
@@ -21,21 +21,37 @@ def check_gates(task: Task) -> None:
     """
     config: PublishConfig = task.config
     images, embeddings, labels = (task.input(table) for table in ("images", "embeddings", "labels"))
-    index, metrics = (task.inputs[table][-1] if task.inputs[table] else None for table in ("index", "metrics"))
+    chain = index_chain(task)
+    index, metrics = chain[-1] if chain else None, task.inputs["metrics"][-1] if task.inputs["metrics"] else None
     if embeddings.run != config.run:
         raise GateError(f"run {config.run}: no committed embeddings of this run by model {task.model_id}")
     _check_accounting(config, images, embeddings)
     live = embeddings.details["embedded"] + embeddings.details["unchanged"]
     if labels.details["n_images"] != live:
         raise AccountingError(f"run {config.run}: {live} images are embedded, {labels.details['n_images']} have labels")
-    if index is not None and index.rows != live:
-        raise AccountingError(f"run {config.run}: {live} images are embedded, {index.rows} are in the index")
+    if index is not None and index.details["live_rows"] != live:
+        found = index.details["live_rows"]
+        raise AccountingError(f"run {config.run}: {live} images are embedded, {found} can be found in the index")
     for made in (labels, index, metrics):
         if made is not None and made.model_id != task.model_id:
             raise GateError(f"run {config.run}: {made.table} is of model {made.model_id}, wanted {task.model_id}")
     _check_vectors(task)
     if index is not None:
         _check_recall(config, metrics)
+
+
+def index_chain(task: Task) -> list[Manifest]:
+    """This run's index and the runs it was made from, base first; empty if no index was built in this run.
+
+    Raises:
+        GateError: its base is missing.
+    """
+    runs = task.inputs["index"]
+    if not runs or runs[-1].run != task.config.run:
+        return []
+    if not (found := shards.chain(runs)):
+        raise GateError(f"run {task.config.run}: the base that its index was made from is missing")
+    return found
 
 
 def publish(task: Task) -> None:
@@ -50,7 +66,8 @@ def publish(task: Task) -> None:
     before = pointer.settle(config.warehouse)
     if before is not None and config.run < before.run:
         raise GateError(f"run {config.run} is older than the live run {before.run}; only a rollback goes back")
-    entries = [(run.table, run.run) for runs in task.inputs.values() for run in runs]
+    live = {**task.inputs, "index": index_chain(task)}
+    entries = [(run.table, run.run) for runs in live.values() for run in runs]
     if before is not None and entries == before.pairs():
         say("publish_run", f"run {config.run} is live already; nothing to do")
         return

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from devise.manifest import File, Manifest
+from devise.shards import Shard
 from devise.spark import schemas
 from devise.spark.label import vectors
 from devise.spark.search import FOUND, map_shards, nearest_in_shards
@@ -80,14 +80,13 @@ def measure_recall(
     spark: SparkSession,
     queries: Queries,
     exact: Neighbours,
-    warehouse: str,
-    index: Manifest,
+    parts: Sequence[Shard],
     nprobe: dict[str, int],
     ks: Sequence[int],
 ) -> dict[int, dict[str, tuple[float, int]]]:
     """k -> kind -> (recall@k, number of queries); an image query never counts itself as found."""
     k = max(ks)
-    near = nearest_in_shards(spark, queries.kinds, queries.vectors, warehouse, index, nprobe, k + 1)
+    near = nearest_in_shards(spark, queries.kinds, queries.vectors, parts, nprobe, k + 1)
     found = _collect(near, queries.left_out, k)
     return {k: _recall_by_kind(queries, found, exact, k) for k in ks}
 
@@ -96,24 +95,23 @@ def recall_by_nprobe(
     spark: SparkSession,
     queries: Queries,
     exact: Neighbours,
-    folder: str,
-    files: Sequence[File],
+    parts: Sequence[Shard],
     steps: Sequence[int],
     k: int,
 ) -> dict[str, dict[int, float]]:
-    """Kind -> nprobe -> recall@k of the shards in `files`; every shard is opened once and searched at every step."""
+    """Kind -> nprobe -> recall@k of the shards of a base; every shard is opened once and searched at every step."""
     import numpy as np
 
     n_queries, query_vectors = len(queries.kinds), queries.vectors
 
-    def search(shard: Any, _: object) -> Iterator[pa.RecordBatch]:
+    def search(opened: Any, _: Shard) -> Iterator[pa.RecordBatch]:
         from devise import index as indices
 
         query_QD = np.asarray(query_vectors, dtype=np.float32)
-        for place, found in enumerate(indices.search_at_steps(shard, query_QD, k + 1, steps)):
+        for place, found in enumerate(indices.search_at_steps(opened, query_QD, k + 1, steps)):
             yield _batch(*found, first=place * n_queries)
 
-    near = _nearest(map_shards(spark, folder, files, search, NEIGHBOURS), k + 1)
+    near = _nearest(map_shards(spark, parts, search, NEIGHBOURS), k + 1)
     ids, scores = _collect(near, queries.left_out * len(steps), k)
     result: dict[str, dict[int, float]] = {}
     for place, nprobe in enumerate(steps):

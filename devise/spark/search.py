@@ -1,8 +1,6 @@
 """The search stage: queries to vectors, shards searched in parallel, the best of all; the index is `devise.index`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,11 +8,12 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from devise import manifest, query, scratch, storage
+from devise import manifest, query, scratch, shards, storage
 from devise.config import EngineConfig, SearchConfig
-from devise.errors import ConfigError, IndexingError, VocabularyError
-from devise.manifest import File, Manifest
+from devise.errors import ConfigError, IndexingError, ManifestError, VocabularyError
+from devise.manifest import Manifest
 from devise.query import Query
+from devise.shards import Shard
 from devise.spark import schemas
 from devise.spark.embed import embed_images
 
@@ -71,24 +70,33 @@ def search_shards(
     queries: Sequence[Query],
     vectors: Sequence[Sequence[float]],
     warehouse: str,
-    index: Manifest,
+    index: Sequence[Manifest],
     k: int,
 ) -> DataFrame:
     """The k images nearest to each query (schemas.RESULTS), ties to the lower image_id.
 
+    Args:
+        index: committed runs of the index, oldest first; the newest of them and those it was made from are searched.
+
     Raises:
+        ManifestError: there is no run of the index, or its base is missing.
         IndexingError: a query's vector is of another dimension than the index.
     """
-    if others := sorted({len(vector) for vector in vectors} - {index.details["dim"]}):
+    chain = shards.chain(index)
+    if not chain:
+        where = manifest.folder(warehouse, "index", index[-1].run) if index else storage.join(warehouse, "index")
+        raise ManifestError(f"{where}: found no committed run with its base, wanted one; build_index makes it")
+    newest, parts = chain[-1], shards.in_warehouse(warehouse, chain)
+    if others := sorted({len(vector) for vector in vectors} - {newest.details["dim"]}):
         raise IndexingError(
-            f"queries have {others} dims, the index of run {index.run} has {index.details['dim']}: "
+            f"queries have {others} dims, the index of run {newest.run} has {newest.details['dim']}: "
             "is the vocabulary newer than the model?"
         )
     kinds = [asked.kind for asked in queries]
     texts = [(row, found.text, found.kind) for row, found in enumerate(queries)]
     asked = spark.createDataFrame(texts, "number int, query string, kind string")
     return (
-        nearest_in_shards(spark, kinds, vectors, warehouse, index, index.details["nprobe"], k)
+        nearest_in_shards(spark, kinds, vectors, parts, newest.details["nprobe"], k)
         .join(F.broadcast(asked), on="number", how="inner")
         .orderBy("number", "rank")
         .select(schemas.RESULTS.names)
@@ -99,23 +107,22 @@ def nearest_in_shards(
     spark: SparkSession,
     kinds: Sequence[str],
     vectors: Sequence[Sequence[float]],
-    warehouse: str,
-    index: Manifest,
+    parts: Sequence[Shard],
     nprobe: dict[str, int],
     k: int,
 ) -> DataFrame:
     """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe."""
 
-    def search(shard: Any, sidecar: Callable[[], Path]) -> Iterator[pa.RecordBatch]:
+    def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
         import numpy as np
 
         from devise import index as indices
 
-        query_QD = np.asarray(vectors, dtype=np.float32)
+        query_QD, hidden = np.asarray(vectors, dtype=np.float32), [shard.hidden()]
         for kind in sorted(set(kinds)):
             rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
-            ids_QK, scores_QK = indices.search([shard], query_QD[rows_Q], k, nprobe[kind])
-            uris = query.find_uris([sidecar()], np.unique(ids_QK))
+            ids_QK, scores_QK = indices.search([opened], query_QD[rows_Q], k, nprobe[kind], hidden)
+            uris = shards.find_uris([shard.sidecar.fetch()], hidden, ids_QK)
             keep = ids_QK >= 0
             columns = [
                 pa.array(np.repeat(rows_Q, keep.sum(axis=1))),
@@ -126,35 +133,30 @@ def nearest_in_shards(
             yield schemas.record_batch(columns, FOUND)
 
     best = Window.partitionBy("number").orderBy(F.desc("score"), "image_id")
-    found = map_shards(spark, manifest.folder(warehouse, index.table, index.run), index.files, search, FOUND)
+    found = map_shards(spark, parts, search, FOUND)
     return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
 
 
 def map_shards(
     spark: SparkSession,
-    folder: str,
-    files: Sequence[File],
-    work: Callable[[Any, Callable[[], Path]], Iterator[pa.RecordBatch]],
+    parts: Sequence[Shard],
+    work: Callable[[Any, Shard], Iterator[pa.RecordBatch]],
     schema: StructType,
 ) -> DataFrame:
-    """What `work(shard, sidecar)` yields for each shard of an index; a task a shard.
+    """What `work(opened, shard)` yields for each shard of an index; a task a shard.
 
-    A task fetches the files of its own shard only, once per host and checked; the sidecar's only if it is called for.
+    A task fetches the files of its own shard only, once per host and checked; sidecar and tombstones only if they are
+    called for.
     """
-    shards = query.shard_names(files)
-    hashes = {} if storage.is_local(folder) else {file.path: file.sha256 for file in files}
 
     def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.index import read_index
 
-        def fetch(name: str) -> Path:
-            return scratch.localise(storage.join(folder, name), hashes.get(name))
+        for place in (place for batch in batches for place in batch.column("place").to_pylist()):
+            yield from work(read_index(parts[place].index.fetch()), parts[place])
 
-        for name in (name for batch in batches for name in batch.column("shard").to_pylist()):
-            yield from work(read_index(fetch(name)), partial(fetch, query.sidecar_name(name)))
-
-    places = spark.createDataFrame([(name,) for name in shards], "shard string").repartition(max(1, len(shards)))
-    return places.mapInArrow(each, schema)
+    places = spark.createDataFrame([(place,) for place in range(len(parts))], "place int")
+    return places.repartition(max(1, len(parts))).mapInArrow(each, schema)
 
 
 def _embed_pictures(

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from devise import index, storage
+from devise import index, shards, storage
 from devise.config import EvaluateConfig, IndexConfig
 from devise.errors import VectorError
 from devise.metrics import recall_at_k
-from devise.spark import evaluate, recall
+from devise.spark import evaluate, fill, recall
 from devise.spark import index as stage
 from devise.spark.job import Task
+from devise.spark.tables import Written
 
 N_ROWS, N_WORDS, DIM = 3000, 300, 16
 RNG = np.random.default_rng(0)
@@ -33,8 +34,10 @@ IMAGE_ID_N = RNG.choice(2**63 - 1, size=N_ROWS, replace=False)
 @pytest.fixture(scope="module")
 def frames(spark):
     """Embeddings and vocabulary, as the index stage reads them."""
-    rows = [(int(i), f"file:///{i}", v.tolist()) for i, v in zip(IMAGE_ID_N, EMBEDDING_ND, strict=True)]
-    embeddings = spark.createDataFrame(rows, "image_id long, uri string, embedding array<float>").repartition(3)
+    rows = [(int(i), f"file:///{i}", "1", v.tolist()) for i, v in zip(IMAGE_ID_N, EMBEDDING_ND, strict=True)]
+    embeddings = spark.createDataFrame(
+        rows, "image_id long, uri string, etag string, embedding array<float>"
+    ).repartition(3)
     words = [(label_id, vector.tolist()) for label_id, vector in enumerate(WORD_VD)]
     return embeddings.cache(), spark.createDataFrame(words, "label_id int, vector array<float>").cache()
 
@@ -47,9 +50,12 @@ def build(spark, frames, folder, factory, **settings):
     task = Task(spark, config, {}, str(folder / "_staging"))
     task.read = {"vocabulary": vocabulary}.__getitem__
     kind = index.choose_kind(N_ROWS, DIM, config.memory_bytes, config.kind)
-    template = stage.train_template(embeddings, task.folder("index"), kind, config.sample_rows, config.seed)
-    task.written["index"] = stage.fill_shards(embeddings, task.folder("index"), template, 3, N_ROWS)
-    task.details |= {"dim": DIM, **stage.settle_nprobe(task, embeddings, kind)}
+    folder = task.folder("index")
+    template = fill.train_template(embeddings, folder, kind, config.sample_rows, config.seed)
+    files = fill.fill_shards(embeddings, folder, shards.template(folder, [template]), 3, N_ROWS)
+    task.written["index"] = Written(fill.SIDECAR.names, [template, *files])
+    task.details |= {"dim": DIM, "base": "r1", "n_shards": 3}
+    task.details |= stage.settle_nprobe(task, embeddings, kind)
     return task, kind
 
 
@@ -170,7 +176,7 @@ def test_measured_recall_is_what_the_settled_nprobe_gives(spark, frames, tuned):
         model_id="m", vocabulary_id="v", input=lambda table: SimpleNamespace(details={"dim": DIM}),
     )  # fmt: skip
     made = SimpleNamespace(table="index", run="r1", files=task.written["index"].files, details=task.details)
-    rows = evaluate.evaluate_index(asked, *frames, made)
+    rows = evaluate.evaluate_index(asked, *frames, [made])
     tried = in_one_process(task, kind, recall.draw_queries(*frames, 60, 0, "measure"))
     assert [(name, k) for _, name, k, *_ in rows] == [(name, k) for k in (1, 10) for name in recall.KINDS]
     for _, name, k, value, low, high, n, _, _ in rows:

@@ -1,0 +1,288 @@
+"""Nights of small changes: what a search over base and deltas finds is what an index built from scratch finds."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from devise import index, manifest, pointer, storage, vocabulary
+from devise.config import EvaluateConfig, IndexConfig
+from devise.errors import AccountingError, ManifestError, StorageError
+from devise.jobs import build_index, evaluate_model
+from devise.manifest import File, Manifest
+from devise.query import LiveIndex, Query
+from devise.spark import job, schemas, tables
+from devise.spark.search import search_shards
+from devise.vocabulary import Vocabulary
+
+DIM, N_ROWS, K = 8, 60, 10
+RNG = np.random.default_rng(0)
+
+
+def unit(array):
+    return (array / np.linalg.norm(array, axis=-1, keepdims=True)).astype(np.float32)
+
+
+IMAGE_ID_N = RNG.choice(2**63 - 1, size=100, replace=False).tolist()
+CENTRE_CD = unit(RNG.normal(size=(12, DIM)))
+QUERY_QD = unit(RNG.normal(size=(40, DIM)))
+
+
+def some(rng):
+    """A unit vector near one of the centres."""
+    return unit(CENTRE_CD[rng.integers(12)] + 0.3 * rng.normal(size=DIM))
+
+
+class Corpus:
+    """What is live in a warehouse as the tests know it, and the runs that say so."""
+
+    def __init__(self, spark, place):
+        self.spark, self.warehouse, self.run = spark, str(place), None
+        self.live: dict[int, str] = {}
+        self.vectors: dict[tuple[int, str], np.ndarray] = {}
+        self.rng = np.random.default_rng(1)
+
+    def night(self, run, puts=(), removals=(), model_id="m" * 16, vectors=None, **settings):
+        """Commit what is listed and what is embedded, new content only, and build the index; its manifest.
+
+        Args:
+            puts: (image_id, etag) that is new, changed, or changed back.
+            vectors: (len(puts), DIM), instead of drawn ones.
+        """
+        self.run = run
+        new = []
+        for place, (image_id, etag) in enumerate(puts):
+            self.live[image_id] = etag
+            if (image_id, etag) not in self.vectors:
+                self.vectors[image_id, etag] = some(self.rng) if vectors is None else vectors[place]
+                new.append((image_id, etag))
+        for image_id in removals:
+            del self.live[image_id]
+        listed = [(image_id, _uri(image_id), etag) for image_id, etag in self.live.items()]
+        self._commit("images", schemas.IMAGES, image_id=[row[0] for row in listed], uri=[row[1] for row in listed],
+                     etag=[row[2] for row in listed])  # fmt: skip
+        self._commit("embeddings", schemas.EMBEDDINGS, model_id, image_id=[image_id for image_id, _ in new],
+                     uri=[_uri(image_id) for image_id, _ in new], etag=[etag for _, etag in new],
+                     embedding=[self.vectors[pair].tolist() for pair in new])  # fmt: skip
+        if manifest.find(self.warehouse, "vocabulary", "r1") is None:
+            labels = [f"noun {number}" for number in range(12)]
+            known = Vocabulary(np.arange(12, dtype=np.int32), labels, [None] * 12, [[]] * 12, CENTRE_CD,
+                               np.array([False] * 12), ["exact"] * 12)  # fmt: skip
+            self._write("vocabulary", vocabulary.to_arrow(known), schemas.VOCABULARY.names, vocabulary_id="v", dim=DIM)
+        self._write("model", None, [], model_id)
+        config = IndexConfig(warehouse=self.warehouse, run=run, **{"rows_per_shard": 25, **settings})
+        return job.perform(build_index.JOB, self.spark, config)["index"]
+
+    def wanted(self):
+        """(ids, scores) of the best K of each query: an index built anew on what is live."""
+        image_id_N = np.array(list(self.live))
+        embedding_ND = np.array([self.vectors[pair] for pair in self.live.items()])
+        template = index.train_template(embedding_ND, index.choose_kind(len(image_id_N), DIM, 2**30), seed=0)
+        return index.search([index.fill_shard(template, image_id_N, embedding_ND)], QUERY_QD, K, 1)
+
+    def found_by_spark(self):
+        """The same from the search stage, and the uris."""
+        runs = job._resolve(SimpleNamespace(reads={"index": "all"}), SimpleNamespace(**vars(self)))["index"]
+        queries = [Query(str(number), "image") for number in range(len(QUERY_QD))]
+        rows = search_shards(self.spark, queries, QUERY_QD.tolist(), self.warehouse, runs, K).collect()
+        rows = sorted(rows, key=lambda row: (int(row["query"]), row["rank"]))
+        columns = [np.array([row[name] for row in rows]).reshape(-1, K) for name in ("image_id", "score", "uri")]
+        return columns[:2], columns[2]
+
+    def found_live(self):
+        """The same from what is published, without Spark."""
+        live = LiveIndex(self.warehouse)
+        hits = [live.search(query_D, "image", K) for query_D in QUERY_QD]
+        return [np.array([[getattr(hit, name) for hit in best] for best in hits]) for name in ("image_id", "score")], (
+            np.array([[hit.uri for hit in best] for best in hits])
+        )
+
+    def publish(self, *runs):
+        pairs = [("index", run) for run in runs]
+        pointer.swap(self.warehouse, pairs, self.run, pointer.settle(self.warehouse))
+
+    def assert_exact(self):
+        wanted = self.wanted()
+        for (ids_QK, scores_QK), uris_QK in (self.found_by_spark(), self.found_live()):
+            np.testing.assert_array_equal(ids_QK, wanted[0])
+            np.testing.assert_allclose(scores_QK, wanted[1], atol=1e-5)
+            assert uris_QK.tolist() == [[_uri(image_id) for image_id in row] for row in wanted[0].tolist()]
+
+    def _commit(self, table, schema, model_id=None, **columns):
+        wanted = schemas.to_arrow_schema(schema)
+        n_rows = len(columns["image_id"])
+        arrays = [pa.array(columns.get(field.name, [None] * n_rows), field.type) for field in wanted]
+        self._write(table, pa.Table.from_arrays(arrays, schema=wanted), schema.names, model_id)
+
+    def _write(self, table, rows, columns, model_id=None, vocabulary_id=None, **details):
+        files = []
+        if rows is not None and len(rows):
+            folder = storage.local_path(manifest.folder(self.warehouse, table, self.run))
+            folder.mkdir(parents=True)
+            name = f"part-{table}-{self.run}.parquet"
+            pq.write_table(rows, folder / name)
+            files = [File(path=name, size_bytes=(folder / name).stat().st_size, sha256="0" * 64, rows=len(rows))]
+        manifest.write(self.warehouse, Manifest(
+            table=table, run=self.run, primary=table, rows=sum(file.rows for file in files), columns=columns,
+            files=files, inputs={}, inputs_hash="i", config={}, config_hash="c", model_id=model_id,
+            vocabulary_id=vocabulary_id, code_version="0", started_at=0, finished_at=1, details=details,
+        ))  # fmt: skip
+
+
+def _uri(image_id):
+    return f"file:///pictures/{image_id}.jpg"
+
+
+def counts(made):
+    """Shards, rows added, hidden and live, and the base, of a run."""
+    n_shards = sum(file.path.endswith(".faiss") and file.path.startswith("shard-") for file in made.files)
+    assert made.details["n_shards"] == n_shards
+    return (n_shards, *(made.details[name] for name in ("added", "hidden", "live_rows", "base")))
+
+
+@pytest.fixture(scope="module")
+def corpus(spark, tmp_path_factory):
+    return Corpus(spark, tmp_path_factory.mktemp("nights") / "warehouse")
+
+
+def test_every_night_finds_what_an_index_built_from_scratch_finds(corpus, capsys):
+    ids = IMAGE_ID_N
+    base = corpus.night("r1", [(image_id, "A") for image_id in ids[:N_ROWS]])
+    assert base.base and counts(base) == (3, 60, 0, 60, "r1") and base.rows == 60
+    assert "a base: there is none to add to" in capsys.readouterr().out
+    corpus.publish("r1")
+    corpus.assert_exact()
+
+    # One image changes, one goes, one comes.
+    second = corpus.night("r2", [(ids[3], "B"), (ids[60], "A")], [ids[5]])
+    assert not second.base and counts(second) == (1, 2, 2, 60, "r1") and second.rows == 2
+    assert second.details["nprobe"] == base.details["nprobe"] and second.details["kind"] == base.details["kind"]
+    line = "a delta on base r1: 2 rows added, 2 hidden, 60 live; 4 since the base are at most 0.25 of its 60"
+    assert f"[build_index] {line}\n" in capsys.readouterr().out and second.details["decision"] == line
+    corpus.publish("r1", "r2")
+    corpus.assert_exact()
+    at_second = corpus.found_live()
+
+    # The changed one is as it was at first, the one that went is back: both embeddings are the first night's.
+    third = corpus.night("r3", [(ids[3], "A"), (ids[5], "A")], [ids[7]])
+    assert counts(third) == (1, 2, 2, 60, "r1")
+    corpus.publish("r1", "r2", "r3")
+    corpus.assert_exact()
+
+    # Nothing changes: nothing but a manifest.
+    fourth = corpus.night("r4")
+    assert counts(fourth) == (0, 0, 0, 60, "r1") and fourth.files == []
+    assert [path.name for path in storage.local_path(f"{corpus.warehouse}/index/run=r4").iterdir()] == [manifest.NAME]
+    corpus.publish("r1", "r2", "r3", "r4")
+    corpus.assert_exact()
+
+    # It goes again, and the other changes for the third time: with tonight's 3, 11 rows since the base.
+    fifth = corpus.night("r5", [(ids[3], "C")], [ids[5]])
+    assert counts(fifth) == (1, 1, 2, 59, "r1")
+    corpus.publish("r1", "r2", "r3", "r4", "r5")
+    corpus.assert_exact()
+
+    # 11 and 5 are more than a quarter of 60.
+    sixth = corpus.night("r6", [(ids[number], "A") for number in range(61, 66)])
+    assert sixth.base and counts(sixth) == (3, 64, 0, 64, "r6")
+    assert "16 rows added and hidden since base r1 are more than 0.25 of its 60" in sixth.details["decision"]
+    corpus.publish("r6")
+    corpus.assert_exact()
+
+    seventh = corpus.night("r7", [(ids[3], "A")])
+    assert counts(seventh) == (1, 1, 1, 64, "r6")
+    corpus.publish("r6", "r7")
+    corpus.assert_exact()
+
+    # What was live on the second night is found as it was, whatever came after.
+    corpus.publish("r1", "r2")
+    for one, other in zip(corpus.found_live(), at_second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_model_or_another_layout_is_a_base(spark, tmp_path):
+    corpus = Corpus(spark, tmp_path)
+    pairs = [(image_id, "A") for image_id in IMAGE_ID_N[:30]]
+    assert corpus.night("r1", pairs).base
+    other = corpus.night("r2", rows_per_shard=40, seed=1)
+    assert other.base and "base r1 was built with another seed, rows_per_shard" in other.details["decision"]
+    tuned = corpus.night("r3", rows_per_shard=40, seed=1, target_recall=0.5, tune_queries=3)
+    assert not tuned.base and tuned.details["base"] == "r2"  # no matter of layout
+    corpus.vectors.clear()
+    model = corpus.night("r4", pairs, model_id="n" * 16, rows_per_shard=40, seed=1)
+    assert model.base and f"base r2 is of model {'m' * 16}" in model.details["decision"]
+
+
+def test_new_rows_far_from_their_centroids_are_drift_and_a_base(spark, tmp_path):
+    rng = np.random.default_rng(3)
+    corpus = Corpus(spark, tmp_path)
+    ids = rng.choice(2**63 - 1, size=8000, replace=False).tolist()
+    alike_ND = np.array([some(rng) for _ in range(6200)])
+    settings = {"kind": "IVF12,Flat", "rows_per_shard": 10_000, "tune_queries": 5, "rebuild_fraction": 1.0}
+    base = corpus.night("r1", [(image_id, "A") for image_id in ids[:5000]], vectors=alike_ND[:5000], **settings)
+    added = [(image_id, "A") for image_id in ids[5000:6200]]
+    alike = corpus.night("r2", added, vectors=alike_ND[5000:], **settings)
+    assert not alike.base and abs(alike.details["drift"]) < 0.02
+    others_ND = unit(rng.normal(size=(1200, DIM)))
+    few = corpus.night("r3", [(ids[6200], "A")], vectors=others_ND[:1], **settings)
+    assert not few.base and "drift" not in few.details  # one row tells nothing
+    drifted = corpus.night("r4", [(image_id, "A") for image_id in ids[6201:7400]], vectors=others_ND[1:], **settings)
+    assert drifted.base and drifted.details["drift"] > 0.1
+    assert "a drift of more than 0.1" in drifted.details["decision"]
+    assert drifted.details["live_rows"] == 7400 and drifted.details["centroid_score"] < base.details["centroid_score"]
+
+
+@pytest.fixture
+def two_nights(spark, tmp_path):
+    """A base and a delta of their own, to be spoilt."""
+    corpus = Corpus(spark, tmp_path)
+    corpus.night("r1", [(image_id, "A") for image_id in IMAGE_ID_N[:30]])
+    corpus.night("r2", [(IMAGE_ID_N[0], "B")])
+    return corpus
+
+
+def test_a_chain_that_does_not_add_up_or_has_lost_a_file_adds_nothing(two_nights):
+    corpus, place = two_nights, storage.local_path(f"{two_nights.warehouse}/index")
+    template = next((place / "run=r1").glob("template-*"))
+    kept = template.read_bytes()
+    template.write_bytes(kept[:-1] + b"?")
+    with pytest.raises(StorageError, match="template-.*: sha256 is .*, wanted"):
+        corpus.night("r3", [(IMAGE_ID_N[1], "B")])
+    template.write_bytes(kept)
+    for name in ("images", "embeddings", "model"):
+        assert manifest.find(corpus.warehouse, name, "r3")
+    path = place / "run=r2" / manifest.NAME
+    document = json.loads(path.read_text())
+    document["details"]["live_rows"] += 1
+    path.write_text(json.dumps(document))
+    with pytest.raises(AccountingError, match="31 rows can be found in base r1 and the runs since, wanted 30"):
+        corpus.night("r4")
+    next((place / "run=r2").glob("tombstones-*")).unlink()
+    with pytest.raises(ManifestError, match="index: a file that the manifest lists cannot be read"):
+        corpus.night("r5")
+
+
+def test_recall_of_a_delta_is_its_base_s_unless_other_queries_are_asked(two_nights, capsys):
+    corpus, spark = two_nights, two_nights.spark
+
+    def evaluate(run, **settings):
+        config = EvaluateConfig(warehouse=corpus.warehouse, run=run, **{"recall_queries": 4, **settings})
+        made = job.perform(evaluate_model.JOB, spark, config)["metrics"]
+        read = tables.read(spark, corpus.warehouse, [made], schemas.METRICS)
+        return made, sorted(tuple(row) for row in read.collect()), capsys.readouterr().out
+
+    carried_line = "recall as run r1 has it: tonight's index is a delta on the same base, r1"
+    first, rows, said = evaluate("r1")
+    assert first.details["recall_of"] == "r1" and first.details["recall"]["10"]["image"] == 1 and len(rows) == 6
+    assert carried_line not in said and first.base
+    second, same_rows, said = evaluate("r2")
+    assert carried_line in said and same_rows == rows and second.details == first.details
+    corpus.night("r3", [(IMAGE_ID_N[1], "B")])
+    third, other_rows, said = evaluate("r3", recall_queries=3)
+    assert "recall as run" not in said and third.details["recall_of"] == "r1" and other_rows != rows
+    corpus.night("r4")
+    fourth, _, said = evaluate("r4", recall_queries=3, ks=[1])
+    assert "recall as run r3 has it" in said and fourth.details == third.details

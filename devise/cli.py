@@ -29,13 +29,13 @@ def run(arguments: Sequence[str]) -> None:
         sys.exit(2)
     from importlib import import_module
 
-    from devise.spark import job
+    from devise.spark import command
 
     module = import_module(f"devise.jobs.{arguments[0]}")
     if arguments[0] == "run_nightly":
-        job.run_in_order("run_nightly", module.__doc__, module.JOBS, arguments[1:])
+        command.run_in_order("run_nightly", module.__doc__, module.JOBS, arguments[1:])
     else:
-        job.run(module.JOB, arguments[1:])
+        command.run(module.JOB, arguments[1:])
 
 
 def status(options: argparse.Namespace) -> None:

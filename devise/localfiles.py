@@ -25,11 +25,14 @@ def write(path: Path, content: bytes) -> None:
     os.replace(_temporary(path, content), path)
 
 
-def create(path: Path, content: bytes) -> None:
-    """Write whole; `FileExistsError` if something is there."""
+def create(path: Path, content: bytes) -> bool:
+    """Write whole, only if nothing is there; whether it was so."""
     temporary = _temporary(path, content)
     try:
         os.link(temporary, path)  # atomic, and fails if the name is taken
+        return True
+    except FileExistsError:
+        return False
     finally:
         os.unlink(temporary)
 

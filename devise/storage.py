@@ -145,19 +145,11 @@ def create(uri: str, content: bytes) -> None:
         AlreadyExists: something is there; it is unchanged.
     """
     with _faults(uri):
-        try:
-            if is_local(uri):
-                return localfiles.create(local_path(uri), content)
-            s3.client().put_object(**s3.split(uri), Body=content, IfNoneMatch="*")
-        except FileExistsError:
-            pass
-        except Exception as error:
-            if is_local(uri) or not isinstance(error, s3.errors()) or s3.status(error) not in (409, 412):
-                raise
-            if s3.was_retried(error) and read_bytes(uri) == content:
-                return None  # written by the first try, whose answer was lost
+        if is_local(uri):
+            done = localfiles.create(local_path(uri), content)
         else:
-            return None
+            done = s3.put_if(uri, content, (409, 412), IfNoneMatch="*")
+    if not done:
         raise AlreadyExists(f"{uri}: exists already; it is written only once")
 
 
@@ -172,17 +164,10 @@ def replace(uri: str, content: bytes, etag: str) -> None:
     """
     with _faults(uri):
         if is_local(uri):
-            if localfiles.replace(local_path(uri), content, lambda found: found == etag):
-                return
+            done = localfiles.replace(local_path(uri), content, lambda found: found == etag)
         else:
-            try:
-                s3.client().put_object(**s3.split(uri), Body=content, IfMatch=f'"{etag}"')
-                return
-            except s3.errors() as error:
-                if s3.status(error) not in (404, 409, 412):
-                    raise
-                if s3.was_retried(error) and read_bytes(uri) == content:
-                    return
+            done = s3.put_if(uri, content, (404, 409, 412), IfMatch=f'"{etag}"')
+    if not done:
         raise PointerMoved(f"{uri}: written by somebody else since it was read")
 
 
@@ -192,11 +177,12 @@ def list_files(prefix: str) -> Iterator[Stat]:
     Raises:
         StorageError: the folder or bucket is missing or may not be read.
     """
+    if not is_local(prefix):
+        for _, files in list_pages(join(prefix, "")):
+            yield from files
+        return
     with _faults(prefix):
-        if not is_local(prefix):
-            for page in s3.pages(prefix):
-                yield from _stat_page(prefix, page)
-        elif local_path(prefix).is_file():
+        if local_path(prefix).is_file():
             yield _stat_file(prefix, local_path(prefix).stat())
         else:
             for entry in localfiles.walk(local_path(prefix)):
@@ -205,21 +191,40 @@ def list_files(prefix: str) -> Iterator[Stat]:
 
 def list_level(prefix: str) -> tuple[list[str], list[Stat]]:
     """The folders (as URIs) and the files directly below the folder `prefix`, both sorted."""
-    with _faults(prefix):
-        folders: list[str] = []
-        files: list[Stat] = []
-        if not is_local(prefix):
-            bucket = s3.split(prefix)["Bucket"]
-            for page in s3.pages(prefix, Delimiter="/"):
-                folders += [f"s3://{bucket}/{found['Prefix'].rstrip('/')}" for found in page.get("CommonPrefixes", [])]
-                files += _stat_page(prefix, page)
-        elif local_path(prefix).is_file():
-            files = [_stat_file(prefix, local_path(prefix).stat())]
-        else:
-            paths, entries = localfiles.level(local_path(prefix))
-            folders = ["file://" + path for path in paths]
-            files = [_stat_file("file://" + path, known) for path, known in entries]
+    folders: list[str] = []
+    files: list[Stat] = []
+    if not is_local(prefix):
+        for found in list_pages(join(prefix, ""), deep=False):
+            folders += [folder.rstrip("/") for folder in found[0]]
+            files += found[1]
         return sorted(folders), sorted(files, key=lambda file: file.uri)
+    with _faults(prefix):
+        if local_path(prefix).is_file():
+            return [], [_stat_file(prefix, local_path(prefix).stat())]
+        paths, entries = localfiles.level(local_path(prefix))
+        files = [_stat_file("file://" + path, known) for path, known in entries]
+        return sorted("file://" + path for path in paths), sorted(files, key=lambda file: file.uri)
+
+
+def list_pages(prefix: str, after: str = "", deep: bool = True) -> Iterator[tuple[list[str], list[Stat]]]:
+    """Pages, one request each, of what is on S3 and starts with `prefix`: folders and files, both as the server sorts.
+
+    Args:
+        prefix: an s3:// URI, taken to the letter: it may end in the midst of a name.
+        after: an s3:// URI of the same bucket: only what sorts behind it.
+        deep: False stops at the next `/`: what is below is one folder, a URI that ends in `/`. True: no folders.
+
+    Raises:
+        StorageError: the bucket is missing or may not be read.
+    """
+    bucket = s3.split(prefix)["Bucket"]
+    arguments = {} if deep else {"Delimiter": "/"}
+    if after:
+        arguments["StartAfter"] = s3.split(after)["Key"]
+    with _faults(prefix.removesuffix("/")):
+        for page in s3.pages(prefix, **arguments):
+            folders = [f"s3://{bucket}/{found['Prefix']}" for found in page.get("CommonPrefixes", [])]
+            yield folders, _stat_page(bucket, page)
 
 
 def delete(uri: str) -> None:
@@ -236,13 +241,7 @@ def delete_folder(uri: str) -> None:
     with _faults(uri):
         if is_local(uri):
             return localfiles.delete_folder(local_path(uri))
-        bucket = s3.split(uri)["Bucket"]
-        for page in s3.pages(uri):
-            keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
-            if keys:
-                done = s3.client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-                if kept := done.get("Errors"):
-                    raise StorageError(f"s3://{bucket}/{kept[0]['Key']}: not deleted: {kept[0].get('Message', '')}")
+        s3.delete_below(join(uri, ""))
 
 
 def list_uploads(prefix: str) -> list[s3.Upload]:
@@ -265,10 +264,10 @@ def _stat_file(uri: str, found: os.stat_result) -> Stat:
     return Stat(uri, found.st_size, localfiles.etag(found), found.st_mtime)
 
 
-def _stat_page(prefix: str, page: dict) -> list[Stat]:
-    bucket = s3.split(prefix)["Bucket"]
+def _stat_page(bucket: str, page: dict) -> list[Stat]:
+    place = f"s3://{bucket}/"
     return [
-        Stat(f"s3://{bucket}/{found['Key']}", found["Size"], _etag(found), found["LastModified"].timestamp())
+        Stat(place + found["Key"], found["Size"], _etag(found), found["LastModified"].timestamp())
         for found in page.get("Contents", [])
         if not found["Key"].endswith("/")  # the empty objects that consoles make for folders
     ]

@@ -7,7 +7,7 @@ writes   index  a base: a template, and a faiss file with an id -> uri, etag sid
 """
 
 from devise.config import IndexConfig
-from devise.spark import job
+from devise.spark import command, job
 from devise.spark.index import build_index
 
 
@@ -24,4 +24,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

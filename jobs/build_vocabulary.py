@@ -5,7 +5,7 @@ writes   vocabulary  (schemas.VOCABULARY), and the classes' vectors beside it
 """
 
 from devise.config import VocabularyConfig
-from devise.spark import job
+from devise.spark import command, job
 from devise.spark.vocabulary import write_vocabulary
 
 
@@ -23,4 +23,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

@@ -5,7 +5,7 @@ writes   rejects     (schemas.REJECTS) and embeddings (schemas.EMBEDDINGS), one 
 """
 
 from devise.config import EmbedConfig
-from devise.spark import accounting, embed, job
+from devise.spark import accounting, command, embed, job
 
 
 def main(task: job.Task) -> None:
@@ -28,4 +28,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

@@ -5,7 +5,7 @@ writes   metrics     (schemas.METRICS), one row a measured figure
 """
 
 from devise.config import EvaluateConfig
-from devise.spark import job
+from devise.spark import command, job
 from devise.spark.evaluate import evaluate
 
 
@@ -30,4 +30,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

@@ -6,7 +6,7 @@ writes   labels      (schemas.LABELS), k rows an image
 """
 
 from devise.config import LabelConfig
-from devise.spark import job, label
+from devise.spark import command, job, label
 
 
 def main(task: job.Task) -> None:
@@ -29,4 +29,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

@@ -5,7 +5,7 @@ writes   live/live.json, by compare-and-set
 """
 
 from devise.config import PublishConfig
-from devise.spark import job
+from devise.spark import command, job
 from devise.spark.publish import check_gates, publish
 
 
@@ -33,4 +33,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

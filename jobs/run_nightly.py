@@ -14,7 +14,7 @@ from devise.jobs import (
     search_images,
     train_model,
 )
-from devise.spark import job
+from devise.spark import command
 
 JOBS = {
     module.JOB.name: module.JOB
@@ -32,4 +32,4 @@ JOBS = {
 }
 
 if __name__ == "__main__":
-    job.run_in_order("run_nightly", __doc__, JOBS)
+    command.run_in_order("run_nightly", __doc__, JOBS)

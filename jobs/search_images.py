@@ -5,7 +5,7 @@ writes   results     (schemas.RESULTS), at most k rows a query
 """
 
 from devise.config import SearchConfig
-from devise.spark import job, search
+from devise.spark import command, job, search
 
 
 def main(task: job.Task) -> None:
@@ -26,4 +26,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

@@ -5,7 +5,7 @@ writes   features    (schemas.FEATURES), of images new to the frozen network, an
 """
 
 from devise.config import TrainConfig
-from devise.spark import job
+from devise.spark import command, job
 from devise.spark.train import train_model
 
 
@@ -28,4 +28,4 @@ JOB = job.Job(
 )
 
 if __name__ == "__main__":
-    job.run(JOB)
+    command.run(JOB)

@@ -187,8 +187,8 @@ def test_an_unknown_job_names_the_known_ones(refused, arguments):
 
 def test_run_hands_a_job_its_arguments(monkeypatch):
     handed = []
-    monkeypatch.setattr("devise.spark.job.run", lambda found, arguments: handed.append((found.name, arguments)))
-    monkeypatch.setattr("devise.spark.job.run_in_order", lambda name, *_: handed.append((name, _[-1])))
+    monkeypatch.setattr("devise.spark.command.run", lambda found, arguments: handed.append((found.name, arguments)))
+    monkeypatch.setattr("devise.spark.command.run_in_order", lambda name, *_: handed.append((name, _[-1])))
     for name in cli.JOBS:
         cli.main(["run", name, "--config", "c.yaml", "--run", "r1"])
     assert handed == [(name, ["--config", "c.yaml", "--run", "r1"]) for name in cli.JOBS]

@@ -21,7 +21,7 @@ def run(folder: Path, place: str | None = None) -> None:
         place: s3:// prefix below which corpus and warehouse go instead; the tables shown are then copied to `folder`.
     """
     from devise.jobs import run_nightly
-    from devise.spark import job
+    from devise.spark import command
 
     started = time.time()
     tables, where = folder.resolve() / "warehouse", storage.normalise(place) if place else f"file://{folder.resolve()}"
@@ -31,7 +31,7 @@ def run(folder: Path, place: str | None = None) -> None:
     names = {"BOOK": f"{where}/book", "TABLES": f"{where}/warehouse", "DRAWN": json.dumps(drawn_nouns())}
     os.environ |= {"SAMPLE": str(SAMPLE), **{name: text.removeprefix("file://") for name, text in names.items()}}
     arguments = ["--config", str(SAMPLE / "demo.yaml"), "--run", RUN]
-    job.run_in_order("run_nightly", run_nightly.__doc__, run_nightly.JOBS, arguments)
+    command.run_in_order("run_nightly", run_nightly.__doc__, run_nightly.JOBS, arguments)
     if place:
         download(f"{where}/warehouse", tables)
     show(tables, f"{where}/warehouse" if place else str(tables))

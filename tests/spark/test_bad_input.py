@@ -31,7 +31,7 @@ from devise.errors import DeviceError, ModelError
 from devise.jobs import catalog_images, embed_images
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
-from devise.spark import faults, job, schemas, tables
+from devise.spark import command, faults, job, schemas, tables
 from devise.spark.embed import judge_images
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
@@ -54,7 +54,7 @@ def write_vectors(path, dim=DIM, words=NOUNS, **altered):
 def one_session(spark):
     """Command lines run on the tests' Spark, which they must not stop."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "start_session", lambda *_: spark)
+        patch.setattr(command, "start_session", lambda *_: spark)
         patch.setattr(spark, "stop", lambda: None)
         yield
 
@@ -393,7 +393,7 @@ def test_a_source_that_vanishes_while_it_is_listed_is_one_line(capsys, spark, tm
     path.write_text(f"warehouse: {tmp_path}/w\ncatalog_images: {{sources: ['{source}']}}\n")
     vanishing = job.Job("catalog_images", CatalogConfig, main, writes=("images",))
     with pytest.raises(SystemExit) as stopped:
-        job.run(vanishing, ["--config", str(path), "--run", "r1"])
+        command.run(vanishing, ["--config", str(path), "--run", "r1"])
     line = the_one_line(capsys, "catalog_images", stopped.value.code)
     assert f"{source}: no such file or folder" in line
     assert not committed(tmp_path)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from places import contents, copy, upload
 
-from devise import manifest, pointer, query, storage
+from devise import manifest, pointer, query, storage, upkeep, verify
 from devise.config import (
     CatalogConfig,
     EmbedConfig,
@@ -187,6 +187,14 @@ def test_the_pointer_names_every_table_of_the_run(night):
     live = pointer.read(night[0])
     assert live.run == "r1"
     assert {entry.table for entry in live.entries} == {*schemas.TABLES, "model", "index"} - {"features"}
+
+
+def test_what_spark_wrote_is_sound_and_leaves_nothing_to_sweep(night, monkeypatch):
+    warehouse, found = night
+    assert {checked.table: checked.faults for checked in verify.verify(warehouse, "r1")} == {made: [] for made in found}
+    monkeypatch.setattr(upkeep, "LEFTOVER_SECONDS", -60.0)
+    (line,) = upkeep.expire(warehouse, keep=1, dry_run=True)
+    assert line.startswith("0 runs would be removed: 0 files, 0 bytes; leftovers: 0 files, 0 bytes, 0 unfinished")
 
 
 @pytest.mark.parametrize("table", schemas.TABLES)

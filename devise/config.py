@@ -1,18 +1,14 @@
-"""One validated, frozen model per job, read from a section of a YAML file; knows no Spark, no storage, no arrays.
+"""One frozen model per job, and what all share; knows no file, no Spark, no storage, no arrays.
 
-pydantic checks kinds and ranges and refuses unknown keys; this module turns what it finds into one line.
-`warehouse` is a top-level key that every job shares; `run` comes from the command line; the file is `yamlfile`'s.
+pydantic checks kinds and ranges and refuses unknown keys; `devise.settings` reads the sections of a file into them.
+`warehouse` and `s3` are top-level keys that every job shares; `run` comes from the command line.
 """
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from devise import yamlfile
-from devise.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SECTIONS = (
@@ -20,8 +16,6 @@ SECTIONS = (
     "search_images", "evaluate_model", "publish_run", "run_nightly",
 )  # fmt: skip
 """The jobs, each with a section of its name."""
-SHARED = ("warehouse", "s3")
-"""What all jobs of a file share."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -258,53 +252,3 @@ class PublishConfig(JobConfig):
 class NightlyConfig(JobConfig):
     stages: list[str] = Field(min_length=1)
     """Jobs in order, by name."""
-
-
-S = TypeVar("S", bound=Section)
-J = TypeVar("J", bound=JobConfig)
-
-
-def load(path: str | Path, section: str, model: type[J], run: str, overrides: list[str] | None = None) -> J:
-    """The settings of one job.
-
-    Args:
-        path: a YAML file; top-level keys are `warehouse` and one section per job.
-        section: the job's name.
-        run: the run id.
-        overrides: `section.key=value` texts, the value read as YAML; `warehouse=...` is understood too.
-
-    Raises:
-        ConfigError: the file is missing or no YAML, a section or key is unknown, missing or has a wrong value.
-    """
-    document = yamlfile.read(path, overrides or [])
-    shared = {"run": run, **({"warehouse": document["warehouse"]} if "warehouse" in document else {})}
-    return _section(path, document, section, model, shared)
-
-
-def load_s3(path: str | Path, overrides: list[str] | None = None) -> S3Config:
-    """The `s3` section, which all jobs share; raises as `load` does."""
-    return _section(path, yamlfile.read(path, overrides or []), "s3", S3Config, {})
-
-
-def _section(path: str | Path, document: dict[str, Any], section: str, model: type[S], shared: dict[str, Any]) -> S:
-    if unknown := [key for key in document if key not in (*SHARED, *SECTIONS)]:
-        raise ConfigError(f"{path}: unknown sections {unknown}; known are {[*SHARED, *sorted(SECTIONS)]}")
-    values = document.get(section) or {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}, {section}: found {type(values).__name__}, wanted a mapping of settings")
-    try:
-        return model.model_validate({**shared, **values})
-    except ValidationError as error:
-        raise ConfigError(f"{path}, {section}: {_one_line(error, model)}") from None
-
-
-def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
-    faults = error.errors(include_url=False)
-    unknown = [".".join(map(str, fault["loc"])) for fault in faults if fault["type"] == "extra_forbidden"]
-    if unknown:
-        known = sorted(set(model.model_fields) - {"run"})
-        return f"unknown keys {unknown}; known are {known}"
-    fault = faults[0]
-    where = ".".join(map(str, fault["loc"]))
-    found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
-    return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{found}"

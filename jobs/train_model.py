@@ -17,7 +17,7 @@ JOB = job.Job(
     "train_model",
     TrainConfig,
     main,
-    reads={"vocabulary": "newest", "features": "earlier"},
+    reads={"vocabulary": "newest", "features": "cache"},
     writes=("features", "model"),
     files=lambda config: [
         config.weights,

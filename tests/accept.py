@@ -21,8 +21,7 @@ import pyarrow.parquet as pq
 from accept_protocols import KS, Row, as_trained, protocol_s, protocol_z, ridge
 from pyspark.sql import SparkSession
 
-from devise import config as settings
-from devise import manifest, vocabulary
+from devise import manifest, settings, vocabulary
 from devise.config import LabelledConfig, NightlyConfig, TrainConfig
 from devise.fitting import open_core
 from devise.jobs.run_nightly import JOBS

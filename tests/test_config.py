@@ -2,7 +2,7 @@
 
 import pytest
 
-from devise import config
+from devise import settings
 from devise.config import CatalogConfig, EmbedConfig, SearchConfig, TrainConfig
 from devise.errors import ConfigError
 
@@ -16,7 +16,7 @@ def write(tmp_path, text):
 def test_unknown_key_names_itself_and_the_known_ones(tmp_path):
     path = write(tmp_path, "warehouse: w\nembed_images: {exchnge: arrow}\n")
     with pytest.raises(ConfigError) as error:
-        config.load(path, "embed_images", EmbedConfig, "r1")
+        settings.load(path, "embed_images", EmbedConfig, "r1")
     text = str(error.value)
     assert "embed_images: unknown keys ['exchnge']; known are [" in text and "'exchange'" in text
     assert "\n" not in text
@@ -25,53 +25,53 @@ def test_unknown_key_names_itself_and_the_known_ones(tmp_path):
 def test_unknown_key_in_a_group_is_found_too(tmp_path):
     path = write(tmp_path, "warehouse: w\nembed_images: {engine: {devize: cpu}}\n")
     with pytest.raises(ConfigError, match=r"unknown keys \['engine.devize'\]"):
-        config.load(path, "embed_images", EmbedConfig, "r1")
+        settings.load(path, "embed_images", EmbedConfig, "r1")
 
 
 def test_a_wrong_value_says_where_and_what_was_found(tmp_path):
     path = write(tmp_path, "warehouse: w\ncatalog_images: {sources: []}\n")
     with pytest.raises(ConfigError, match="sources: .*at least 1 item.*found \\[\\]"):
-        config.load(path, "catalog_images", CatalogConfig, "r1")
+        settings.load(path, "catalog_images", CatalogConfig, "r1")
 
 
 def test_missing_warehouse_is_named(tmp_path):
     with pytest.raises(ConfigError, match="warehouse: Field required"):
-        config.load(write(tmp_path, "catalog_images: {sources: [a]}\n"), "catalog_images", CatalogConfig, "r1")
+        settings.load(write(tmp_path, "catalog_images: {sources: [a]}\n"), "catalog_images", CatalogConfig, "r1")
 
 
 @pytest.mark.parametrize("run", ["", "a/b", "../x", "ü", "a b", ".hidden"])
 def test_a_run_id_that_cannot_be_a_folder_name_is_refused(tmp_path, run):
     with pytest.raises(ConfigError, match="run: "):
-        config.load(write(tmp_path, "warehouse: w\nembed_images: {}\n"), "embed_images", EmbedConfig, run)
+        settings.load(write(tmp_path, "warehouse: w\nembed_images: {}\n"), "embed_images", EmbedConfig, run)
 
 
 def test_missing_file_and_bad_yaml_are_one_line(tmp_path):
     with pytest.raises(ConfigError, match="cannot read"):
-        config.load(tmp_path / "none.yaml", "embed_images", EmbedConfig, "r1")
+        settings.load(tmp_path / "none.yaml", "embed_images", EmbedConfig, "r1")
     with pytest.raises(ConfigError, match="not YAML") as error:
-        config.load(write(tmp_path, "a: [1\nb: }"), "embed_images", EmbedConfig, "r1")
+        settings.load(write(tmp_path, "a: [1\nb: }"), "embed_images", EmbedConfig, "r1")
     assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match="found list"):
-        config.load(write(tmp_path, "- 1"), "embed_images", EmbedConfig, "r1")
+        settings.load(write(tmp_path, "- 1"), "embed_images", EmbedConfig, "r1")
 
 
 def test_overrides_reach_nested_keys_and_the_warehouse(tmp_path):
     path = write(tmp_path, "warehouse: w\nembed_images: {}\n")
-    found = config.load(
+    found = settings.load(
         path, "embed_images", EmbedConfig, "r1", ["embed_images.engine.threads=3", "warehouse=/elsewhere"]
     )
     assert (found.engine.threads, found.warehouse) == (3, "/elsewhere")
     with pytest.raises(ConfigError, match="wanted section.key=value"):
-        config.load(path, "embed_images", EmbedConfig, "r1", ["embed_images.exchange"])
+        settings.load(path, "embed_images", EmbedConfig, "r1", ["embed_images.exchange"])
 
 
 def test_environment_fills_in_and_a_missing_variable_is_named(tmp_path, monkeypatch):
     path = write(tmp_path, "warehouse: ${WHERE:-/default}/x\nembed_images: {}\n")
-    assert config.load(path, "embed_images", EmbedConfig, "r1").warehouse == "/default/x"
+    assert settings.load(path, "embed_images", EmbedConfig, "r1").warehouse == "/default/x"
     monkeypatch.setenv("WHERE", "/set")
-    assert config.load(path, "embed_images", EmbedConfig, "r1").warehouse == "/set/x"
+    assert settings.load(path, "embed_images", EmbedConfig, "r1").warehouse == "/set/x"
     with pytest.raises(ConfigError, match=r"\$\{NOWHERE_TO_BE_FOUND\} is not set"):
-        config.load(write(tmp_path, "warehouse: ${NOWHERE_TO_BE_FOUND}\n"), "embed_images", EmbedConfig, "r1")
+        settings.load(write(tmp_path, "warehouse: ${NOWHERE_TO_BE_FOUND}\n"), "embed_images", EmbedConfig, "r1")
 
 
 def test_hash_depends_on_the_choices_and_not_on_run_or_place(tmp_path):

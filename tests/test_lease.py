@@ -210,7 +210,7 @@ def settings(tmp_path):
 
 
 def test_a_second_run_exits_2_with_one_line_before_spark_starts(capsys, monkeypatch, tmp_path, settings):
-    monkeypatch.setattr("devise.spark.job.start_session", lambda *_: pytest.fail("Spark started"))
+    monkeypatch.setattr("devise.spark.command.start_session", lambda *_: pytest.fail("Spark started"))
     for run in ("r1", "r2"):
         with lease.hold(str(tmp_path / "w"), "r1", "run_nightly"), pytest.raises(SystemExit) as stopped:
             cli.main(["run", "catalog_images", "--config", str(settings), "--run", run])
@@ -237,23 +237,23 @@ def test_a_job_that_lost_its_lease_sweeps_nothing(tmp_path):
 
 def test_a_publisher_that_lost_its_lease_makes_nothing_live(tmp_path):
     config = PublishConfig(warehouse=str(tmp_path), run="r1")
-    images = SimpleNamespace(table="images", run="r1")
+    images, index = SimpleNamespace(table="images", run="r1"), SimpleNamespace(table="index", run="r1", base=True)
     with pytest.raises(LeaseLost):
-        publish.publish(job.Task(None, config, {"images": [images]}, "", check=lost))
+        publish.publish(job.Task(None, config, {"images": [images], "index": [index]}, "", check=lost))
     assert pointer.read(str(tmp_path)) is None
-    publish.publish(job.Task(None, config, {"images": [images]}, ""))
-    assert pointer.read(str(tmp_path)).pairs() == [("images", "r1")]
+    publish.publish(job.Task(None, config, {"images": [images], "index": [index]}, ""))
+    assert pointer.read(str(tmp_path)).pairs() == [("images", "r1"), ("index", "r1")]
 
 
 def test_a_job_that_lost_its_lease_commits_nothing(capsys, monkeypatch, tmp_path, settings):
     """Its lease is taken while it works; another process, because this one may have no second Spark."""
     taken = (
         "import sys; from devise import cli, lease; from devise.spark import catalog, job\n"
-        "work = catalog.list_images\n"
+        "work = catalog.find_images\n"
         "def overtaken(*arguments):\n"
         "    lease.storage.create(lease._uri(sys.argv[1], 2), b'{}')\n"
         "    return work(*arguments)\n"
-        "import devise.jobs.catalog_images as found; found.list_images = overtaken\n"
+        "import devise.jobs.catalog_images as found; found.find_images = overtaken\n"
         "cli.main(['run', 'catalog_images', '--config', sys.argv[2], '--run', 'r1'])\n"
     )
     command = [sys.executable, "-c", taken, f"file://{tmp_path}/w", str(settings)]

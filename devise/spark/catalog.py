@@ -13,6 +13,7 @@ from devise.config import CatalogConfig
 from devise.errors import EmptyCorpus
 from devise.listing import Part
 from devise.spark import schemas
+from devise.spark.metering import counted
 
 OBJECTS = StructType(schemas.IMAGES.fields[1:])
 PART = "source string, prefix string, deep boolean, after string, upto string"
@@ -49,7 +50,7 @@ def list_images(
                     if found := [file for file in objects if matches(file.uri)]:
                         yield listing.batch(found)
 
-    listed = planned.mapInArrow(list_parts, OBJECTS)
+    listed = planned.mapInArrow(counted(list_parts), OBJECTS)
     if listing.overlap(parts):  # only then is an object listed twice: else the corpus would be shuffled for nothing
         listed = listed.dropDuplicates(["uri"])
     return listed.select(image_id(), *OBJECTS.names).sortWithinPartitions("image_id")
@@ -73,7 +74,11 @@ def read_inventory(
                 yield from inventory.read_objects(found, found.files[number], roots, include, exclude)
 
     files = spark.range(len(found.files), numPartitions=len(found.files))
-    return files.mapInArrow(read_files, OBJECTS).select(image_id(), *OBJECTS.names).sortWithinPartitions("image_id")
+    return (
+        files.mapInArrow(counted(read_files), OBJECTS)
+        .select(image_id(), *OBJECTS.names)
+        .sortWithinPartitions("image_id")
+    )
 
 
 def image_id() -> Column:

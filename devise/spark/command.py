@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from devise import config as settings
-from devise import lease, s3, scratch, storage
+from devise import lease, s3, scratch, settings, storage
 from devise.config import JobConfig, NightlyConfig
 from devise.errors import ConfigError, DeviseError
 from devise.spark.job import Job, perform

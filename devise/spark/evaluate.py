@@ -16,6 +16,7 @@ from devise.spark import recall, schemas, tables
 from devise.spark.job import Task, say
 from devise.spark.label import live_embeddings, refuse_other_dims, vectors
 from devise.spark.labelled import labelled_images
+from devise.spark.metering import counted
 
 RECALL_SETTINGS = ("recall_queries", "seed")
 """Settings that decide which queries recall is measured with."""
@@ -86,7 +87,7 @@ def score_images(
                 found = scorer.score(embedding_ND, batch.column("texts").to_pylist())
                 yield schemas.record_batch([pa.array(column) for column in zip(*found, strict=True)] or _none(), SCORED)
 
-    return labelled.mapInArrow(score, SCORED)
+    return labelled.mapInArrow(counted(score), SCORED)
 
 
 def evaluate_index(task: Task, embeddings: DataFrame, vocabulary: DataFrame, chain: Sequence[Manifest]) -> list[tuple]:

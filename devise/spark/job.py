@@ -46,8 +46,8 @@ class Job:
     """The last one is the primary: its manifest is written last and commits them all. Empty: the job only publishes."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """Table -> `this` (this run's, required), `newest` (not after this run, required), `earlier` (all before this run,
-    back to the newest base), `all` (the same, up to this run), `any` (this run's if there is one) or `previous` (the
-    last one before this run, if there is one: work to save, which does not decide the output)."""
+    back to the newest base), `all` (the same, up to this run), `any` (this run's if there is one); and, of work to save
+    that does not decide the output, `previous` (the last one before this run, if there is one) or `cache` (all)."""
     files: Callable[[Any], Sequence[str | None]] = lambda config: ()
     """Outside files or folders that decide the output, for the input hash; None entries are passed over."""
     reuse: bool = False
@@ -114,7 +114,7 @@ def perform(
     inputs = _resolve(job, config)
     named = {table: [run.identity() for run in runs] for table, runs in inputs.items()}
     named |= {uri: [fingerprint(uri)] for uri in job.files(config) if uri is not None}
-    saves_work = {table for table, which in job.reads.items() if which == "previous"}
+    saves_work = {table for table, which in job.reads.items() if which in ("previous", "cache")}
     inputs_hash = manifest.hash_inputs({name: runs for name, runs in named.items() if name not in saves_work})
     done = _done_already(job, config, inputs_hash)
     if done is not None:
@@ -183,7 +183,7 @@ def _resolve(job: Job, config: JobConfig) -> dict[str, list[Manifest]]:
     warehouse, run = config.warehouse, config.run
     resolved: dict[str, list[Manifest]] = {}
     for table, which in job.reads.items():
-        if which == "earlier":
+        if which in ("earlier", "cache"):
             resolved[table] = manifest.earlier(warehouse, table, run)
             continue
         if which == "previous":

@@ -12,6 +12,7 @@ from devise import labelled, scratch, storage
 from devise.config import CatalogConfig, LabelledConfig
 from devise.errors import ConfigError, TrainingError
 from devise.spark import catalog, schemas
+from devise.spark.metering import counted
 
 LABELLED = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS)])
 """An image and the texts of its labels."""
@@ -71,7 +72,9 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
             yield schemas.record_batch([*batch.columns[:4], pa.array(texts, pa.list_(pa.string()))], LABELLED)
 
     patterns = CatalogConfig.model_fields["include"].default
-    return catalog.list_images(spark, [root], patterns, []).mapInArrow(label, LABELLED).where(F.size("texts") > 0)
+    return (
+        catalog.list_images(spark, [root], patterns, []).mapInArrow(counted(label), LABELLED).where(F.size("texts") > 0)
+    )
 
 
 def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
@@ -86,5 +89,5 @@ def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
             sizes = pa.array([found.size_bytes if found else 0 for found in stats])
             yield schemas.record_batch([*batch.columns, etags, sizes], FOUND)
 
-    listed = spark.createDataFrame(rows, StructType([FOUND["uri"], FOUND["texts"]])).mapInArrow(find, FOUND)
+    listed = spark.createDataFrame(rows, StructType([FOUND["uri"], FOUND["texts"]])).mapInArrow(counted(find), FOUND)
     return listed.select(catalog.image_id(), "uri", "etag", "size_bytes", "texts")

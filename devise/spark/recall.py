@@ -11,6 +11,7 @@ from pyspark.sql.types import StructType
 from devise.shards import Shard
 from devise.spark import schemas
 from devise.spark.label import vectors
+from devise.spark.metering import counted
 from devise.spark.search import FOUND, map_shards, nearest_in_shards
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def exact_neighbours(embeddings: DataFrame, queries: Queries, k: int) -> Neighbo
         query_QD = np.asarray(query_vectors, dtype=np.float32)
         yield _batch(*exact_search_in_blocks(query_QD, _blocks(batches), depth + 1))
 
-    near = embeddings.select("image_id", "embedding").mapInArrow(scan, NEIGHBOURS)
+    near = embeddings.select("image_id", "embedding").mapInArrow(counted(scan), NEIGHBOURS)
     return _collect(_nearest(near, depth + 1), queries.left_out, depth)
 
 

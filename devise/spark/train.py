@@ -21,6 +21,7 @@ from devise.spark.embed import engine_on_worker, to_items, vector_column
 from devise.spark.job import Task, say
 from devise.spark.label import vectors
 from devise.spark.labelled import labelled_images, read_json
+from devise.spark.metering import counted
 from devise.spark.tables import Written, deliver, receipt_batch, receipts
 from devise.spark.vocabulary import read_class_vectors, require_classes
 
@@ -67,7 +68,7 @@ def with_features(task: Task, images: DataFrame) -> DataFrame:
             yield pa.RecordBatch.from_pydict({"network_id": [found]})
 
     one = task.spark.createDataFrame([(0,)], "n int").coalesce(1)
-    network_id = one.mapInArrow(identify, "network_id string").collect()[0].network_id
+    network_id = one.mapInArrow(counted(identify), "network_id string").collect()[0].network_id
     content = ["image_id", "etag"]
     cached = task.read("features").where(F.col("network_id") == network_id)
     todo = images.join(cached.select(content), on=content, how="left_anti")
@@ -107,7 +108,7 @@ def compute_features(images: DataFrame, config: TrainConfig) -> DataFrame:
             ]
             yield schemas.record_batch(columns, COMPUTED)
 
-    return images.select("image_id", "uri", "etag", "size_bytes").mapInArrow(compute, COMPUTED)
+    return images.select("image_id", "uri", "etag", "size_bytes").mapInArrow(counted(compute), COMPUTED)
 
 
 def fit(task: Task, rows: DataFrame) -> list[File]:
@@ -144,7 +145,7 @@ def fit(task: Task, rows: DataFrame) -> list[File]:
                 file = deliver(path, storage.join(folder, attempt), rows=-1)
                 yield receipt_batch(file.model_copy(update={"path": f"{attempt}/{file.path}"}))
 
-    return receipts(rows.select(TO_FIT.names).coalesce(1).mapInArrow(train, schemas.RECEIPTS).collect())
+    return receipts(rows.select(TO_FIT.names).coalesce(1).mapInArrow(counted(train), schemas.RECEIPTS).collect())
 
 
 def read_held_out(config: TrainConfig) -> list[str]:

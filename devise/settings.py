@@ -1,0 +1,61 @@
+"""The sections of a YAML file, checked whole: a frozen model per job (`devise.config`); faults are one line."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from devise import yamlfile
+from devise.config import SECTIONS, JobConfig, S3Config, Section
+from devise.errors import ConfigError
+
+SHARED = ("warehouse", "s3")
+"""What all jobs of a file share."""
+S = TypeVar("S", bound=Section)
+J = TypeVar("J", bound=JobConfig)
+
+
+def load(path: str | Path, section: str, model: type[J], run: str, overrides: list[str] | None = None) -> J:
+    """The settings of one job.
+
+    Args:
+        path: a YAML file; top-level keys are `warehouse` and one section per job.
+        section: the job's name.
+        run: the run id.
+        overrides: `section.key=value` texts, the value read as YAML; `warehouse=...` is understood too.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, a section or key is unknown, missing or has a wrong value.
+    """
+    document = yamlfile.read(path, overrides or [])
+    shared = {"run": run, **({"warehouse": document["warehouse"]} if "warehouse" in document else {})}
+    return _section(path, document, section, model, shared)
+
+
+def load_s3(path: str | Path, overrides: list[str] | None = None) -> S3Config:
+    """The `s3` section, which all jobs share; raises as `load` does."""
+    return _section(path, yamlfile.read(path, overrides or []), "s3", S3Config, {})
+
+
+def _section(path: str | Path, document: dict[str, Any], section: str, model: type[S], shared: dict[str, Any]) -> S:
+    if unknown := [key for key in document if key not in (*SHARED, *SECTIONS)]:
+        raise ConfigError(f"{path}: unknown sections {unknown}; known are {[*SHARED, *sorted(SECTIONS)]}")
+    values = document.get(section) or {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}, {section}: found {type(values).__name__}, wanted a mapping of settings")
+    try:
+        return model.model_validate({**shared, **values})
+    except ValidationError as error:
+        raise ConfigError(f"{path}, {section}: {_one_line(error, model)}") from None
+
+
+def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
+    faults = error.errors(include_url=False)
+    unknown = [".".join(map(str, fault["loc"])) for fault in faults if fault["type"] == "extra_forbidden"]
+    if unknown:
+        known = sorted(set(model.model_fields) - {"run"})
+        return f"unknown keys {unknown}; known are {known}"
+    fault = faults[0]
+    where = ".".join(map(str, fault["loc"]))
+    found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
+    return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{found}"

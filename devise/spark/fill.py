@@ -19,6 +19,7 @@ from devise.manifest import File
 from devise.shards import Stored
 from devise.spark import schemas
 from devise.spark.label import vectors
+from devise.spark.metering import counted
 from devise.spark.tables import deliver, receipt_batch, receipts
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def train_template(embeddings: DataFrame, folder: str, kind: "Kind", sample_rows
             yield receipt_batch(deliver(path, folder, rows=-1))
 
     drawn = embeddings.orderBy(F.xxhash64("image_id", F.lit(seed))).limit(sample_rows).select("embedding")
-    return receipts(drawn.coalesce(1).mapInArrow(train, schemas.RECEIPTS).collect())[0]
+    return receipts(drawn.coalesce(1).mapInArrow(counted(train), schemas.RECEIPTS).collect())[0]
 
 
 def centroid_score(embeddings: DataFrame, template: Stored, seed: int) -> float:
@@ -72,7 +73,7 @@ def centroid_score(embeddings: DataFrame, template: Stored, seed: int) -> float:
     order = F.xxhash64("image_id", F.lit(seed)).desc()
     drawn = embeddings.orderBy(order).limit(SCORE_ROWS).select("embedding")
     score_column = StructType([StructField("score", schemas.DOUBLE)])
-    return drawn.coalesce(1).mapInArrow(score, score_column).collect()[0].score
+    return drawn.coalesce(1).mapInArrow(counted(score), score_column).collect()[0].score
 
 
 def fill_shards(embeddings: DataFrame, folder: str, template: Stored, n_shards: int, n_rows: int) -> list[File]:
@@ -98,7 +99,9 @@ def fill_shards(embeddings: DataFrame, folder: str, template: Stored, n_shards: 
         if pieces:
             yield from _finish(content, pieces, number, folder)
 
-    files = receipts(rows.sortWithinPartitions("shard", "image_id").mapInArrow(fill, schemas.RECEIPTS).collect())
+    files = receipts(
+        rows.sortWithinPartitions("shard", "image_id").mapInArrow(counted(fill), schemas.RECEIPTS).collect()
+    )
     if (found := sum(file.rows for file in files if file.rows > 0)) != n_rows:
         raise AccountingError(f"{folder}: {found} rows in the shards, wanted {n_rows}")
     return files
@@ -124,7 +127,7 @@ def write_tombstones(image_ids: DataFrame, folder: str, n_files: int, n_rows: in
                 yield receipt_batch(deliver(path, folder, rows=n_written))
 
     rows = image_ids.select("image_id").repartition(n_files, "image_id").sortWithinPartitions("image_id")
-    files = receipts(rows.mapInArrow(write, schemas.RECEIPTS).collect())
+    files = receipts(rows.mapInArrow(counted(write), schemas.RECEIPTS).collect())
     if (found := sum(file.rows for file in files)) != n_rows:
         raise AccountingError(f"{folder}: {found} ids in the tombstones, wanted {n_rows}")
     return [file.model_copy(update={"rows": -1}) for file in files]

@@ -16,6 +16,7 @@ from devise.query import Query
 from devise.shards import Shard
 from devise.spark import schemas
 from devise.spark.embed import embed_images
+from devise.spark.metering import counted
 
 FOUND = StructType([StructField("number", schemas.INT), *schemas.RESULTS.fields[3:]])
 IMAGE_QUERY = StructType([*schemas.IMAGES.fields[:4]])
@@ -156,7 +157,7 @@ def map_shards(
             yield from work(read_index(parts[place].index.fetch()), parts[place])
 
     places = spark.createDataFrame([(place,) for place in range(len(parts))], "place int")
-    return places.repartition(max(1, len(parts))).mapInArrow(each, schema)
+    return places.repartition(max(1, len(parts))).mapInArrow(counted(each), schema)
 
 
 def _embed_pictures(

@@ -1,6 +1,7 @@
 """Measure the model on labelled images and the index against exact search.
 
-reads    images, embeddings, vocabulary, index (if there is one of this run), labelled images, and the last metrics
+reads    images, embeddings, vocabulary, index (if there is one of this run), labelled images,
+         and the metrics of the run before, whose recall holds on if the index has the same base
 writes   metrics     (schemas.METRICS), one row a measured figure
 """
 
@@ -23,7 +24,7 @@ JOB = job.Job(
         "embeddings": "all",
         "vocabulary": "newest",
         "index": "all",
-        "metrics": "earlier",
+        "metrics": "previous",
     },
     writes=("metrics",),
     files=lambda config: [config.hierarchy, *(split.labelled.source for split in config.splits)],

@@ -131,7 +131,6 @@ def carry_recall(task: Task, chain: Sequence[Manifest]) -> list[tuple] | None:
 def evaluate(task: Task) -> DataFrame:
     """All metrics of a run, printed and as a frame (schemas.METRICS)."""
     config: EvaluateConfig = task.config
-    task.bases.add("metrics")  # a run's figures are all there are, carried ones too: the next run reads no further back
     chain = shards.chain(task.inputs["index"])
     if chain and chain[-1].run != config.run:
         chain = []  # there was no index built tonight

@@ -257,26 +257,42 @@ def test_embed_udf_answers_from_sql_and_sends_rejects_as_rows(spark, night, corp
 def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, root, night, corpus):
     changed = copy(corpus[0], f"{root}/changed")
     warehouse = copy_inputs(night, f"{root}/nights", keep=("vocabulary", "model"))
-    first = run_all(spark, configs(warehouse, changed)[2:5])
-    storage.delete(f"{changed}/lion/0.jpg")
+    first = run_all(spark, configs(warehouse, changed)[2:])
+    storage.delete(f"{changed}/lion/3.jpg")
     for name, seed in (("1.jpg", 99), ("9.jpg", 98)):
         storage.write_bytes(f"{changed}/lion/{name}", jpeg("lion", seed))
-    second = run_all(spark, configs(warehouse, changed, run="r2")[2:5])
+    second = run_all(spark, configs(warehouse, changed, run="r2")[2:])
     counts = second["embeddings"].details
     assert (counts["attempted"], counts["embedded"], counts["carried"]) == (2, 2, len(corpus[2]))
     assert counts["unchanged"] == first["embeddings"].rows - 2
     assert counts["listed"] == second["images"].rows == first["images"].rows
     labelled = {row.uri for row in rows(spark, (warehouse, second), "labels")}
-    assert f"{changed}/lion/0.jpg" not in labelled and f"{changed}/lion/9.jpg" in labelled
+    assert f"{changed}/lion/3.jpg" not in labelled and f"{changed}/lion/9.jpg" in labelled
     assert second["labels"].details["labelled"] == 2  # the others' rows are copied
     requests = counts["requests"].get("images", {"GetObject": {"requests": 0}})["GetObject"]["requests"]
     assert requests == (2 if root.startswith("s3:") else 0)
     anew = copy_inputs(night, f"{root}/anew", keep=("vocabulary", "model"))
-    scratch = run_all(spark, configs(anew, changed, run="r2")[2:5])
+    scratch = run_all(spark, configs(anew, changed, run="r2")[2:7])
     columns = ("uri", "rank", "label")
     assert [[row[name] for name in columns] for row in rows(spark, (anew, scratch), "labels")] == [
         [row[name] for name in columns] for row in rows(spark, (warehouse, second), "labels")
     ]
+    found = second["index"].details
+    assert (found["base"], found["added"], found["hidden"], second["index"].rows) == ("r1", 2, 2, 2)
+    assert found["live_rows"] == second["embeddings"].details["unchanged"] + 2 == scratch["index"].rows
+    best, anew_best = (
+        {(row["query"], row["rank"]): row.score for row in rows(spark, (place, made), "results")}
+        for place, made in ((warehouse, second), (anew, scratch))
+    )
+    assert best == pytest.approx(anew_best, abs=1e-4)
+    assert second["metrics"].details["recall_of"] == "r1"
+    assert second["metrics"].details["recall"] == first["metrics"].details["recall"]
+    live = query.LiveIndex(warehouse)
+    assert (live.live.run, live.live.runs("index")) == ("r2", ["r1", "r2"])
+    row = next(row for row in rows(spark, (warehouse, second), "embeddings") if row.uri.endswith("/lion/1.jpg"))
+    hits = live.search(np.array(row.embedding, np.float32), "image", 50)
+    assert hits[0].uri == row.uri and hits[0].score > 0.9999  # the picture as it is now
+    assert sorted(hit.uri for hit in hits) == sorted(labelled)
 
 
 def test_after_a_base_the_runs_before_it_are_not_needed(spark, root, night, corpus):

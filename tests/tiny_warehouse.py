@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from devise import index, manifest, model, pointer, storage, vocabulary
+from devise import index, manifest, model, pointer, scratch, storage, vocabulary
 from devise.images import Preprocessing
 from devise.manifest import File, Manifest
 from devise.networks import build_core, convex_projection
@@ -55,6 +55,12 @@ def publish(folder: Path) -> tuple[str, dict[str, tuple[int, np.ndarray]]]:
     return warehouse, pictures
 
 
+def commit_vocabulary_and_model(warehouse: str) -> None:
+    """What a night starts from; the model was never trained."""
+    _vocabulary(warehouse, make_vocabulary())
+    _model(warehouse, make_vocabulary())
+
+
 def _vocabulary(warehouse: str, words: Vocabulary) -> Manifest:
     place = _folder(warehouse, "vocabulary")
     pq.write_table(vocabulary.to_arrow(words), place / "part-0.parquet")
@@ -97,13 +103,13 @@ def _folder(warehouse: str, table: str) -> Path:
 def _commit(warehouse: str, table: str, names: dict[str, int], rejects=None, **details) -> Manifest:
     place = storage.local_path(manifest.folder(warehouse, table, RUN))
     files = [
-        File(path=name, size_bytes=(place / name).stat().st_size, sha256="0" * 64, rows=rows)
+        File(path=name, size_bytes=(place / name).stat().st_size, sha256=scratch.hash_file(place / name), rows=rows)
         for name, rows in sorted(names.items())
     ]
     committed = Manifest(
         table=table, run=RUN, primary=table, rows=sum(rows for rows in names.values() if rows > 0), columns=[],
         files=files, rejects=rejects or {}, inputs={}, inputs_hash="i", config={}, config_hash="c", model_id="m" * 16,
-        code_version="0", started_at=0, finished_at=1, details=details,
+        vocabulary_id="v" * 16, code_version="0", started_at=0, finished_at=1, details=details,
     )  # fmt: skip
     manifest.write(warehouse, committed)
     return committed

@@ -131,6 +131,16 @@ def read(uri: str, **conditions: str) -> tuple[bytes, str]:
     raise AssertionError("unreachable")
 
 
+def head(uri: str) -> dict[str, Any]:
+    """Size, etag and time of an object."""
+    try:
+        return client().head_object(**split(uri))
+    except errors() as error:
+        if status(error) == 403:  # the answer to a HEAD has no body and so no words; the one to a GET tells why
+            client().get_object(**split(uri), Range="bytes=0-0")["Body"].close()
+        raise
+
+
 def put_if(uri: str, content: bytes, refused: tuple[int, ...], **condition: str) -> bool:
     """Write an object under a condition; False if the server refused with one of the statuses `refused`.
 
@@ -197,10 +207,10 @@ def _below(uri: str) -> dict[str, str]:
 
 def errors() -> tuple[type[Exception], ...]:
     """Every error that boto3 raises for what a server or the network did."""
-    from boto3.exceptions import S3UploadFailedError
+    from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return BotoCoreError, ClientError, S3UploadFailedError
+    return BotoCoreError, ClientError, Boto3Error
 
 
 def body_errors() -> tuple[type[Exception], ...]:

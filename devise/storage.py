@@ -58,7 +58,7 @@ def stat(uri: str) -> Stat | None:
             except (FileNotFoundError, NotADirectoryError):
                 return None
         try:
-            head = s3.client().head_object(**s3.split(uri))
+            head = s3.head(uri)
         except s3.errors() as error:
             if s3.status(error) == 404:
                 return None
@@ -135,7 +135,10 @@ def get_file(uri: str, path: str | Path) -> None:
         if is_local(uri):
             localfiles.copy(local_path(uri), Path(path))
         else:
-            s3.client().download_file(*s3.split(uri).values(), str(path))
+            try:
+                s3.client().download_file(*s3.split(uri).values(), str(path))
+            except OSError as error:  # of the local disk: the store's own faults are of other types
+                raise StorageError(f"{uri}: cannot be copied to {path}: {error.strerror or error}") from None
 
 
 def create(uri: str, content: bytes) -> None:

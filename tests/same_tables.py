@@ -7,66 +7,99 @@ scores lie within 2e-4. Rejects are equal by uri and code. Prints what it compar
 """
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from devise import manifest, storage
+from devise import manifest, pointer, storage
 
 EMBEDDING_WITHIN, SCORE_WITHIN = 1e-4, 2e-4
 
 
-def table(warehouse: str, name: str, run: str) -> pa.Table:
-    """The rows of a committed run, from the files that its manifest lists."""
-    found = manifest.read(warehouse, name, run)
-    root = storage.local_path(manifest.folder(warehouse, name, run))
-    parts = [pq.ParquetFile(root / file.path).read() for file in found.files if file.rows > 0]
+def table(warehouse: str, name: str, *runs: str) -> pa.Table:
+    """The rows of committed runs, from the files that their manifests list."""
+    parts = []
+    for found in (manifest.read(warehouse, name, run) for run in runs):
+        root = manifest.folder(warehouse, name, found.run)
+        files = [storage.join(root, file.path) for file in found.files if file.rows > 0]
+        parts += [pq.read_table(pa.BufferReader(storage.read_bytes(file))) for file in files]
     return pa.concat_tables(parts) if parts else pa.table({column: pa.array([]) for column in found.columns})
 
 
-def same_embeddings(one: tuple[str, str], other: tuple[str, str]) -> tuple[int, float]:
+def live(warehouse: str) -> dict[str, pa.Table]:
+    """What readers of the live pointer find: images, and the embeddings, rejects and labels of those.
+
+    A reject is live if its image has no embedding; of several attempts at the same content the last one is told.
+    """
+    published = pointer.read(warehouse)
+    found = {name: table(warehouse, name, *published.runs(name)) for name in ("images", "embeddings", "rejects")}
+    found["labels"] = table(warehouse, "labels", *published.runs("labels"))
+    listed = _contents(found["images"])
+    found["embeddings"] = _keep(found["embeddings"], listed)
+    embedded = set(_contents(found["embeddings"]))
+    last = {content: place for place, content in enumerate(_contents(found["rejects"]))}
+    kept = sorted(place for content, place in last.items() if content in set(listed) - embedded)
+    found["rejects"] = found["rejects"].take(pa.array(kept, pa.int64()))
+    return found
+
+
+def same_embeddings(left: pa.Table, right: pa.Table) -> tuple[int, float]:
     """Rows, and the largest difference of a number."""
-    tables = [table(warehouse, "embeddings", run).sort_by("uri") for warehouse, run in (one, other)]
+    left, right = left.sort_by("uri"), right.sort_by("uri")
     for column in ("image_id", "uri", "width", "height"):
-        assert tables[0][column].equals(tables[1][column]), f"embeddings differ in {column}"
-    left_ND, right_ND = (np.array(found["embedding"].to_pylist(), np.float32) for found in tables)
-    furthest = float(np.abs(left_ND - right_ND).max())
+        assert left[column].to_pylist() == right[column].to_pylist(), f"embeddings differ in {column}"
+    left_ND, right_ND = (np.array(found["embedding"].to_pylist(), np.float32) for found in (left, right))
+    furthest = float(np.abs(left_ND - right_ND).max(initial=0))
     assert furthest <= EMBEDDING_WITHIN, f"embeddings differ by {furthest}"
     return len(left_ND), furthest
 
 
-def same_labels(one: tuple[str, str], other: tuple[str, str]) -> tuple[int, int]:
+def same_labels(left: pa.Table, right: pa.Table) -> tuple[int, int]:
     """Rows, and how many of them hold another label of nearly the same score."""
     columns = ["uri", "rank", "label", "score"]
-    found = [table(warehouse, "labels", run).select(columns).to_pylist() for warehouse, run in (one, other)]
-    left, right = ({(row["uri"], row["rank"]): (row["label"], row["score"]) for row in rows} for rows in found)
-    assert left.keys() == right.keys(), "labels are of other images or ranks"
+    rows = [found.select(columns).to_pylist() for found in (left, right)]
+    one, other = ({(row["uri"], row["rank"]): (row["label"], row["score"]) for row in found} for found in rows)
+    assert one.keys() == other.keys(), "labels are of other images or ranks"
+    assert len(rows[0]) == len(one) and len(rows[1]) == len(other), "an image has labels twice"
     changed = 0
-    for place, (label, score) in left.items():
-        assert abs(score - right[place][1]) <= SCORE_WITHIN, f"{place}: scores {score} and {right[place][1]}"
+    for place, (label, score) in one.items():
+        assert abs(score - other[place][1]) <= SCORE_WITHIN, f"{place}: scores {score} and {other[place][1]}"
         # The score at a rank is the same; another label there is then one whose own score is as near.
-        changed += label != right[place][0]
-    return len(left), changed
+        changed += label != other[place][0]
+    return len(one), changed
 
 
-def same_rejects(one: tuple[str, str], other: tuple[str, str]) -> int:
-    left, right = (
-        sorted((row["uri"], row["code"]) for row in table(warehouse, "rejects", run).to_pylist())
-        for warehouse, run in (one, other)
-    )
-    assert left == right, f"rejects differ: {set(left) ^ set(right)}"
-    return len(left)
+def same_rejects(left: pa.Table, right: pa.Table) -> int:
+    one, other = (sorted((row["uri"], row["code"]) for row in found.to_pylist()) for found in (left, right))
+    assert one == other, f"rejects differ: {set(one) ^ set(other)}"
+    return len(one)
 
 
 def compare(one: tuple[str, str], other: tuple[str, str]) -> str:
     """One line that says what was compared; `AssertionError` at the first difference."""
-    n_rows, furthest = same_embeddings(one, other)
-    n_labels, changed = same_labels(one, other)
+    names = ("embeddings", "labels", "rejects")
+    return compare_tables(*({name: table(place[0], name, place[1]) for name in names} for place in (one, other)))
+
+
+def compare_tables(left: dict[str, pa.Table], right: dict[str, pa.Table]) -> str:
+    n_rows, furthest = same_embeddings(left["embeddings"], right["embeddings"])
+    n_labels, changed = same_labels(left["labels"], right["labels"])
+    n_rejects = same_rejects(left["rejects"], right["rejects"])
     return (
         f"{n_rows:,} embeddings equal within {furthest:.1e}; {n_labels:,} labels, {changed} of them another of a score "
-        f"within {SCORE_WITHIN}; {same_rejects(one, other)} rejects equal"
+        f"within {SCORE_WITHIN}; {n_rejects} rejects equal"
     )
+
+
+def _contents(rows: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(rows["uri"].to_pylist(), rows["etag"].to_pylist(), strict=True))
+
+
+def _keep(rows: pa.Table, contents: Sequence[tuple[str, str]]) -> pa.Table:
+    wanted = set(contents)
+    return rows.filter(pa.array([content in wanted for content in _contents(rows)], pa.bool_()))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ def publish(folder: Path) -> tuple[str, dict[str, tuple[int, np.ndarray]]]:
     return warehouse, pictures
 
 
+def commit_vocabulary_and_model(warehouse: str) -> None:
+    """What a night starts from; the model was never trained."""
+    _vocabulary(warehouse, make_vocabulary())
+    _model(warehouse, make_vocabulary())
+
+
 def _vocabulary(warehouse: str, words: Vocabulary) -> Manifest:
     place = _folder(warehouse, "vocabulary")
     pq.write_table(vocabulary.to_arrow(words), place / "part-0.parquet")

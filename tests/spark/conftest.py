@@ -41,3 +41,30 @@ def root(request, tmp_path_factory, started):
     if isinstance(started[1], str):
         pytest.skip(started[1])
     return started[1].make_bucket(folder.name)
+
+
+FAULTS = pytest.StashKey[list]()
+"""What each fault's test found, as rows of four."""
+
+
+@pytest.fixture
+def row(request):
+    """Record a fault, what happened, what became of the rerun, and how many images were lost, for the last table."""
+
+    def record(fault, happened, rerun, lost):
+        assert lost == 0
+        request.config.stash.setdefault(FAULTS, []).append((fault, happened, rerun, str(lost)))
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not (found := config.stash.get(FAULTS, [])):
+        return
+    table = [("fault", "what happened", "rerun", "lost"), *found]
+    widths = [max(len(line[column]) for line in table) for column in range(4)]
+    terminalreporter.section("faults", "=")
+    for number, line in enumerate(table):
+        terminalreporter.write_line(" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+        if number == 0:
+            terminalreporter.write_line("-|-".join("-" * width for width in widths))

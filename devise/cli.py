@@ -68,6 +68,24 @@ def verify(options: argparse.Namespace) -> None:
     verify.refuse_faults(checked, options.run)
 
 
+def replay(options: argparse.Namespace) -> None:
+    """A night that tries rejects of the given codes again, whatever the settings say of them."""
+    from devise import scratch, settings, storage
+    from devise.config import EmbedConfig
+    from devise.images import REJECT_CODES
+
+    if unknown := sorted(set(options.code) - set(REJECT_CODES)):
+        raise ConfigError(f"unknown reject codes {unknown}; known are {sorted(REJECT_CODES)}")
+    path = scratch.localise(storage.normalise(options.config))
+    known = settings.load(path, "embed_images", EmbedConfig, options.run, options.set).retry_codes
+    _night(options, f"embed_images.retry_codes={sorted({*known, *options.code})}")
+
+
+def compact(options: argparse.Namespace) -> None:
+    """A night that writes live embeddings, standing rejects and the index anew, as one run each."""
+    _night(options, "embed_images.nights_per_base=1", "build_index.rebuild_fraction=0")
+
+
 def search(options: argparse.Namespace) -> None:
     """The pictures nearest to words or to a picture, from what is live; no Spark."""
     from devise import query, terminal
@@ -115,6 +133,11 @@ def columns(options: argparse.Namespace) -> None:
     print(schemas.data_dictionary(), end="")
 
 
+def _night(options: argparse.Namespace, *more: str) -> None:
+    sets = [word for text in (*options.set, *more) for word in ("--set", text)]
+    run(["run_nightly", "--config", options.config, "--run", options.run, *sets])
+
+
 def _count(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"found {number}, wanted 1 or more")
@@ -146,6 +169,12 @@ def _parser() -> argparse.ArgumentParser:
     verifying = command("verify", verify)
     verifying.add_argument("run", metavar="RUN")
     verifying.add_argument("--warehouse", required=True)
+    replaying, compacting = command("replay", replay), command("compact", compact)
+    replaying.add_argument("--code", required=True, action="append", metavar="CODE", help="may be given several times")
+    for night in (replaying, compacting):
+        night.add_argument("--config", required=True, help="YAML file of the nights")
+        night.add_argument("--run", required=True, help="id of this night's run, after the live one")
+        night.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
     searching = command("search", search)
     searching.add_argument("text", nargs="*", help='words: ship, "ship + sail", "king - man + woman", image:URI')
     searching.add_argument("--warehouse", required=True)

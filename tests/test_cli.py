@@ -194,6 +194,22 @@ def test_run_hands_a_job_its_arguments(monkeypatch):
     assert handed == [(name, ["--config", "c.yaml", "--run", "r1"]) for name in cli.JOBS]
 
 
+def test_replay_and_compact_are_nights_with_other_settings(monkeypatch, refused, tmp_path):
+    handed, path = [], tmp_path / "night.yaml"
+    monkeypatch.setattr("devise.spark.command.run_in_order", lambda name, doc, jobs, words: handed.append(words))
+    path.write_text("warehouse: w\nembed_images: {retry_codes: [timeout]}\n")
+    cli.main(["replay", "--code", "corrupt", "--code", "timeout", "--config", str(path), "--run", "r2"])
+    cli.main(["compact", "--config", str(path), "--run", "r3", "--set", "label_images.k=3"])
+    night = ["--config", str(path), "--run"]
+    assert handed == [
+        [*night, "r2", "--set", "embed_images.retry_codes=['corrupt', 'timeout']"],
+        [*night, "r3", "--set", "label_images.k=3", "--set", "embed_images.nights_per_base=1"]
+        + ["--set", "build_index.rebuild_fraction=0"],
+    ]
+    replaying = ["replay", "--code", "tired", "--config", str(path), "--run", "r4"]
+    assert "unknown reject codes ['tired']" in refused(*replaying)
+
+
 def test_a_torn_pointer_or_an_index_without_its_shard_is_one_line(refused, tmp_path):
     warehouse, _ = publish(tmp_path)
     shard = next((tmp_path / "warehouse" / "index" / "run=r1").glob("shard-00001*.faiss"))

@@ -237,12 +237,12 @@ def test_a_job_that_lost_its_lease_sweeps_nothing(tmp_path):
 
 def test_a_publisher_that_lost_its_lease_makes_nothing_live(tmp_path):
     config = PublishConfig(warehouse=str(tmp_path), run="r1")
-    images, index = SimpleNamespace(table="images", run="r1"), SimpleNamespace(table="index", run="r1", base=True)
+    images = SimpleNamespace(table="images", run="r1")
     with pytest.raises(LeaseLost):
-        publish.publish(job.Task(None, config, {"images": [images], "index": [index]}, "", check=lost))
+        publish.publish(job.Task(None, config, {"images": [images], "index": []}, "", check=lost))
     assert pointer.read(str(tmp_path)) is None
-    publish.publish(job.Task(None, config, {"images": [images], "index": [index]}, ""))
-    assert pointer.read(str(tmp_path)).pairs() == [("images", "r1"), ("index", "r1")]
+    publish.publish(job.Task(None, config, {"images": [images], "index": []}, ""))
+    assert pointer.read(str(tmp_path)).pairs() == [("images", "r1")]
 
 
 def test_a_job_that_lost_its_lease_commits_nothing(capsys, monkeypatch, tmp_path, settings):

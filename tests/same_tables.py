@@ -77,6 +77,20 @@ def same_rejects(left: pa.Table, right: pa.Table) -> int:
     return len(one)
 
 
+def same_results(left: pa.Table, right: pa.Table) -> int:
+    """Queries; every one has the same images at the same ranks."""
+    order = [("query", "ascending"), ("rank", "ascending")]
+    one, other = (found.sort_by(order).select(["query", "rank", "uri"]).to_pylist() for found in (left, right))
+    assert one == other, f"results differ: {[row for row in one if row not in other][:3]}"
+    return len({row["query"] for row in one})
+
+
+def same_live_tables(one: str, other: str) -> str:
+    """One line that says what was compared of what is live in two warehouses, the answers to queries too."""
+    n_queries = same_results(*(table(place, "results", *pointer.read(place).runs("results")) for place in (one, other)))
+    return f"{compare_tables(live(one), live(other))}; {n_queries} queries have the same images"
+
+
 def compare(one: tuple[str, str], other: tuple[str, str]) -> str:
     """One line that says what was compared; `AssertionError` at the first difference."""
     names = ("embeddings", "labels", "rejects")

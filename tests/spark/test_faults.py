@@ -26,7 +26,7 @@ from devise.config import S3Config
 from devise.errors import StorageError
 from devise.sample.book import draw
 from devise.sample.broken import write_broken
-from devise.spark import faults, job
+from devise.spark import command, faults
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 BUCKET = "faults"
@@ -166,7 +166,7 @@ def place(started, tmp_path_factory):
     if isinstance(server, str):
         pytest.skip(server)
     with FaultProxy(server.port) as proxy, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "start_session", lambda *_: spark)
+        patch.setattr(command, "start_session", lambda *_: spark)
         patch.setattr(spark, "stop", lambda: None)
         patch.setenv(s3.VARIABLE, "")
         s3.configure(S3Config(endpoint=proxy.endpoint, path_style=True, region="us-east-1"))

@@ -7,6 +7,7 @@ it holds no secret. Credentials come from the standard AWS chain of the process 
 import os
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -42,9 +43,12 @@ def client() -> Any:
 def _client(process_id: int, settings: str) -> Any:
     import boto3
     from botocore.config import Config
+    from botocore.session import get_session
 
+    session = get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_read_time)
     found = S3Config.model_validate_json(settings)
-    made = boto3.client(
+    made = boto3.Session(botocore_session=session).client(
         "s3",
         endpoint_url=found.endpoint,
         region_name=found.region,
@@ -65,6 +69,21 @@ def _client(process_id: int, settings: str) -> Any:
 
     made.meta.events.register("provide-client-params.s3", add)
     return made
+
+
+def _read_time(text: Any) -> datetime:
+    """A time as S3 lists it, ISO 8601 in UTC; botocore reads every other kind.
+
+    botocore's own parser takes two thirds of the time of reading a page of a listing.
+    """
+    if isinstance(text, str) and text.endswith("Z") and "T" in text:
+        try:
+            return datetime.fromisoformat(text[:-1] + "+00:00")
+        except ValueError:
+            pass
+    from botocore.utils import parse_timestamp
+
+    return parse_timestamp(text)
 
 
 def split(uri: str) -> dict[str, str]:
@@ -89,11 +108,10 @@ def read(uri: str, **conditions: str) -> tuple[bytes, str]:
 
 
 def pages(uri: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-    """Pages of the listing of everything below the folder `uri`."""
+    """Pages of the listing of the keys that start with the key of `uri`: a request a page, one page held at a time."""
     place = split(uri)
-    prefix = place["Key"].rstrip("/") + "/" if place["Key"].rstrip("/") else ""
     paginator = client().get_paginator("list_objects_v2")
-    return iter(paginator.paginate(Bucket=place["Bucket"], Prefix=prefix, **arguments))
+    return iter(paginator.paginate(Bucket=place["Bucket"], Prefix=place["Key"], **arguments))
 
 
 def errors() -> tuple[type[Exception], ...]:

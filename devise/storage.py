@@ -191,11 +191,12 @@ def list_files(prefix: str) -> Iterator[Stat]:
     Raises:
         StorageError: the folder or bucket is missing or may not be read.
     """
+    if not is_local(prefix):
+        for _, files in list_pages(join(prefix, "")):
+            yield from files
+        return
     with _faults(prefix):
-        if not is_local(prefix):
-            for page in s3.pages(prefix):
-                yield from _stat_page(prefix, page)
-        elif local_path(prefix).is_file():
+        if local_path(prefix).is_file():
             yield _stat_file(prefix, local_path(prefix).stat())
         else:
             for entry in localfiles.walk(local_path(prefix)):
@@ -204,21 +205,40 @@ def list_files(prefix: str) -> Iterator[Stat]:
 
 def list_level(prefix: str) -> tuple[list[str], list[Stat]]:
     """The folders (as URIs) and the files directly below the folder `prefix`, both sorted."""
-    with _faults(prefix):
-        folders: list[str] = []
-        files: list[Stat] = []
-        if not is_local(prefix):
-            bucket = s3.split(prefix)["Bucket"]
-            for page in s3.pages(prefix, Delimiter="/"):
-                folders += [f"s3://{bucket}/{found['Prefix'].rstrip('/')}" for found in page.get("CommonPrefixes", [])]
-                files += _stat_page(prefix, page)
-        elif local_path(prefix).is_file():
-            files = [_stat_file(prefix, local_path(prefix).stat())]
-        else:
-            paths, entries = localfiles.level(local_path(prefix))
-            folders = ["file://" + path for path in paths]
-            files = [_stat_file("file://" + entry.path, entry.stat()) for entry in entries]
+    folders: list[str] = []
+    files: list[Stat] = []
+    if not is_local(prefix):
+        for found in list_pages(join(prefix, ""), deep=False):
+            folders += [folder.rstrip("/") for folder in found[0]]
+            files += found[1]
         return sorted(folders), sorted(files, key=lambda file: file.uri)
+    with _faults(prefix):
+        if local_path(prefix).is_file():
+            return [], [_stat_file(prefix, local_path(prefix).stat())]
+        paths, entries = localfiles.level(local_path(prefix))
+        files = [_stat_file("file://" + entry.path, entry.stat()) for entry in entries]
+        return sorted("file://" + path for path in paths), sorted(files, key=lambda file: file.uri)
+
+
+def list_pages(prefix: str, after: str = "", deep: bool = True) -> Iterator[tuple[list[str], list[Stat]]]:
+    """Pages, one request each, of what is on S3 and starts with `prefix`: folders and files, both as the server sorts.
+
+    Args:
+        prefix: an s3:// URI, taken to the letter: it may end in the midst of a name.
+        after: an s3:// URI of the same bucket: only what sorts behind it.
+        deep: False stops at the next `/`: what is below is one folder, a URI that ends in `/`. True: no folders.
+
+    Raises:
+        StorageError: the bucket is missing or may not be read.
+    """
+    bucket = s3.split(prefix)["Bucket"]
+    arguments = {} if deep else {"Delimiter": "/"}
+    if after:
+        arguments["StartAfter"] = s3.split(after)["Key"]
+    with _faults(prefix.removesuffix("/")):
+        for page in s3.pages(prefix, **arguments):
+            folders = [f"s3://{bucket}/{found['Prefix']}" for found in page.get("CommonPrefixes", [])]
+            yield folders, _stat_page(bucket, page)
 
 
 def delete(uri: str) -> None:
@@ -236,7 +256,7 @@ def delete_folder(uri: str) -> None:
         if is_local(uri):
             return localfiles.delete_folder(local_path(uri))
         bucket = s3.split(uri)["Bucket"]
-        for page in s3.pages(uri):
+        for page in s3.pages(join(uri, "")):
             keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
             if keys:
                 done = s3.client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
@@ -252,12 +272,10 @@ def _stat_file(uri: str, found: os.stat_result) -> Stat:
     return Stat(uri, found.st_size, localfiles.etag(found), found.st_mtime)
 
 
-def _stat_page(prefix: str, page: dict) -> list[Stat]:
-    bucket = s3.split(prefix)["Bucket"]
+def _stat_page(bucket: str, page: dict) -> list[Stat]:
+    place = f"s3://{bucket}/"
     return [
-        Stat(
-            f"s3://{bucket}/{found['Key']}", found["Size"], found["ETag"].strip('"'), found["LastModified"].timestamp()
-        )
+        Stat(place + found["Key"], found["Size"], found["ETag"].strip('"'), found["LastModified"].timestamp())
         for found in page.get("Contents", [])
         if not found["Key"].endswith("/")  # the empty objects that consoles make for folders
     ]

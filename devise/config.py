@@ -71,6 +71,21 @@ class CatalogConfig(JobConfig):
     """Shell patterns on the key below the prefix, letters' case ignored; an object must match one."""
     exclude: list[str] = []
     """Shell patterns on the key below the prefix; an object that matches one is left out."""
+    fan_out: list[Annotated[str, Field(min_length=1)]] = []
+    """For s3:// sources with very many objects in one folder: how keys go on below the source, such as 00 to ff. The
+    stretches from each text to the next are listed side by side; what starts with none of them is in one of those."""
+    inventory: str | None = None
+    """URI of the manifest.json of an S3 Inventory (Parquet or CSV, with Size, LastModifiedDate and ETag), read instead
+    of listing. It is as old as its date: what is gone or changed since is a reject, what is new is in the next one."""
+
+    @model_validator(mode="after")
+    def _only_on_s3(self) -> "CatalogConfig":
+        local = [source for source in self.sources if not source.startswith(("s3://", "s3a://", "s3n://"))]
+        if self.fan_out and self.inventory:
+            raise ValueError("fan_out cuts a listing and inventory replaces it: set one of them")
+        if local and (self.fan_out or self.inventory):
+            raise ValueError(f"{'fan_out' if self.fan_out else 'inventory'} is for s3:// sources, found {local[0]}")
+        return self
 
 
 class VocabularyConfig(JobConfig):

@@ -52,6 +52,10 @@ class EmptyCorpus(DeviseError):
     """A listing that found no image at all."""
 
 
+class InventoryError(DeviseError):
+    """An S3 Inventory that is torn, of another bucket, or lacks what a listing tells."""
+
+
 class VectorError(DeviseError):
     """Word vectors that are torn, of the wrong dimension or not finite."""
 

@@ -1,109 +1,84 @@
-"""Lists a corpus into rows; the driver sees the top folders, the executors list what is below them."""
+"""Lists a corpus into rows: the driver plans, the executors list; the parts are `devise.listing`'s."""
 
-import fnmatch
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
+from dataclasses import astuple
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import LongType, StringType, StructField, StructType
+from pyspark.sql.types import LongType, StructType
 
-from devise import storage
+from devise import inventory, listing, storage
+from devise.config import CatalogConfig
 from devise.errors import EmptyCorpus
+from devise.listing import Part
 from devise.spark import schemas
 
-LISTED = StructType(
-    [
-        StructField("source", StringType()),
-        StructField("key", StringType()),
-        *schemas.IMAGES.fields[1:],
-    ]
-)
-FOLDERS_WANTED = 64
-ROWS_PER_BATCH = 4096
+OBJECTS = StructType(schemas.IMAGES.fields[1:])
+PART = "source string, prefix string, deep boolean, after string, upto string"
+
+
+def find_images(spark: SparkSession, config: CatalogConfig) -> DataFrame:
+    """The images of the corpus (schemas.IMAGES), listed, or read from an S3 Inventory where one is named."""
+    if config.inventory is None:
+        return list_images(spark, config.sources, config.include, config.exclude, config.fan_out)
+    return read_inventory(spark, config.inventory, config.sources, config.include, config.exclude)
 
 
 def list_images(
-    spark: SparkSession, sources: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+    spark: SparkSession,
+    sources: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    fan_out: Sequence[str] = (),
 ) -> DataFrame:
     """One row an object below the sources (schemas.IMAGES) whose key matches; an object found twice is one row.
 
     Raises:
         StorageError: a source is missing or may not be read, found before any listing starts.
     """
-    plan = [(source, folder, deep) for source in map(storage.normalise, sources) for folder, deep in spread(source)]
-    tasks = min(len(plan), 2 * spark.sparkContext.defaultParallelism)  # of the listing alone: the rows are the same
-    folders = spark.createDataFrame(plan, "source string, folder string, deep boolean").repartition(tasks)
-    patterns = [pattern.lower() for pattern in include], [pattern.lower() for pattern in exclude]
+    parts = listing.plan(sources, fan_out)
+    tasks = min(len(parts), 2 * spark.sparkContext.defaultParallelism)  # of the listing alone: the rows are the same
+    planned = spark.createDataFrame([astuple(part) for part in parts], PART).repartition(tasks)
 
-    def listing(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def list_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for place in batch.to_pylist():
-                yield from _list(place["source"], place["folder"], place["deep"], *patterns)
+            for part in (Part(**row) for row in batch.to_pylist()):
+                matches = listing.matcher(part.source, include, exclude)
+                for objects in listing.read(part):
+                    if found := [file for file in objects if matches(file.uri)]:
+                        yield listing.batch(found)
 
-    listed = folders.mapInArrow(listing, LISTED)
-    return (
-        listed.dropDuplicates(["uri"])  # overlapping sources list an object twice; it is one image
-        .select(image_id(), "uri", "etag", "size_bytes", "modified_at")
-        .sortWithinPartitions("image_id")
-    )
+    listed = planned.mapInArrow(list_parts, OBJECTS)
+    if listing.overlap(parts):  # only then is an object listed twice: else the corpus would be shuffled for nothing
+        listed = listed.dropDuplicates(["uri"])
+    return listed.select(image_id(), *OBJECTS.names).sortWithinPartitions("image_id")
+
+
+def read_inventory(
+    spark: SparkSession, uri: str, sources: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+) -> DataFrame:
+    """The rows that `list_images` would give, from an S3 Inventory's manifest at `uri`; each data file is a task.
+
+    Raises:
+        StorageError: the manifest cannot be read.
+        InventoryError: the manifest does not fit the sources; on a worker, a data file does not fit the manifest.
+    """
+    roots = [storage.join(storage.normalise(source), "") for source in sources]
+    found = inventory.read_manifest(storage.normalise(uri), roots)
+
+    def read_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column("id").to_pylist():
+                yield from inventory.read_objects(found, found.files[number], roots, include, exclude)
+
+    files = spark.range(len(found.files), numPartitions=len(found.files))
+    return files.mapInArrow(read_files, OBJECTS).select(image_id(), *OBJECTS.names).sortWithinPartitions("image_id")
 
 
 def image_id() -> Column:
     """The image_id of the column `uri`: its xxhash64 with the sign bit cleared."""
     return F.xxhash64("uri").bitwiseAND(F.lit(2**63 - 1).cast(LongType())).alias("image_id")
-
-
-def spread(source: str, wanted: int = FOLDERS_WANTED) -> list[tuple[str, bool]]:
-    """(folder, list it deeply) pairs that cover everything below `source` once.
-
-    Descends level by level until there are `wanted` folders to hand out; a folder that was descended into is listed
-    for its own files only.
-    """
-    deep, shallow = [source], []
-    while 0 < len(deep) < wanted:
-        next_level = []
-        for folder in deep:
-            shallow.append(folder)
-            next_level += storage.list_level(folder)[0]
-        deep = next_level
-    return [(folder, False) for folder in shallow] + [(folder, True) for folder in deep]
-
-
-def matches(key: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """True if the key, or its last part, fits a pattern of `include` and none of `exclude`; all in lower case."""
-    names = (key.lower(), key.lower().rsplit("/", 1)[-1])
-    fits = (
-        any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in group) for group in (include, exclude)
-    )
-    return next(fits) and not next(fits)
-
-
-def _list(
-    source: str, folder: str, deep: bool, include: Sequence[str], exclude: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    rows: list[dict] = []
-    schema = to_arrow_schema(LISTED)
-    for file in storage.list_files(folder) if deep else storage.list_level(folder)[1]:
-        key = file.uri.removeprefix(source).lstrip("/") or file.uri.rsplit("/", 1)[-1]
-        if matches(key, include, exclude):
-            rows.append(
-                {
-                    "source": source,
-                    "key": key,
-                    "uri": file.uri,
-                    "etag": file.etag,
-                    "size_bytes": file.size_bytes,
-                    "modified_at": datetime.fromtimestamp(file.modified_at, timezone.utc),
-                }
-            )
-        if len(rows) == ROWS_PER_BATCH:
-            yield pa.RecordBatch.from_pylist(rows, schema=schema)
-            rows = []
-    if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
 def refuse_empty(n_images: int, sources: Sequence[str]) -> None:

@@ -1,12 +1,14 @@
 """Listing covers every image once, whatever its name and however the sources overlap."""
 
+import inventories
 import pytest
+import yaml
 
-from devise import storage
+from devise import listing, storage
 from devise.config import CatalogConfig
-from devise.errors import EmptyCorpus, StorageError
+from devise.errors import EmptyCorpus, InventoryError, ManifestError, StorageError
 from devise.jobs import catalog_images
-from devise.spark import catalog, job
+from devise.spark import catalog, job, schemas, tables
 
 EVERYTHING = (["*"], [])
 
@@ -34,9 +36,7 @@ def keys(frame, root):
 @pytest.mark.parametrize("wanted", [1, 2, 3, 5, 100])
 def test_folders_handed_out_cover_every_file_once(corpus, wanted):
     root = storage.normalise(str(corpus))
-    found = []
-    for folder, deep in catalog.spread(root, wanted):
-        found += [file.uri for file in (storage.list_files(folder) if deep else storage.list_level(folder)[1])]
+    found = [file.uri for part in listing.spread(f"{root}/", wanted) for page in listing.read(part) for file in page]
     assert sorted(found) == sorted(file.uri for file in storage.list_files(root))
 
 
@@ -64,3 +64,68 @@ def test_an_empty_corpus_commits_nothing(spark, corpus, tmp_path):
     with pytest.raises(EmptyCorpus, match="found no image"):
         job.perform(catalog_images.JOB, spark, config)
     assert not list((tmp_path / "w").rglob("_manifest.json"))
+
+
+@pytest.fixture(scope="module")
+def bucket(started):
+    if isinstance(started[1], str):
+        pytest.skip(started[1])
+    made = started[1].make_bucket("catalogued")
+    for name in ("0/a.jpg", "0+ 1.jpg", "f/ü=%41.png", "~.jpg", "zz/notes.txt", "1.jpg"):
+        storage.write_bytes(f"{made}/in/{name}", name.encode())
+    storage.write_bytes(f"{made}/out.jpg", b"outside")
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(started, bucket):
+    return started[1].make_bucket("inventories")
+
+
+def catalogue(spark, warehouse, bucket, **more):
+    """The rows of the images table that the job writes."""
+    config = CatalogConfig(warehouse=str(warehouse), run="r1", sources=[f"{bucket}/in", f"{bucket}/in/f"], **more)
+    images = job.perform(catalog_images.JOB, spark, config)["images"]
+    return sorted(map(tuple, tables.read(spark, str(warehouse), [images], schemas.IMAGES).collect()))
+
+
+def test_a_fan_out_and_inventories_give_the_rows_of_a_listing(spark, bucket, store, tmp_path):
+    listed = catalogue(spark, tmp_path / "listed", bucket)
+    assert [row[1].removeprefix(f"{bucket}/in/") for row in sorted(listed, key=lambda row: row[1])] == [
+        "0+ 1.jpg", "0/a.jpg", "1.jpg", "f/ü=%41.png", "~.jpg",
+    ]  # fmt: skip
+    assert catalogue(spark, tmp_path / "fanned", bucket, fan_out=["0", "1.jpg", "f"]) == listed
+    for kind in ("Parquet", "CSV"):
+        uri = inventories.write(store, kind, bucket, kind, inventories.rows(bucket))
+        assert catalogue(spark, tmp_path / kind, bucket, inventory=uri) == listed
+
+
+def test_a_committed_run_is_of_one_inventory(spark, bucket, store, tmp_path):
+    uri = inventories.write(store, "twice", bucket, "CSV", inventories.rows(bucket))
+    first = catalogue(spark, tmp_path / "w", bucket, inventory=uri)
+    assert catalogue(spark, tmp_path / "w", bucket, inventory=uri) == first
+    inventories.write(store, "twice", bucket, "Parquet", inventories.rows(bucket))
+    with pytest.raises(ManifestError, match="committed with other inputs"):
+        catalogue(spark, tmp_path / "w", bucket, inventory=uri)
+
+
+def test_a_data_file_that_changed_stops_the_job_and_commits_nothing(spark, bucket, store, tmp_path):
+    uri = inventories.write(store, "changed", bucket, "Parquet", inventories.rows(bucket))
+    storage.write_bytes(f"{store}/changed/data/1.parquet", b"other")
+    with pytest.raises(InventoryError, match="changed/data/1.parquet: its MD5 is .* wanted"):
+        catalogue(spark, tmp_path / "w", bucket, inventory=uri)
+    assert not list((tmp_path / "w").rglob("_manifest.json"))
+
+
+def test_an_inventory_of_another_bucket_is_one_line_and_exit_code_2(
+    spark, bucket, store, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(job, "start_session", lambda *_: spark)
+    monkeypatch.setattr(spark, "stop", lambda: None)
+    uri = inventories.write(store, "other", bucket, "CSV", [], sourceBucket="elsewhere")
+    settings = {"warehouse": f"{tmp_path}/w", "catalog_images": {"sources": [f"{bucket}/in"], "inventory": uri}}
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(SystemExit) as ended:
+        job.run(catalog_images.JOB, ["--config", f"{tmp_path}/conf.yaml", "--run", "r1"])
+    told = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(told) == 1 and "an inventory of s3://elsewhere/, wanted" in told[0]

@@ -1,7 +1,7 @@
 """An S3 server that only lists (ListObjectsV2), of any sorted keys, made or stored: for listings too large to store.
 
     with ListServer(sorted_keys) as server:         in this process, on loopback
-    python tests/listserver.py --prefixes 256 --each 39063 --separator /       in its own; prints its port
+    python tests/listserver.py --each 39063     in its own: prints its address and, when its input ends, the requests
 
 It knows Prefix, StartAfter, Delimiter and continuation tokens, pages of at most 1,000, and checks no signature. Keys
 are sorted by code point, which is UTF-8's byte order, as on AWS. One bucket, whatever its name.
@@ -9,6 +9,7 @@ are sorted by code point, which is UTF-8's byte order, as on AWS. One bucket, wh
 
 import argparse
 import http.server
+import sys
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -118,6 +119,7 @@ if __name__ == "__main__":
     parser.add_argument("--each", type=int, required=True)
     parser.add_argument("--separator", default="/")
     options = parser.parse_args()
-    server = ListServer(MadeKeys(options.prefixes, options.each, options.separator))
-    print(server._server.server_port, flush=True)
-    server._server.serve_forever()
+    with ListServer(MadeKeys(options.prefixes, options.each, options.separator)) as server:
+        print(server.endpoint, flush=True)
+        sys.stdin.read()  # until whoever started it closes this
+        print(len(server.asked), flush=True)

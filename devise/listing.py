@@ -27,7 +27,8 @@ OBJECTS = pa.schema(
 """What is known of an object before it is opened; the columns of `images` behind image_id."""
 FOLDERS_WANTED = 64
 LEVEL_PAGES = 10
-"""Pages of one level that a plan looks at: at most 10,000 folders and files of it are held."""
+"""Pages that a plan looks at of the folders of one level together, and one at least of each: so a plan takes some tens
+of requests a level, and the driver holds at most 64,000 names of it."""
 ROWS_PER_BATCH = 1000
 """As many as a page of S3's listing holds."""
 
@@ -56,7 +57,7 @@ def plan(sources: Sequence[str], fan_out: Sequence[str]) -> list[Part]:
     Raises:
         StorageError: a source is missing or may not be read.
     """
-    roots = [storage.join(source, "") for source in dict.fromkeys(map(storage.normalise, sources))]
+    roots = dict.fromkeys(storage.join(storage.normalise(source), "") for source in sources)
     return [part for root in roots for part in (fan(root, fan_out) if fan_out else spread(root))]
 
 
@@ -64,16 +65,17 @@ def spread(root: str, wanted: int = FOLDERS_WANTED) -> list[Part]:
     """Parts that cover everything below the folder `root` once, found by descending its folders.
 
     Descends level by level until there are `wanted` folders to hand out, each a part; a folder that was descended into
-    is a part for its own files. Of a level with more than LEVEL_PAGES pages the first ones are seen, and the rest is
-    one part. So a folder without folders is one part, were it 10^8 objects, and so is the rest of a level with millions
-    of folders: one worker lists it, a page of 1,000 after the other. `fan` cuts such a key space where it is told to.
+    is a part for its own files. On S3 a folder's first pages are seen (LEVEL_PAGES), and the rest of it is one part. So
+    a folder without folders is one part, were it 10^8 objects, and so is what follows the first thousands of millions
+    of folders: one worker lists it, a page of 1,000 after the other. Set `catalog_images.fan_out` there: see `fan`.
     """
     parts: list[Part] = []
     folders = [root]
     while 0 < len(folders) < wanted:
         below: list[str] = []
+        pages = max(1, LEVEL_PAGES // len(folders))
         for folder in folders:
-            found, rest = _level(root, folder)
+            found, rest = _level(root, folder, pages)
             below += found
             parts += rest
         folders = below
@@ -141,14 +143,14 @@ def batch(objects: Sequence[Stat]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=OBJECTS)
 
 
-def _level(root: str, folder: str) -> tuple[list[str], list[Part]]:
-    """The folders directly in a folder, and the parts for all else in it."""
+def _level(root: str, folder: str, pages: int) -> tuple[list[str], list[Part]]:
+    """The folders on the first pages of a folder's level, and the parts for all else in it."""
     if storage.is_local(folder):
         folders = storage.list_level(folder.rstrip("/"))[0]
         return [found + "/" for found in folders], [Part(root, folder, deep=False)]
     folders, last = [], ""
     for number, (found, files) in enumerate(storage.list_pages(folder, deep=False)):
-        if number == LEVEL_PAGES:
+        if number == pages:
             break
         folders += found
         last = max([last, *found[-1:], *(file.uri for file in files[-1:])])

@@ -108,12 +108,17 @@ def test_a_missing_bucket_is_told_while_planning(s3_server):
         listing.plan(["s3://no-such-bucket/in"], [])
 
 
+def test_a_source_spelled_twice_is_listed_once(serve):
+    serve(ODD_KEYS)
+    assert listed(listing.plan(["s3://made/in", "s3a://made/in/", "s3n://made/in//"], ["0"])) == sorted(BELOW)
+
+
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [(["/a"], False), (["/a", "/a/"], False), (["/a", "/ab"], False), (["/a", "/b", "/a/c"], True)],
 )
 def test_only_sources_inside_one_another_overlap(sources, expected):
-    roots = [storage.join(source, "") for source in dict.fromkeys(map(storage.normalise, sources))]
+    roots = [storage.join(storage.normalise(source), "") for source in sources]
     assert listing.overlap([Part(root, root) for root in roots]) is expected
 
 

@@ -27,10 +27,10 @@ from pyspark.errors import PythonException
 from devise import cli, config, errors, manifest, pointer, s3, storage
 from devise.config import CatalogConfig, EmbedConfig, S3Config
 from devise.errors import DeviceError, ModelError
-from devise.jobs import catalog_images, embed_images
+from devise.jobs import embed_images
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
-from devise.spark import faults, job, schemas, tables
+from devise.spark import catalog, faults, job, schemas, tables
 from devise.spark.embed import judge_images
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
@@ -384,7 +384,7 @@ def test_a_source_that_vanishes_while_it_is_listed_is_one_line(capsys, spark, tm
     source = shutil.copytree(corpus / "tulip", tmp_path / "source")
 
     def main(task):
-        images = catalog_images.list_images(task.spark, [str(source)], ["*"], [])
+        images = catalog.list_images(task.spark, [str(source)], ["*"], [])
         shutil.rmtree(source)
         task.write("images", images)
 

@@ -117,7 +117,7 @@ def perform(job: Job, spark: SparkSession, config: JobConfig) -> dict[str, Manif
     task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex))
     task.model_id = inputs["model"][-1].model_id if inputs.get("model") else None
     task.vocabulary_id = inputs["vocabulary"][-1].vocabulary_id if inputs.get("vocabulary") else None
-    with faults.told_by_workers():
+    with faults.told_by_workers(storage.normalise(config.warehouse)):
         job.main(task)
     if missing := [table for table in job.writes if table not in task.written]:
         raise ValueError(f"job {job.name} promised {missing} and wrote none")

@@ -146,6 +146,21 @@ def test_requester_pays_and_the_kms_key_go_with_the_calls_that_know_them(s3_serv
     assert put["x-amz-server-side-encryption-aws-kms-key-id"] == "key-1" and put["x-amz-request-payer"] == "requester"
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (botocore.exceptions.ResponseStreamingError(error="the body broke off"), "unreadable"),
+        (botocore.exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2), "unreadable"),
+        (botocore.exceptions.ConnectionClosedError(endpoint_url="http://x"), "timeout"),
+        (botocore.exceptions.ReadTimeoutError(endpoint_url="http://x"), "timeout"),
+    ],
+)
+def test_a_fault_without_an_answer_is_told_like_any_other(error, code):
+    """Of some of these botocore keeps an answer, which is None."""
+    assert s3.image_fault(error)[0] == code and type(error).__name__ in s3.reason(error)
+    assert (s3.status(error), s3.was_retried(error), s3.no_bucket(error)) == (0, False, False)
+
+
 def test_no_secret_is_a_setting():
     with pytest.raises(ValueError, match="endpoint"):
         S3Config(endpoint="http://user:password@127.0.0.1:9000")

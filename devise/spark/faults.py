@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-from devise import errors
+from devise import errors, storage
 from devise.errors import DeviseError, ImageError, StorageError
 
 # Behind the last line comes nothing, or Java's own trace. A chained exception's first traceback ends otherwise.
@@ -34,31 +34,36 @@ NO_ANSWER = re.compile(
     r"(?P<words>Unable to execute HTTP request: [^\n]+|Unable to load (?:AWS )?credentials from any [^\n:]+)"
 )
 PLACE = re.compile(r"(?:Exception|Error): [`']?(?P<place>\S[^\n]*?)[`']?: ")
-NO_ROOM = re.compile(r"No space left on device|No space available in any of the local directories")
+NO_ROOM = re.compile(
+    r"No space left on device|No space available in any of the local dir|Could not find any valid local dir"
+)
 
 
 @contextmanager
-def told_by_workers() -> Iterator[None]:
-    """Raise what ended a task as the `DeviseError` it was, or stands for; other faults pass as they are."""
+def told_by_workers(warehouse: str = "") -> Iterator[None]:
+    """Raise what ended a task as the `DeviseError` it was, or stands for; other faults pass as they are.
+
+    The connector often names a key without its bucket: it is the one of `warehouse`, where all that Spark touches lies.
+    """
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        found = find(str(error))
+        found = find(str(error), warehouse)
         if found is None:
             raise
         raise found from error
 
 
-def find(text: str) -> DeviseError | None:
+def find(text: str, warehouse: str = "") -> DeviseError | None:
     """The `DeviseError` that a Spark exception's text tells of, or None. An `ImageError` is a row, never an end."""
     for name, message in LAST_LINE.findall(text):
         kind = getattr(errors, name, None)
         if isinstance(kind, type) and issubclass(kind, DeviseError) and kind is not ImageError:
             return kind(message)
-    return _of_store(text) or _of_disk(text)
+    return _of_store(text, warehouse) or _of_disk(text)
 
 
-def _of_store(text: str) -> StorageError | None:
+def _of_store(text: str, warehouse: str) -> StorageError | None:
     """What the store said to Spark's connector, with the place that was asked for."""
     for line in text.splitlines():
         if found := ANSWER.search(line):
@@ -69,7 +74,9 @@ def _of_store(text: str) -> StorageError | None:
         else:
             continue
         asked = PLACE.search(line)
-        place = asked["place"] if asked and "(Service" not in asked["place"] else "s3"
+        place = asked["place"] if asked and "(Service" not in asked["place"] else warehouse or "s3"
+        if "://" not in place and warehouse.startswith("s3://"):
+            place = storage.join("/".join(warehouse.split("/")[:3]), place)
         return StorageError(f"{place}: {words}")
     return None
 

@@ -126,7 +126,8 @@ def perform(
     task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex), check=check)
     task.model_id = inputs["model"][-1].model_id if inputs.get("model") else None
     task.vocabulary_id = inputs["vocabulary"][-1].vocabulary_id if inputs.get("vocabulary") else None
-    with faults.told_by_workers(), metered(spark.sparkContext) as requests:
+    in_warehouse = faults.told_by_workers(storage.normalise(config.warehouse))
+    with in_warehouse, metered(spark.sparkContext) as requests:
         job.main(task)
         task.details["requests"] = requests()
     if missing := [table for table in job.writes if table not in task.written]:

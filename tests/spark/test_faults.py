@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 
@@ -402,36 +402,46 @@ def test_the_network_is_gone_for_10_seconds(place, warehouse, nights, row):
 
 
 @pytest.fixture
-def other_credentials(monkeypatch):
-    """Ask as somebody else, by boto3."""
+def other_credentials():
+    """Ask as somebody else, by boto3, for a while."""
 
+    @contextmanager
     def become(**variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers whose credentials it found
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            patch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers whose credentials it found
+            s3._client.cache_clear()
+            yield
         s3._client.cache_clear()
 
-    yield become
-    s3._client.cache_clear()
+    return become
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"), ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId")],
-)
-def test_wrong_credentials_are_one_line(place, warehouse, nights, other_credentials, row, name, words):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("boto3.DEFAULT_SESSION", None)
-        other_credentials(**{name: "somebodys-s3cr3t"})
-        ended = place.night(warehouse)
-    assert words in ended.line and warehouse in ended.line and "somebodys-s3cr3t" not in ended.told + ended.errors
-    if name == "AWS_SECRET_ACCESS_KEY":
-        row("wrong secret key", "one line, exit 2; yesterday live", "(see no right to write)", 0)
-    else:
-        row("unknown access key", "one line, exit 2; yesterday live", "(see no right to write)", 0)
+def test_wrong_credentials_and_missing_buckets_are_one_line(place, warehouse, nights, other_credentials, row):
+    for name, words in (
+        ("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"),
+        ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId"),
+    ):
+        with other_credentials(**{name: "somebodys-s3cr3t"}):
+            ended = place.night(warehouse)
+        assert words in ended.line and f"{warehouse}/images/run=r2" in ended.line
+        assert "somebodys-s3cr3t" not in ended.told + ended.errors
+    ended = place.night("s3://no-such-bucket/warehouse")
+    assert "s3://no-such-bucket/" in ended.line and "NoSuchBucket" in ended.line
+    missing = ["--set", "catalog_images.sources=['s3://no-such-bucket/pictures']"]
+    ended = place.night(warehouse, TODAY, NIGHT, *missing)
+    assert "s3://no-such-bucket/pictures: NoSuchBucket" in ended.line
+    yesterday(warehouse, nights)
+    place.again(warehouse)
+    n_lost = today(place, warehouse, nights)
+    row("wrong secret key, unknown access key", "one line, exit 2; yesterday live", "today live", n_lost)
+    row("bucket of warehouse or corpus missing", "one line, exit 2; yesterday live", "today live", n_lost)
 
 
+@pytest.mark.slow
 def test_wrong_credentials_of_sparks_connector_are_one_line(place, base, nights, row):
+    place.proxy.clear()
     place.server.make_bucket("faults-strange")
     warehouse = copied(place, base, "strange", "faults-strange")
     hadoop = place.spark.sparkContext._jsc.hadoopConfiguration()
@@ -443,17 +453,14 @@ def test_wrong_credentials_of_sparks_connector_are_one_line(place, base, nights,
     assert "403" in ended.line or "InvalidAccessKeyId" in ended.line
     assert "n0-s3cr3t" not in ended.told + ended.errors
     yesterday(warehouse, nights)
-    row("wrong credentials of S3A alone", "one line, exit 2; yesterday live", "(see no right to write)", 0)
-
-
-def test_a_missing_bucket_is_one_line(place, warehouse, nights, row):
-    ended = place.night("s3://no-such-bucket/warehouse")
-    assert "s3://no-such-bucket/" in ended.line and "NoSuchBucket" in ended.line
-    missing = ["--set", "catalog_images.sources=['s3://no-such-bucket/pictures']"]
-    ended = place.night(warehouse, TODAY, NIGHT, *missing)
-    assert "s3://no-such-bucket/pictures: NoSuchBucket" in ended.line
-    yesterday(warehouse, nights)
-    row("bucket of warehouse or corpus missing", "one line, exit 2; yesterday live", "(see no right to write)", 0)
+    for key in ("access.key", "secret.key", "aws.credentials.provider"):
+        hadoop.unset(f"fs.s3a.bucket.faults-strange.{key}")
+    jvm = place.spark.sparkContext._jvm
+    root = jvm.java.net.URI("s3://faults-strange/")
+    jvm.org.apache.hadoop.fs.FileSystem.get(root, hadoop).close()  # so that the next one is made with other settings
+    place.again(warehouse)
+    row("wrong credentials of S3A alone", "one line, exit 2; yesterday live", "today live",
+        today(place, warehouse, nights))  # fmt: skip
 
 
 def test_no_right_to_write_is_one_line_wherever_it_begins(place, warehouse, nights, row):
@@ -481,6 +488,7 @@ def test_no_right_to_write_is_one_line_wherever_it_begins(place, warehouse, nigh
     )
 
 
+@pytest.mark.slow
 def test_a_model_that_never_comes_whole_is_one_line(place, warehouse, nights, tmp_path, monkeypatch, row):
     monkeypatch.setitem(place.spark.sparkContext.environment, "TMPDIR", str(tmp_path))  # nothing was fetched to there
     place.proxy.truncate(below(warehouse, "model/run=r1/attempt/model"), times=None)
@@ -537,7 +545,7 @@ def full_disk(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_the_rerun_goes_on(place, base, nights, full_disk, monkeypatch, row):
-    """No room for the model on a worker, then none for what Spark's connector is to send."""
+    """No room for what Spark's connector is to send, then none for the model on a worker."""
     place.proxy.clear()
     place.server.make_bucket("faults-full")
     warehouse = copied(place, base, "disk", "faults-full")

@@ -26,7 +26,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PythonException
 
 from devise import cli, config, errors, lease, manifest, pointer, s3, storage
-from devise.config import CatalogConfig, EmbedConfig, S3Config
+from devise.config import CatalogConfig, EmbedConfig
 from devise.errors import DeviceError, ModelError
 from devise.jobs import embed_images
 from devise.sample.book import draw
@@ -191,7 +191,7 @@ def test_a_wrong_setting_is_one_line(capsys, tmp_path, text, more, words):
     path.write_text(f"warehouse: {tmp_path}/w\n{text}\n")
     code = exit_code("run", "catalog_images", "--config", str(path), "--run", "r1", *more)
     assert words in the_one_line(capsys, "catalog_images", code)
-    assert not (tmp_path / "w").exists()
+    assert not (tmp_path / "w" / "images").exists()
 
 
 def test_a_configuration_that_is_absent_or_no_text_is_one_line(capsys, tmp_path):
@@ -272,7 +272,9 @@ def bucket_server(monkeypatch):
     for key, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y", "DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{key}", value)
     monkeypatch.setenv(s3.VARIABLE, "{}")
-    yield lambda url: s3.configure(S3Config(endpoint=url))
+    s3._client.cache_clear()
+    yield lambda url: monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+    s3._client.cache_clear()
 
 
 def test_a_bucket_that_refuses_is_one_line(capsys, tmp_path, sections, bucket_server):

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from devise import s3
+
 
 @pytest.fixture(scope="session")
 def started(request):
@@ -30,6 +32,12 @@ def started(request):
 @pytest.fixture(scope="session")
 def spark(started):
     return started[0]
+
+
+@pytest.fixture(autouse=True)
+def same_store(started, monkeypatch):
+    """A job run in this process says for good how its store is reached: each test begins with the tests' own server."""
+    monkeypatch.setenv(s3.VARIABLE, os.environ.get(s3.VARIABLE, "{}"))
 
 
 @pytest.fixture(scope="module", params=["file", "s3"])

@@ -21,6 +21,9 @@ VARIABLE = "DEVISE_S3"
 POOL_CONNECTIONS = 64
 """At least as many as the fetch threads of a worker."""
 BODY_ATTEMPTS = 4
+OUTAGE_SECONDS = 60
+"""How long a GET is asked again while nothing answers at all. botocore gives up after a few seconds, sooner the more
+threads ask: its tries are bought from a budget that only answers fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +122,21 @@ def split(uri: str) -> dict[str, str]:
 
 
 def read(uri: str, **conditions: str) -> tuple[bytes, str]:
-    """The whole content of an object and its etag; a body that breaks off is asked for again."""
-    for attempt in range(BODY_ATTEMPTS):
-        found = client().get_object(**split(uri), **conditions)
+    """The whole content of an object and its etag; asked for again if its body breaks off, or the network is away."""
+    until, torn, wait_s = time.monotonic() + OUTAGE_SECONDS, 0, 0.2
+    while True:
         try:
+            found = client().get_object(**split(uri), **conditions)
             return found["Body"].read(), found["ETag"].strip('"')
         except body_errors():
-            if attempt == BODY_ATTEMPTS - 1:
+            torn += 1
+            if torn == BODY_ATTEMPTS:
                 raise
-            time.sleep(0.2 * 2**attempt)
-    raise AssertionError("unreachable")
+        except unanswered_errors():
+            if time.monotonic() > until:
+                raise
+        time.sleep(wait_s)
+        wait_s = min(2 * wait_s, 5)
 
 
 def head(uri: str) -> dict[str, Any]:
@@ -218,6 +226,13 @@ def body_errors() -> tuple[type[Exception], ...]:
     from botocore import exceptions
 
     return exceptions.IncompleteReadError, exceptions.ResponseStreamingError, exceptions.ReadTimeoutError
+
+
+def unanswered_errors() -> tuple[type[Exception], ...]:
+    """What a network raises that is away: it says nothing of the object."""
+    from botocore import exceptions
+
+    return exceptions.ConnectionClosedError, exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError
 
 
 def _answer(error: Exception) -> dict[str, Any]:

@@ -33,7 +33,8 @@ ANSWER = re.compile(
 NO_ANSWER = re.compile(
     r"(?P<words>Unable to execute HTTP request: [^\n]+|Unable to load (?:AWS )?credentials from any [^\n:]+)"
 )
-PLACE = re.compile(r"(?:Exception|Error): [`']?(?P<place>\S[^\n]*?)[`']?: ")
+# The last exception before the SDK's own: "...Exception: PLACE: WHAT on PLACE: com.amazonaws....".
+PLACE = re.compile(r".*(?:Exception|Error): [`']?(?P<place>\S.*?)[`']?: .*?(?:com\.amazonaws|software\.amazon)\.")
 NO_ROOM = re.compile(
     r"No space left on device|No space available in any of the local dir|Could not find any valid local dir"
 )
@@ -74,7 +75,7 @@ def _of_store(text: str, warehouse: str) -> StorageError | None:
         else:
             continue
         asked = PLACE.search(line)
-        place = asked["place"] if asked and "(Service" not in asked["place"] else warehouse or "s3"
+        place = asked["place"] if asked else warehouse or "s3"
         if "://" not in place and warehouse.startswith("s3://"):
             place = storage.join("/".join(warehouse.split("/")[:3]), place)
         return StorageError(f"{place}: {words}")

@@ -13,8 +13,10 @@ import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import BytesIO, StringIO
+from pathlib import Path
 
 import numpy as np
+import pyspark
 import pytest
 import yaml
 from faultproxy import DROP, FaultProxy, owner
@@ -34,6 +36,7 @@ CORPUS = f"s3://{BUCKET}/corpus"
 YESTERDAY, TODAY, TOMORROW = "r1", "r2", "r3"
 NIGHT = ["catalog_images", "embed_images", "label_images", "publish_run"]
 WITH_INDEX = [*NIGHT[:-1], "build_index", "publish_run"]
+PROCESS_SECONDS = 500
 LEASE_SECONDS = 0
 """How long what a killed driver held stays held."""
 
@@ -116,8 +119,10 @@ class Place:
             variables = os.environ | {"DEVISE_MASTER": master} | environment
             running = subprocess.Popen(command, env=variables, stdout=file, stderr=file, start_new_session=True)
         started.append(running)
+        code = "still running"
         try:
-            code = running.wait(timeout=400)
+            with suppress(subprocess.TimeoutExpired):
+                code = running.wait(timeout=PROCESS_SECONDS)
         finally:
             _kill_group(running.pid)
             running.wait()
@@ -517,11 +522,15 @@ def test_what_spark_says_of_the_store_is_read_from_its_text():
         "s3a://b/k: InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records.",
         "java.net.ConnectException: getFileStatus on s3://b/k: com.amazonaws.SdkClientException: Unable to execute "
         "HTTP request: Connect to 127.0.0.1:9 failed": "Unable to execute HTTP request: Connect to 127.0.0.1:9 failed",
+        "org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 1.0 failed 1 times: "
+        "java.nio.file.AccessDeniedException: t/part-0: initiate MultiPartUpload on t/part-0: com.amazonaws.services."
+        "s3.model.AmazonS3Exception: Access Denied (Service: Amazon S3; Status Code: 403; Error Code: AccessDenied; "
+        "Request ID: 1)": "s3://b/t/part-0: AccessDenied: Access Denied",
         "org.apache.spark.SparkException: Job aborted.\nCaused by: java.io.IOException: No space left on device":
         "the local disk for scratch is full on a worker: No space left on device",
     }  # fmt: skip
     for text, wanted in cases.items():
-        found = faults.find(f"{head}{text}\n\tat org.apache.hadoop.fs.s3a.S3AUtils.x(S3AUtils.java:1)\n")
+        found = faults.find(f"{head}{text}\n\tat org.apache.hadoop.fs.s3a.S3AUtils.x(S3AUtils.java:1)\n", "s3://b/w")
         assert type(found) is StorageError and str(found).endswith(wanted), (str(found), wanted)
     assert faults.find(f"{head}java.lang.NullPointerException\n\tat x.y(Z.java:1)\n") is None
 
@@ -529,41 +538,45 @@ def test_what_spark_says_of_the_store_is_read_from_its_text():
 # --- a disk that is full ----------------------------------------------------------------------------------------------
 
 
+def fill(folder):
+    with suppress(OSError), open(folder / "filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 65536)
+    with suppress(OSError), open(folder / "filler", "ab", buffering=0) as filler:
+        while True:
+            filler.write(b"x")
+
+
 @pytest.fixture
 def full_disk(tmp_path):
     """A folder on a file system without room."""
     folder = tmp_path / "full"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"no file system of a test's own: {mounted.stderr.decode().strip()}")
-    with suppress(OSError), open(folder / "filler", "wb", buffering=0) as filler:
-        while True:
-            filler.write(b"x" * 4096)
+    fill(folder)
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_one_line_and_the_rerun_goes_on(place, base, nights, full_disk, monkeypatch, row):
-    """No room for what Spark's connector is to send, then none for the model on a worker."""
-    place.proxy.clear()
-    place.server.make_bucket("faults-full")
-    warehouse = copied(place, base, "disk", "faults-full")
-    place.spark.sparkContext._jsc.hadoopConfiguration().set("fs.s3a.bucket.faults-full.buffer.dir", str(full_disk))
-    ended = place.night(warehouse)
-    assert "local disk for scratch is full" in ended.line, ended.line
-    yesterday(warehouse, nights)
-    (full_disk / "filler").unlink()
-    assert place.night(warehouse, TODAY, NIGHT[:1]).code == 0
-    with suppress(OSError), open(full_disk / "filler", "wb", buffering=0) as filler:
-        while True:
-            filler.write(b"x" * 4096)
-    with monkeypatch.context() as patch:
+def test_a_full_disk_is_one_line_and_the_rerun_goes_on(place, base, warehouse, nights, full_disk, row):
+    """No room for the model on a worker, and none for what Spark's connector is to send."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setitem(place.spark.sparkContext.environment, "TMPDIR", str(full_disk))
         ended = place.night(warehouse)
     assert f"cannot be copied to {full_disk}/" in ended.line and "No space left on device" in ended.line
     yesterday(warehouse, nights)
+    place.server.make_bucket("faults-full")
+    other = copied(place, base, "disk", "faults-full")
+    hadoop = place.spark.sparkContext._jsc.hadoopConfiguration()
+    hadoop.set("fs.s3a.bucket.faults-full.buffer.dir", str(full_disk))
+    hadoop.set("fs.s3a.bucket.faults-full.multipart.size", "5242880")  # so much room it wants, however little it writes
+    ended = place.night(other)
+    assert "local disk for scratch is full" in ended.line, ended.line
+    yesterday(other, nights)
     (full_disk / "filler").unlink()
+    assert place.night(other, TODAY, NIGHT[:1]).code == 0
     place.again(warehouse)
     row("scratch disk full (Python's, S3A's)", "one line, exit 2; yesterday live", "today live",
         today(place, warehouse, nights))  # fmt: skip
@@ -646,7 +659,12 @@ def test_an_executor_is_killed(place, warehouse, nights, row):
             return DROP
 
     place.proxy.before(below(CORPUS), kill, times=None)
-    ended = place.process(warehouse, "local-cluster[2,1,1024]")
+    home = place.folder / "spark"  # a local cluster's executors keep their files in SPARK_HOME
+    home.mkdir()
+    for part in Path(pyspark.__file__).parent.iterdir():
+        if part.name != "work":
+            (home / part.name).symlink_to(part)
+    ended = place.process(warehouse, "local-cluster[2,1,1024]", SPARK_HOME=str(home))
     assert ended.code == 0 and killed, ended.errors[-3000:]
     row("an executor killed (local-cluster)", "tasks tried again; today live", "not needed",
         today(place, warehouse, nights))  # fmt: skip

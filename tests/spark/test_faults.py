@@ -220,7 +220,7 @@ def copied(place, base, name, bucket=BUCKET):
 def undisturbed(place, base):
     """The warehouse of a night without a fault."""
     warehouse = copied(place, base, "undisturbed")
-    ended = place.night(warehouse, TODAY, WITH_INDEX)
+    ended = place.night(warehouse)
     assert ended.code == 0, ended.errors
     return warehouse
 
@@ -538,28 +538,23 @@ def test_what_spark_says_of_the_store_is_read_from_its_text():
 # --- a disk that is full ----------------------------------------------------------------------------------------------
 
 
-def fill(folder):
-    with suppress(OSError), open(folder / "filler", "wb", buffering=0) as filler:
-        while True:
-            filler.write(b"x" * 65536)
-    with suppress(OSError), open(folder / "filler", "ab", buffering=0) as filler:
-        while True:
-            filler.write(b"x")
-
-
 @pytest.fixture
 def full_disk(tmp_path):
-    """A folder on a file system without room."""
+    """A folder on a file system with room for a few kB: of one with none, Python's tempfile would choose another."""
     folder = tmp_path / "full"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"no file system of a test's own: {mounted.stderr.decode().strip()}")
-    fill(folder)
+    with suppress(OSError), open(folder / "filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 2**16)
+    os.truncate(folder / "filler", (folder / "filler").stat().st_size - 2**14)
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_rerun_goes_on(place, base, warehouse, nights, full_disk, row):
     """No room for the model on a worker, and none for what Spark's connector is to send."""
     with pytest.MonkeyPatch.context() as patch:

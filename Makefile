@@ -14,7 +14,7 @@ comma := ,
 EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo demo-s3 test test-faults lint bench accept test-spark4 clean
+.PHONY: setup demo demo-s3 test test-faults test-slow lint bench accept test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -34,9 +34,13 @@ demo-s3: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# Every fault that a night on S3 must survive, the slow ones too, and a table of what became of each.
+# Every fault that a night on S3 must survive, and a table of what became of each.
 test-faults: setup
 	$(BIN)/python -m pytest -m "slow or not slow" tests/test_faultproxy.py tests/spark/test_faults.py
+
+# What `make test` leaves out for its time, of all parts.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -569,6 +569,7 @@ def test_a_night_stopped_between_its_two_manifests_is_done_again_whole(spark, co
     assert not on_disk & left and {path.name for path in on_disk} == {file.path for file in made.files if file.rows}
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_behind_that_counts(
     spark, copy, ready, sections, corpus, tmp_path, capsys, monkeypatch
 ):

@@ -632,7 +632,8 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize("when", [pytest.param(when, marks=pytest.mark.slow) for when in KILLS])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", KILLS)
 def test_the_driver_is_killed(place, warehouse, nights, row, when):
     request, expected = KILLS[when]
     request = request | {"prefix": below(warehouse, request["prefix"]), "methods": ("PUT", "POST")}

@@ -62,7 +62,9 @@ def local(place):
     ("name", "master", "more"),
     [
         ("executors", "local-cluster[2,1,2048]", []),
-        ("pandas", "local-cluster[2,1,2048]", ["--set", "embed_images.exchange=pandas"]),
+        pytest.param(
+            *("pandas", "local-cluster[2,1,2048]", ["--set", "embed_images.exchange=pandas"]), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_two_executors_give_the_tables_of_one_process(place, local, name, master, more):

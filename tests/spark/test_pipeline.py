@@ -271,20 +271,9 @@ def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, ro
     assert second["labels"].details["labelled"] == 2  # the others' rows are copied
     requests = counts["requests"].get("images", {"GetObject": {"requests": 0}})["GetObject"]["requests"]
     assert requests == (2 if root.startswith("s3:") else 0)
-    anew = copy_inputs(night, f"{root}/anew", keep=("vocabulary", "model"))
-    scratch = run_all(spark, configs(anew, changed, run="r2")[2:7])
-    columns = ("uri", "rank", "label")
-    assert [[row[name] for name in columns] for row in rows(spark, (anew, scratch), "labels")] == [
-        [row[name] for name in columns] for row in rows(spark, (warehouse, second), "labels")
-    ]
     found = second["index"].details
     assert (found["base"], found["added"], found["hidden"], second["index"].rows) == ("r1", 2, 2, 2)
-    assert found["live_rows"] == second["embeddings"].details["unchanged"] + 2 == scratch["index"].rows
-    best, anew_best = (
-        {(row["query"], row["rank"]): row.score for row in rows(spark, (place, made), "results")}
-        for place, made in ((warehouse, second), (anew, scratch))
-    )
-    assert best == pytest.approx(anew_best, abs=1e-4)
+    assert found["live_rows"] == second["embeddings"].details["unchanged"] + 2
     assert second["metrics"].details["recall_of"] == "r1"
     assert second["metrics"].details["recall"] == first["metrics"].details["recall"]
     live = query.LiveIndex(warehouse)

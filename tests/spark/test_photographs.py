@@ -1,7 +1,6 @@
 """The night of conf/photographs.yaml on a fixed sample of real photographs; skipped where there are none."""
 
 import pyarrow.parquet as pq
-
 from accept import RUN, night
 
 SAMPLE = "catalog_images.include=['*[05].jpg']"

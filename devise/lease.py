@@ -185,9 +185,8 @@ def _newest(warehouse: str) -> tuple[int, Claim | None]:
 
 def _numbers(warehouse: str) -> list[int]:
     folder = storage.join(warehouse, FOLDER)
-    if storage.is_local(folder) and not storage.local_path(folder).is_dir():
-        return []
-    names = (file.uri.rsplit("/", 1)[-1].removesuffix(".json") for file in storage.list_level(folder)[1])
+    files = storage.list_level(folder, missing_ok=True)[1]
+    names = (file.uri.rsplit("/", 1)[-1].removesuffix(".json") for file in files)
     return [int(name) for name in names if name.isdigit()]
 
 

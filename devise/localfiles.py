@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,11 +37,11 @@ def create(path: Path, content: bytes) -> bool:
         os.unlink(temporary)
 
 
-def replace(path: Path, content: bytes, is_expected: Callable[[str], bool]) -> bool:
-    """Overwrite if the tag of what is there is as expected; whether it was."""
+def replace(path: Path, content: bytes, expected: str) -> bool:
+    """Overwrite if the tag of what is there is `expected`; whether it was."""
     with open(path.with_name(f".{path.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists() or not is_expected(etag(path.stat())):
+        if not path.exists() or etag(path.stat()) != expected:
             return False
         os.replace(_temporary(path, content), path)
         return True

@@ -120,8 +120,7 @@ def earlier(warehouse: str, table: str, run: str) -> list[Manifest]:
 
 def newest(warehouse: str, table: str, run: str) -> Manifest | None:
     """The committed run of a table with the largest id that is not after `run`."""
-    names = [name for name in run_ids(warehouse, table) if name <= run]
-    return next((found for name in reversed(names) if (found := find(warehouse, table, name)) is not None), None)
+    return find(warehouse, table, run) or previous(warehouse, table, run)
 
 
 def previous(warehouse: str, table: str, run: str) -> Manifest | None:
@@ -133,9 +132,7 @@ def previous(warehouse: str, table: str, run: str) -> Manifest | None:
 def run_ids(warehouse: str, table: str) -> list[str]:
     """Ids of all runs of a table, committed or not, sorted."""
     root = storage.join(storage.normalise(warehouse), table)
-    if storage.is_local(root) and not storage.local_path(root).is_dir():
-        return []
-    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_level(root)[0])
+    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_level(root, missing_ok=True)[0])
     return sorted(name.removeprefix("run=") for name in names if name.startswith("run="))
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from devise import storage
 from devise.config import Section
-from devise.errors import AlreadyExists, ConfigError, ManifestError, PointerMoved
+from devise.errors import AlreadyExists, ManifestError, PointerMoved
 
 
 class Entry(Section):
@@ -63,9 +63,9 @@ def read(warehouse: str) -> Live | None:
 
 
 def published(warehouse: str) -> Live:
-    """What is live; `ConfigError` if nothing was ever published."""
+    """What is live; `ManifestError` if nothing was ever published."""
     if (live := read(warehouse)) is None:
-        raise ConfigError(f"{warehouse}: nothing is published here yet")
+        raise ManifestError(f"{warehouse}: nothing is published here yet")
     return live
 
 
@@ -106,10 +106,8 @@ def swap(warehouse: str, pairs: list[tuple[str, str]], run: str, before: Live | 
 def history(warehouse: str) -> list[Live]:
     """All publications that are kept, oldest first; the last one is live, or about to be."""
     folder = storage.join(storage.normalise(warehouse), "live/history")
-    if storage.is_local(folder) and not storage.local_path(folder).is_dir():
-        return []
-    files = [file.uri for file in storage.list_level(folder)[1] if file.uri.endswith(".json")]  # no temporary ones
-    return [_parse(uri, storage.read_bytes(uri)) for uri in files]
+    uris = (file.uri for file in storage.list_level(folder, missing_ok=True)[1])
+    return [_parse(uri, storage.read_bytes(uri)) for uri in uris if uri.endswith(".json")]  # no temporary ones
 
 
 def forget(warehouse: str, publication: Live) -> None:

@@ -53,11 +53,8 @@ class LiveIndex:
     """What is live in a warehouse, opened for search in one process."""
 
     def __init__(self, warehouse: str):
-        live = pointer.read(warehouse)
-        if live is None:
-            raise ManifestError(f"{warehouse}: nothing is published here yet")
         self.warehouse = warehouse
-        self.live = live
+        self.live = live = pointer.published(warehouse)
         self.index = self.newest("index")
         """The newest run of the chain: it says the dim and the search effort of all of it."""
         chain = [manifest.read(warehouse, "index", run) for run in live.runs("index")]

@@ -189,9 +189,10 @@ def pages(uri: str, **arguments: Any) -> Iterator[dict[str, Any]]:
 
 
 def uploads(uri: str) -> list[Upload]:
-    """Every upload in parts below the folder `uri` that is still open."""
-    found, place = [], _below(uri)
-    for page in client().get_paginator("list_multipart_uploads").paginate(**place):
+    """Every upload in parts that is still open, of a key that starts with the key of `uri`."""
+    found, place = [], split(uri)
+    paginator = client().get_paginator("list_multipart_uploads")
+    for page in paginator.paginate(Bucket=place["Bucket"], Prefix=place["Key"]):
         for upload in page.get("Uploads", []):
             key = f"s3://{place['Bucket']}/{upload['Key']}"
             found.append(Upload(key, upload["UploadId"], upload["Initiated"].timestamp()))
@@ -205,12 +206,6 @@ def abort(upload: Upload) -> None:
     except errors() as error:
         if status(error) != 404:
             raise
-
-
-def _below(uri: str) -> dict[str, str]:
-    place = split(uri)
-    folder = place["Key"].rstrip("/")
-    return {"Bucket": place["Bucket"], "Prefix": f"{folder}/" if folder else ""}
 
 
 def errors() -> tuple[type[Exception], ...]:

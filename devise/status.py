@@ -16,8 +16,7 @@ def describe(warehouse: str) -> list[str]:
     """The live run and its age, its tables, the accounting of its night, who works in the warehouse, and what is kept.
 
     Raises:
-        ConfigError: nothing is published.
-        ManifestError: the pointer is torn, or a run that it names is gone.
+        ManifestError: nothing is published, the pointer is torn, or a run that it names is gone.
     """
     live = pointer.published(warehouse)
     with ThreadPoolExecutor(THREADS) as pool:

@@ -167,7 +167,7 @@ def replace(uri: str, content: bytes, etag: str) -> None:
     """
     with _faults(uri):
         if is_local(uri):
-            done = localfiles.replace(local_path(uri), content, lambda found: found == etag)
+            done = localfiles.replace(local_path(uri), content, etag)
         else:
             done = s3.put_if(uri, content, (404, 409, 412), IfMatch=f'"{etag}"')
     if not done:
@@ -192,8 +192,8 @@ def list_files(prefix: str) -> Iterator[Stat]:
                 yield _stat_file("file://" + entry.path, entry.stat())
 
 
-def list_level(prefix: str) -> tuple[list[str], list[Stat]]:
-    """The folders (as URIs) and the files directly below the folder `prefix`, both sorted."""
+def list_level(prefix: str, missing_ok: bool = False) -> tuple[list[str], list[Stat]]:
+    """The folders (as URIs) and the files directly below `prefix`, both sorted; on S3 no folder is ever missing."""
     folders: list[str] = []
     files: list[Stat] = []
     if not is_local(prefix):
@@ -204,6 +204,8 @@ def list_level(prefix: str) -> tuple[list[str], list[Stat]]:
     with _faults(prefix):
         if local_path(prefix).is_file():
             return [], [_stat_file(prefix, local_path(prefix).stat())]
+        if missing_ok and not local_path(prefix).is_dir():
+            return [], []
         paths, entries = localfiles.level(local_path(prefix))
         files = [_stat_file("file://" + path, known) for path, known in entries]
         return sorted("file://" + path for path in paths), sorted(files, key=lambda file: file.uri)
@@ -250,7 +252,7 @@ def delete_folder(uri: str) -> None:
 def list_uploads(prefix: str) -> list[s3.Upload]:
     """Uploads in parts below the folder `prefix` that were never ended; their parts cost money and show nowhere."""
     with _faults(prefix):
-        return [] if is_local(prefix) else s3.uploads(prefix)
+        return [] if is_local(prefix) else s3.uploads(join(prefix, ""))
 
 
 def abort_upload(upload: s3.Upload) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from devise import coverage, manifest, pointer, query, scratch, storage, vocabulary
-from devise.errors import ConfigError, ManifestError, VocabularyError
+from devise.errors import ConfigError, VocabularyError
 from devise.query import Hit, LiveIndex
 
 SAMPLE_VECTORS = Path(__file__).parent / "sample" / "vectors.vec.gz"
@@ -71,9 +71,7 @@ def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, str
     """The live vocabulary of a warehouse, else one made of a file of word vectors, else the sample's."""
     path = str(scratch.localise(storage.normalise(options.vectors))) if options.vectors else None
     if options.warehouse:
-        live = pointer.read(options.warehouse)
-        if live is None:
-            raise ManifestError(f"{options.warehouse}: nothing is published here yet")
+        live = pointer.published(options.warehouse)
         found = query.newest_live(options.warehouse, live, "vocabulary")
         return vocabulary.load(manifest.localise(options.warehouse, found)), path
     return coverage.make(path or SAMPLE_VECTORS)[0], path or str(SAMPLE_VECTORS)

@@ -73,7 +73,7 @@ def expire(warehouse: str, keep: int, dry_run: bool = False) -> list[str]:
         dry_run: say what would be removed; this takes no lease, because it writes nothing.
 
     Raises:
-        ConfigError: nothing is published.
+        ManifestError: nothing is published.
         LeaseHeld: somebody works in the warehouse.
     """
     if keep < 1:
@@ -126,8 +126,8 @@ def _plan(warehouse: str, live: Live, keep: int) -> Plan:
         else:
             plan.strays += [file for file in manifest.unlisted(made, folder, held) if file.modified_at < old]
     root = storage.normalise(warehouse)
-    for job in _folders(storage.join(root, "_staging")):
-        for folder in _folders(job):
+    for job in storage.list_level(storage.join(root, "_staging"), missing_ok=True)[0]:
+        for folder in storage.list_level(job, missing_ok=True)[0]:
             _sort_leftovers(plan, folder, list(storage.list_files(folder)), old)
     plan.uploads = [upload for upload in storage.list_uploads(root) if upload.started_at < old]
     return plan
@@ -182,12 +182,6 @@ def _report(plan: Plan, removed: str, forgotten: str) -> list[str]:
 
 def _size(files: list[Stat]) -> str:
     return f"{len(files):,} files, {sum(file.size_bytes for file in files):,} bytes"
-
-
-def _folders(folder: str) -> list[str]:
-    if storage.is_local(folder) and not storage.local_path(folder).is_dir():
-        return []
-    return storage.list_level(folder)[0]
 
 
 def _each(do: Callable, things: Iterable) -> list:

@@ -15,6 +15,14 @@ def data() -> Path:
     return folder
 
 
+@pytest.fixture(params=["file", "s3"])
+def store(request, tmp_path) -> str:
+    """A fresh place as a URI: a folder, and then a bucket of the S3 server."""
+    if request.param == "file":
+        return f"file://{tmp_path}"
+    return request.getfixturevalue("s3_server").make_bucket(f"store-{abs(hash(tmp_path)):x}")
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory):
     """A real S3 server, reached by this process and all it starts; without its jars the tests that want it are skipped.

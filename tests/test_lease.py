@@ -15,12 +15,9 @@ from devise.jobs import catalog_images
 from devise.spark import job, publish
 
 
-@pytest.fixture(params=["file", "s3"])
-def warehouse(request, tmp_path):
-    if request.param == "file":
-        return f"file://{tmp_path}/w"
-    server = request.getfixturevalue("s3_server")
-    return server.make_bucket(f"lease-{abs(hash(tmp_path)):x}") + "/w"
+@pytest.fixture
+def warehouse(store):
+    return f"{store}/w"
 
 
 def objects(warehouse):

@@ -8,12 +8,9 @@ from devise import pointer, storage
 from devise.errors import ManifestError, PointerMoved
 
 
-@pytest.fixture(params=["file", "s3"])
-def warehouse(request, tmp_path):
-    if request.param == "file":
-        return f"file://{tmp_path}"
-    server = request.getfixturevalue("s3_server")
-    return server.make_bucket(f"pointer-{abs(hash(tmp_path)):x}")
+@pytest.fixture
+def warehouse(store):
+    return store
 
 
 def test_the_pointer_moves_by_compare_and_set_and_keeps_its_history(warehouse):

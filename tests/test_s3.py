@@ -8,7 +8,7 @@ import pytest
 
 from devise import s3, scratch, storage
 from devise.config import S3Config
-from devise.errors import AlreadyExists, ImageError, PointerMoved, StorageError
+from devise.errors import ImageError, StorageError
 
 ODD_KEYS = ["with space.jpg", "ümlaut/日本/😀.jpg", "a=b/c&d;e?f#g.jpg", "100%25/x%20y.jpg", "-", "a//b.jpg"]
 
@@ -48,35 +48,6 @@ def test_a_prefix_is_a_folder_not_the_start_of_a_name(bucket):
     assert [file.uri for file in storage.list_files(f"{bucket}/pre")] == [f"{bucket}/pre/a"]
     storage.delete_folder(f"{bucket}/pre")
     assert storage.stat(f"{bucket}/prefix/a") is not None
-
-
-def test_exactly_one_of_many_writers_creates(bucket):
-    """Of conditional overwrites this server lets several pass at once: nothing here rests on those."""
-    uri, won = f"{bucket}/race", []
-
-    def write(number):
-        try:
-            storage.create(uri, str(number).encode())
-            won.append(number)
-        except AlreadyExists:
-            pass
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert len(won) == 1 and storage.read_bytes(uri) == str(won[0]).encode()
-
-
-def test_replace_wants_the_etag_that_was_read(bucket):
-    uri = f"{bucket}/replaced"
-    with pytest.raises(PointerMoved):
-        storage.replace(uri, b"1", "0" * 32)
-    storage.create(uri, b"1")
-    content, etag = storage.read_tagged(uri)
-    storage.replace(uri, b"2" + content, etag)
-    with pytest.raises(PointerMoved):
-        storage.replace(uri, b"3", etag)
-    assert storage.read_bytes(uri) == b"21" and storage.read_tagged(f"{bucket}/nothing") is None
 
 
 def test_an_image_is_fetched_as_it_was_listed_or_rejected_by_code(bucket):

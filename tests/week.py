@@ -188,9 +188,8 @@ def main() -> None:
     random.Random(1).shuffle(pool)
     with tempfile.TemporaryDirectory() as folder, S3Server(Path(folder)) as server, FaultProxy(server.port) as proxy:
         os.environ |= server.environment() | {"AWS_ENDPOINT_URL_S3": proxy.endpoint}
-        store = S3Config(endpoint=proxy.endpoint, path_style=True, region="us-east-1")
-        s3.configure(store)
-        spark = start_session("week", store, tables_on_s3=True)
+        s3.configure(S3Config(endpoint=proxy.endpoint, path_style=True, region="us-east-1"))
+        spark = start_session("week", tables_on_s3=True)
         root = server.make_bucket("week")
         sections, nights = photographs(options.data.resolve()), range(1, options.nights + 1)
         rows = simulate(spark, proxy, root, pool, options.images, options.nights, sections, nights)

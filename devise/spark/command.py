@@ -54,11 +54,10 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
         path = scratch.localise(storage.normalise(options.config))
         work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
         warehouses = {storage.normalise(config.warehouse) for _, config in work}
-        store = settings.load_s3(path, options.set)
-        s3.configure(store)
+        s3.configure(settings.load_s3(path, options.set))
         with ExitStack() as leases:
             held = {place: leases.enter_context(lease.hold(place, options.run, name)) for place in sorted(warehouses)}
-            spark = start_session(name, store, any(place.startswith("s3://") for place in warehouses))
+            spark = start_session(name, any(place.startswith("s3://") for place in warehouses))
             try:
                 for job, config in work:
                     perform(job, spark, config, held[storage.normalise(config.warehouse)].check)

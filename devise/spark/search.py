@@ -119,11 +119,11 @@ def nearest_in_shards(
 
         from devise import index as indices
 
-        query_QD, hidden = np.asarray(vectors, dtype=np.float32), [shard.hidden()]
+        query_QD, hidden, sidecar = np.asarray(vectors, dtype=np.float32), [shard.hidden()], shard.sidecar.fetch()
         for kind in sorted(set(kinds)):
             rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
             ids_QK, scores_QK = indices.search([opened], query_QD[rows_Q], k, nprobe[kind], hidden)
-            uris = shards.find_uris([shard.sidecar.fetch()], hidden, ids_QK)
+            uris = shards.find_uris([sidecar], hidden, ids_QK)
             keep = ids_QK >= 0
             columns = [
                 pa.array(np.repeat(rows_Q, keep.sum(axis=1))),

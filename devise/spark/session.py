@@ -27,12 +27,12 @@ TOLD_AGAIN = r"(?s)(Exception in task|Task \d+ in stage|Aborting (task|job)|Job:
 """Spark's log lines, each with a trace of a page, about a task whose exception ends the action on the driver anyway."""
 
 
-def start_session(name: str, store: S3Config | None = None, tables_on_s3: bool = False) -> SparkSession:
+def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
     """The Spark session: spark-submit's settings where it started us, else local[*].
 
     Args:
-        store: how s3:// is reached, by boto3 here and on the workers, and by Spark; default the standard AWS chain.
         tables_on_s3: Spark itself must read and write s3://, which off EMR takes a connector (conf/spark/s3.conf).
+            The store is reached, by Spark and by boto3 on the workers, as `s3.configure` was told.
 
     Raises:
         ConfigError: no Java 17, or a Spark that cannot read s3://.
@@ -40,10 +40,10 @@ def start_session(name: str, store: S3Config | None = None, tables_on_s3: bool =
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     find_java()
     builder = SparkSession.builder.appName(f"devise {name}")
-    s3.configure(store or s3.configured())
-    settings = SESSION | {f"spark.executorEnv.{s3.VARIABLE}": os.environ[s3.VARIABLE]}
+    store = s3.configured()
+    settings = SESSION | {f"spark.executorEnv.{s3.VARIABLE}": store.model_dump_json(exclude_defaults=True)}
     if tables_on_s3:
-        settings |= s3a_settings(s3.configured())
+        settings |= s3a_settings(store)
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
         session = builder.config(map=settings).getOrCreate()
     else:

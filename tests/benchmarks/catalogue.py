@@ -109,10 +109,12 @@ def started(endpoint: str, place: Path):
             (place / entry.name).symlink_to(entry)
     os.environ |= {"SPARK_HOME": str(place), "DEVISE_MASTER": MASTER}
     os.environ |= {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "made"}
+    from devise import s3
     from devise.config import S3Config
     from devise.spark.session import start_session
 
-    return start_session("catalogue", S3Config(endpoint=endpoint, path_style=True, region="us-east-1"))
+    s3.configure(S3Config(endpoint=endpoint, path_style=True, region="us-east-1"))
+    return start_session("catalogue")
 
 
 def night_before(images, folder: str):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -205,8 +206,9 @@ def fit_classifier(
         pixels_N3HW: uint8 RGB.
         labels: true classes of each image; several share the target evenly.
         mean, std: the model's preprocessing of RGB in 0 to 1.
-        time_limit_s: epochs are cut, and the learning rate comes down sooner, when the epochs so far say that all of
-            them would take longer. A machine that is too slow for the limit thus gives other weights than a fast one.
+        time_limit_s: epochs are cut, and the learning rate comes down sooner, when the fastest epoch so far says that
+            all of them would take longer; the last one may end after the limit. A machine that is too slow for the
+            limit thus gives other weights than a fast one; one that was busy for an epoch does not.
 
     Raises:
         TrainingError: no images, an image without a label, or the loss is not finite.
@@ -231,20 +233,31 @@ def fit_classifier(
 
     both = nn.ModuleList([core, classifier]).requires_grad_(True).train()
     optimiser = torch.optim.AdamW(both.parameters(), lr=learning_rate, weight_decay=0.05)
-    planned, train_losses, started = epochs, [], time.monotonic()
+    planned, train_losses, ends_s = epochs, [], [time.monotonic()]
     rows = torch.arange(len(labels))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         while len(train_losses) < planned:
             now = partial(rate, len(train_losses), planned)
             train_losses.append(_one_epoch(rows, batch_size, optimiser, objective, now))
-            elapsed_s = time.monotonic() - started
-            affordable = int(time_limit_s / elapsed_s * len(train_losses))
-            planned = max(len(train_losses), min(planned, affordable))
+            ends_s.append(time.monotonic())
+            planned = min(epochs, affordable_epochs(ends_s, time_limit_s))
+            elapsed_s = ends_s[-1] - ends_s[0]
             report(f"epoch {len(train_losses)}/{planned}: cross entropy {train_losses[-1]:.4f}, {elapsed_s:.0f} s")
     both.requires_grad_(False).eval()
     n_labels = len({label for own in labels for label in own})
     return TrainingFigures("cross_entropy", len(labels), 0, n_labels, len(train_losses), tuple(train_losses), ())
+
+
+def affordable_epochs(ends_s: Sequence[float], time_limit_s: float) -> int:
+    """How many epochs start within the limit, those done among them, if the rest are as fast as the fastest so far.
+
+    Args:
+        ends_s: the start, then the end of each epoch done, at least one.
+    """
+    fastest_s = min(end - start for start, end in pairwise(ends_s))
+    left_s = max(0.0, time_limit_s - (ends_s[-1] - ends_s[0]))
+    return len(ends_s) - 1 + math.ceil(left_s / max(fastest_s, 1e-9))
 
 
 def one_cycle(progress: float) -> float:

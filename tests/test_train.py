@@ -229,9 +229,17 @@ def test_the_time_limit_cuts_epochs_and_one_is_always_run(monkeypatch):
     monkeypatch.setattr(train.time, "monotonic", lambda: float(next(clock)))  # one second an epoch
     lines = []
     _, _, figures = fit_squares(epochs=50, time_limit_s=3.5, report=lines.append)
-    assert len(figures.train_losses) == len(lines) == 3
-    assert lines[0].startswith("epoch 1/3: cross entropy")
+    assert len(figures.train_losses) == len(lines) == 4
+    assert lines[0].startswith("epoch 1/4: cross entropy")
     assert len(fit_squares(epochs=50, time_limit_s=0.1)[2].train_losses) == 1
+
+
+def test_one_slow_epoch_does_not_decide_how_many_follow(monkeypatch):
+    clock = iter([0, 50, *range(56, 1000, 6)])  # the first epoch takes 50 s, the others 6 s
+    monkeypatch.setattr(train.time, "monotonic", lambda: float(next(clock)))
+    lines = []
+    assert len(fit_squares(epochs=6, time_limit_s=85, report=lines.append)[2].train_losses) == 6
+    assert [line.split(":")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/6"]
 
 
 def test_augmentation_keeps_shape_range_and_treats_each_image_for_itself():

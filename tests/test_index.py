@@ -123,6 +123,12 @@ def test_the_template_is_the_same_bytes_for_the_same_seed_and_holds_no_row(facto
     assert index.fill_shard(template, np.empty(0, np.int64), embedding_ND[:0]).ntotal == 0
 
 
+def test_a_kind_that_breaks_on_no_rows_is_built_and_searched():
+    image_id_N, embedding_ND = rows(300)  # to add none to fast scan without lists kills the process
+    found_QK, _ = index.search([filled("PQ4x4fs", image_id_N, embedding_ND)], embedding_ND[:5], 20, nprobe=1)
+    assert all(own in found for own, found in zip(image_id_N[:5], found_QK, strict=True))
+
+
 def test_a_shard_written_and_read_answers_the_same(tmp_path):
     image_id_N, embedding_ND = rows(300)
     for factory in ("Flat", "IVF8,Flat", "IVF8,SQ8"):

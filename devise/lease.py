@@ -70,11 +70,11 @@ class Lease:
             StorageError: the store does not answer.
         """
         where = f"{_uri(self._warehouse, self._number)}: the lease of {self._claim.job}, run {self._claim.run},"
-        if time.time() >= self._claim.expires_at:
-            because = f" ({self._fault})" if self._fault else ""
-            raise LeaseLost(f"{where} expired at {_clock(self._claim.expires_at)} and was not renewed{because}")
         if (highest := max(_numbers(self._warehouse), default=0)) != self._number:
             raise LeaseLost(f"{where} is no longer the newest: somebody else has taken number {highest}")
+        if time.time() >= self._claim.expires_at:  # asked last: the listing may have taken its time
+            because = f" ({self._fault})" if self._fault else ""
+            raise LeaseLost(f"{where} expired at {_clock(self._claim.expires_at)} and was not renewed{because}")
 
     def _renew(self) -> None:
         self.check()

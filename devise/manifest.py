@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +176,13 @@ def localise(warehouse: str, manifest: Manifest) -> Path:
     place = scratch.cache_folder() / hashlib.sha256(manifest.content()).hexdigest()
     if not place.exists():
         partial = Path(tempfile.mkdtemp(dir=scratch.cache_folder()))
-        for file in manifest.files:
-            scratch.download(storage.join(root, file.path), partial / file.path, file.sha256)
         try:
-            os.rename(partial, place)
-        except OSError:  # another process of this host was quicker; its files are the same
-            shutil.rmtree(partial)
+            for file in manifest.files:
+                scratch.download(storage.join(root, file.path), partial / file.path, file.sha256)
+            with suppress(OSError):  # another process of this host was quicker; its files are the same
+                os.rename(partial, place)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return place
 
 

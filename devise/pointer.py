@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from devise import storage
 from devise.config import Section
-from devise.errors import AlreadyExists, ManifestError, PointerMoved
+from devise.errors import AlreadyExists, GateError, ManifestError, PointerMoved
 
 
 class Entry(Section):
@@ -67,6 +67,12 @@ def published(warehouse: str) -> Live:
     if (live := read(warehouse)) is None:
         raise ManifestError(f"{warehouse}: nothing is published here yet")
     return live
+
+
+def refuse_older(live: Live | None, run: str) -> None:
+    """`GateError` if a run is older than what is live, and so can never be."""
+    if live is not None and run < live.run:
+        raise GateError(f"run {run} is older than the live run {live.run}; only a rollback goes back")
 
 
 def settle(warehouse: str) -> Live | None:

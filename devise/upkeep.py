@@ -166,7 +166,9 @@ def _remove(warehouse: str, plan: Plan, check: Callable[[], None]) -> None:
 
 def _report(plan: Plan, removed: str, forgotten: str) -> list[str]:
     lines = [f"{folder}: {_size(files)} {removed}" for folder, files in plan.runs.items()]
-    lines += [f"{folder}: {_size(files)} of an unfinished run {removed}" for folder, files in plan.dead.items()]
+    lines += [
+        f"{folder}: {_size(files)} of an unfinished run {removed}" for folder, files in plan.dead.items() if files
+    ]
     lines += [f"{file.uri}: {file.size_bytes:,} bytes that no manifest lists {removed}" for file in plan.strays]
     lines += [f"{upload.uri}: an unfinished upload {removed}" for upload in plan.uploads]
     of_runs = [file for files in plan.runs.values() for file in files]

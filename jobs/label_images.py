@@ -7,17 +7,17 @@ writes   labels      (schemas.LABELS), k rows an image
 
 from devise.config import LabelConfig
 from devise.spark import command, job, label
+from devise.spark.live import find_live, read_embeddings
 
 
 def main(task: job.Task) -> None:
-    config = task.config
-    embeddings = label.live_embeddings(task.read("images"), task.read("embeddings"))
-    carried = label.carried_labels(task)
-    new = embeddings.join(carried.where("rank = 1"), on=["image_id", "uri"], how="left_anti")
-    labels = label.label_images(new, config.warehouse, task.input("vocabulary"), config.k, config.candidates)
+    config, live = task.config, find_live(task)
+    carried = label.carried_labels(task, live)
+    new = task.stage(live.join(carried.where("rank = 1"), on="image_id", how="left_anti"), "new")
+    embeddings = read_embeddings(task, new)
+    labels = label.label_images(embeddings, config.warehouse, task.input("vocabulary"), config.k, config.candidates)
     staged = task.stage(labels, "labels")
-    rows = carried.unionByName(label.identify(staged, task.model_id, task.vocabulary_id))
-    label.count(task, task.write("labels", label.sort_labels(rows)).rows, staged.count())
+    label.write_labels(task, carried, label.identify(staged, task.model_id, task.vocabulary_id))
 
 
 JOB = job.Job(

@@ -81,7 +81,7 @@ def split_outcomes(outcomes: DataFrame, todo: DataFrame, model_id: str) -> tuple
     before = todo.select("image_id", "etag", F.col("attempts").alias("attempts_before"))
     rejected = (
         outcomes.where("code IS NOT NULL")
-        .join(F.broadcast(before.where("attempts_before > 0")), on=["image_id", "etag"], how="left")
+        .join(before.where("attempts_before > 0"), on=["image_id", "etag"], how="left")
         .withColumn("attempts", F.col("attempts") + F.coalesce("attempts_before", F.lit(0)))
         .select(*collided.columns)
     )

@@ -8,19 +8,18 @@ one.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from devise import manifest, shards, storage
+from devise import manifest, shards
 from devise.config import IndexConfig
-from devise.errors import AccountingError, ManifestError
-from devise.manifest import File, Manifest
+from devise.errors import AccountingError
+from devise.manifest import Manifest
 from devise.spark import schemas, tables
 from devise.spark.fill import SIDECAR, centroid_score, fill_shards, write_tombstones
 from devise.spark.job import Task, say
-from devise.spark.label import keep_live, live_embeddings
+from devise.spark.live import find_live, read_embeddings
 from devise.spark.tables import Written
 
 LAYOUT = ("kind", "seed", "sample_rows", "rows_per_shard", "memory_bytes")
@@ -40,8 +39,6 @@ class Change(NamedTuple):
     hidden: int
     live: int
     """Live embeddings tonight, changed or not."""
-    files: set[str]
-    """Names of the files with an added embedding."""
 
     def since_base(self, chain: Sequence[Manifest]) -> int:
         """Rows added and rows hidden since the chain's base, tonight's too."""
@@ -89,16 +86,14 @@ def find_change(task: Task, chain: Sequence[Manifest]) -> Change:
 
     A changed image is in both: its old row is hidden, its new one added.
     """
-    live = keep_live(
-        task.read("images"), task.read("embeddings").select(*CONTENT.names, F.col("_metadata.file_name").alias("file"))
+    both = find_live(task).join(
+        held(task, chain).select("*", F.lit(True).alias("held")), on=CONTENT.names, how="full_outer"
     )
-    both = live.join(held(task, chain).select("*", F.lit(True).alias("held")), on=CONTENT.names, how="full_outer")
     counted = Observation("change")
     changed = both.observe(counted, F.count("file").alias("live")).where("held IS NULL OR file IS NULL")
     rows = task.stage(changed.select(*CONTENT.names, "file"), "change")
-    n_by_file = {row.file: row["count"] for row in rows.groupBy("file").count().collect()}
-    hidden = n_by_file.pop(None, 0)
-    return Change(rows, sum(n_by_file.values()), hidden, counted.get["live"], set(n_by_file))
+    found = rows.agg(F.count("file").alias("added"), F.count("*").alias("rows")).collect()[0]
+    return Change(rows, found.added, found.rows - found.added, counted.get["live"])
 
 
 def held(task: Task, chain: Sequence[Manifest]) -> DataFrame:
@@ -111,14 +106,8 @@ def held(task: Task, chain: Sequence[Manifest]) -> DataFrame:
 
 
 def added_embeddings(task: Task, change: Change) -> DataFrame:
-    """schemas.EMBEDDINGS of the added rows, read from those files only that hold one."""
-
-    def holding(run: Manifest) -> list[File]:
-        return [file for file in run.files if file.path.rsplit("/", 1)[-1] in change.files]
-
-    runs = [run.model_copy(update={"files": holding(run)}) for run in task.inputs["embeddings"]]
-    rows = tables.read(task.spark, task.config.warehouse, runs, schemas.EMBEDDINGS)
-    return live_embeddings(change.rows.where("file IS NOT NULL"), rows)
+    """schemas.EMBEDDINGS of the added rows."""
+    return read_embeddings(task, change.rows.where("file IS NOT NULL"))
 
 
 def write_delta(task: Task, chain: Sequence[Manifest], change: Change) -> None:
@@ -166,17 +155,11 @@ def _template(task: Task, base: Manifest) -> shards.Stored:
 def _read(task: Task, chain: Sequence[Manifest], prefix: str, schema: StructType) -> DataFrame:
     """Rows of the Parquet files of this name of all runs of a chain, each with the `place` of its run in it."""
     found = [
-        (storage.join(manifest.folder(task.config.warehouse, run.table, run.run), file.path), file.path, place)
+        (place, file)
         for place, run in enumerate(chain)
         for file in run.files
         if file.path.startswith(prefix) and file.path.endswith(".parquet")
     ]
-    if not found:
-        return task.spark.createDataFrame([], StructType([*schema.fields, StructField("place", schemas.INT)]))
-    places = task.spark.createDataFrame([(name, place) for _, name, place in found], "file string, place int")
-    try:
-        rows = task.spark.read.schema(schema).parquet(*(uri for uri, _, _ in found))
-    except AnalysisException as error:
-        raise ManifestError(f"index: a file that the manifest lists cannot be read: {error}") from None
-    named = rows.select("*", F.col("_metadata.file_name").alias("file"))
-    return named.join(F.broadcast(places), on="file", how="inner").select(*schema.names, "place")
+    rows = tables.read_files(task.spark, task.config.warehouse, [(chain[place], file) for place, file in found], schema)
+    places = task.spark.createDataFrame([(file.path, place) for place, file in found], "file string, place int")
+    return rows.join(F.broadcast(places), on="file", how="inner").select(*schema.names, "place")

@@ -14,8 +14,9 @@ from devise.manifest import Manifest
 from devise.metrics import interval
 from devise.spark import recall, schemas, tables
 from devise.spark.job import Task, say
-from devise.spark.label import live_embeddings, refuse_other_dims, vectors
+from devise.spark.label import refuse_other_dims, vectors
 from devise.spark.labelled import labelled_images
+from devise.spark.live import find_live, read_embeddings
 from devise.spark.metering import counted
 
 RECALL_SETTINGS = ("recall_queries", "seed")
@@ -30,15 +31,20 @@ SCORED = StructType(
 """One image's share of one metric: 1 or 0 of a hit, a precision of hp."""
 
 
-def evaluate_split(task: Task, embeddings: DataFrame, split: SplitConfig, vocabulary: Manifest) -> list[tuple]:
+def evaluate_split(task: Task, live: DataFrame, split: SplitConfig, vocabulary: Manifest) -> list[tuple]:
     """hit@k (and hp@k with a hierarchy) of one labelled set among the embedded images, as rows of schemas.METRICS.
+
+    Args:
+        live: the rows of `find_live`.
 
     Raises:
         TrainingError: no labelled image is among the embedded ones, or no label is known.
     """
     config: EvaluateConfig = task.config
     labelled = labelled_images(task.spark, split.labelled).select("image_id", "texts")
-    joined = task.stage(embeddings.join(labelled, on="image_id", how="inner").select("embedding", "texts"), split.name)
+    chosen = task.stage(live.join(labelled, on="image_id", how="left_semi"), f"{split.name}-live")
+    joined = read_embeddings(task, chosen).join(labelled, on="image_id", how="inner").select("embedding", "texts")
+    joined = task.stage(joined, split.name)
     given = None
     if split.candidates == "given":
         given = [row.texts for row in joined.select("texts").distinct().collect()]  # a few thousand names at most
@@ -135,15 +141,13 @@ def evaluate(task: Task) -> DataFrame:
     if chain and chain[-1].run != config.run:
         chain = []  # there was no index built tonight
     carried = carry_recall(task, chain) if chain else None
-    embeddings = live_embeddings(task.read("images"), task.read("embeddings"))
-    if chain and carried is None:
-        embeddings = task.stage(embeddings, "embeddings")  # recall reads them several times
-    rows = []
+    live, rows = task.stage(find_live(task), "live"), []
     for split in config.splits:
-        rows += evaluate_split(task, embeddings, split, task.input("vocabulary"))
+        rows += evaluate_split(task, live, split, task.input("vocabulary"))
     if carried is not None:
         rows += carried
     elif chain:
+        embeddings = task.stage(read_embeddings(task, live), "embeddings")  # recall reads them several times
         rows += evaluate_index(task, embeddings, task.read("vocabulary"), chain)
     for name, split, k, value, low, high, n, _, _ in rows:
         say("evaluate_model", f"{name:<7} {split:<24} @{k:<3} {value:7.4f}  [{low:.4f}, {high:.4f}]  n = {n:,}")

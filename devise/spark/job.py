@@ -14,7 +14,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 import devise
-from devise import manifest, storage
+from devise import manifest, pointer, storage
 from devise.config import JobConfig
 from devise.errors import ManifestError, StorageError
 from devise.manifest import Manifest
@@ -51,7 +51,7 @@ class Job:
     files: Callable[[Any], Sequence[str | None]] = lambda config: ()
     """Outside files or folders that decide the output, for the input hash; None entries are passed over."""
     reuse: bool = False
-    """True if an earlier run with the same inputs and settings serves as well."""
+    """True if the run before serves as well where its inputs and settings are the same."""
 
 
 @dataclass
@@ -108,6 +108,7 @@ def perform(
 
     Raises:
         ManifestError: an input is missing, or the run is committed with other inputs or settings.
+        GateError: it is not committed, and older than what is live.
         LeaseLost: says `check`; nothing is committed.
     """
     started_at = time.time()
@@ -119,6 +120,8 @@ def perform(
     done = _done_already(job, config, inputs_hash)
     if done is not None:
         return done
+    if job.writes:
+        pointer.refuse_older(pointer.read(config.warehouse), config.run)
     check()  # what is swept could be the work of whoever has taken the warehouse
     manifest.sweep(config.warehouse, job.writes, config.run)
     scratch = storage.join(storage.normalise(config.warehouse), "_staging", job.name, f"run={config.run}")
@@ -132,9 +135,9 @@ def perform(
         task.details["requests"] = requests()
     if missing := [table for table in job.writes if table not in task.written]:
         raise ValueError(f"job {job.name} promised {missing} and wrote none")
-    check()
     committed = {}
     for table in job.writes:
+        check()
         written = task.written[table]
         committed[table] = Manifest(
             table=table,
@@ -226,11 +229,12 @@ def _done_already(job: Job, config: JobConfig, inputs_hash: str) -> dict[str, Ma
             raise ManifestError(f"{where} other inputs: use another --run; a committed run is never rewritten")
         say(job.name, f"run {config.run} is committed already; nothing to do")
     elif job.reuse:
-        candidates = reversed(manifest.earlier(config.warehouse, primary, config.run))
-        same = (run for run in candidates if (run.config_hash, run.inputs_hash) == (config.config_hash(), inputs_hash))
-        found = next(same, None)
-        if found is not None:
+        # Of the newest run alone: it is what readers take, so a setting that goes back makes its run anew.
+        found = manifest.previous(config.warehouse, primary, config.run)
+        if found is not None and (found.config_hash, found.inputs_hash) == (config.config_hash(), inputs_hash):
             say(job.name, f"inputs and settings as in run {found.run}, which stands; nothing to do")
+        else:
+            found = None
     if found is None:
         return None
     return {table: manifest.read(config.warehouse, table, found.run) for table in job.writes}

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from devise import manifest
-from devise.config import LabelConfig
 from devise.errors import AccountingError, VectorError
 from devise.manifest import Manifest
 from devise.spark import schemas, tables
@@ -16,16 +15,6 @@ from devise.spark.job import Task, say
 from devise.spark.metering import counted
 
 LABELLED = StructType(schemas.LABELS.fields[:6])
-
-
-def live_embeddings(images: DataFrame, embeddings: DataFrame) -> DataFrame:
-    """The embeddings whose (image_id, etag) is in the run's images: those of removed or changed images stay behind."""
-    return keep_live(images, embeddings).select(schemas.EMBEDDINGS.names)
-
-
-def keep_live(images: DataFrame, rows: DataFrame) -> DataFrame:
-    """The rows whose (image_id, etag) is among the images', their columns in no certain order."""
-    return rows.join(images.select("image_id", "etag"), on=["image_id", "etag"], how="left_semi")
 
 
 def label_images(
@@ -70,8 +59,8 @@ def label_images(
     return embeddings.select("image_id", "uri", "embedding").mapInArrow(counted(rank), LABELLED)
 
 
-def carried_labels(task: Task) -> DataFrame:
-    """The rows of the run before (schemas.LABELS) that hold tonight: of images with the same uri and etag as then.
+def carried_labels(task: Task, live: DataFrame) -> DataFrame:
+    """The rows of the run before (schemas.LABELS) that hold tonight: of live images with the same uri and etag as then.
 
     None, where the model, the vocabulary or the settings were others, or that night's images are no longer there.
     """
@@ -84,7 +73,8 @@ def carried_labels(task: Task) -> DataFrame:
         return task.spark.createDataFrame([], schemas.LABELS)
     content = ["image_id", "uri", "etag"]
     images_before = tables.read(task.spark, task.config.warehouse, [listed], schemas.IMAGES).select(content)
-    same = task.read("images").join(images_before, on=content, how="left_semi").select("image_id", "uri")
+    same = task.read("images").join(images_before, on=content, how="left_semi")
+    same = same.join(live, on=["image_id", "etag"], how="left_semi").select("image_id", "uri")
     return task.read("labels").join(same, on=["image_id", "uri"], how="left_semi").select(schemas.LABELS.names)
 
 
@@ -99,21 +89,26 @@ def sort_labels(labels: DataFrame) -> DataFrame:
     return labels.repartitionByRange("image_id").sortWithinPartitions("image_id", "rank")
 
 
-def count(task: Task, n_rows: int, n_new: int) -> None:
-    """Into the details: images that have labels, and of those the ones labelled in this run.
+def write_labels(task: Task, carried: DataFrame, new: DataFrame) -> None:
+    """Write both, and put into the details: images that have labels, and of those the ones labelled in this run.
+
+    Args:
+        new: schemas.LABELS, read twice: staged.
 
     Raises:
         AccountingError: some image has fewer rows than the others: each has the k best of the candidates.
     """
-    config: LabelConfig = task.config
-    n_labels = len(config.candidates) if config.candidates else task.input("vocabulary").rows
-    width = min(config.k, n_labels)
-    if n_rows % width or n_new % width:
-        raise AccountingError(f"{n_rows} label rows, {n_new} of them new, wanted {width} an image")
-    task.details |= {"n_images": n_rows // width, "labelled": n_new // width}
-    say(
-        "label_images", f"{n_new // width:,} images labelled, {(n_rows - n_new) // width:,} carried from the run before"
-    )
+    counted, best = Observation("labels"), F.count(F.when(F.col("rank") == 1, 1)).alias("images")
+    n_rows = task.write("labels", sort_labels(carried.unionByName(new)).observe(counted, best)).rows
+    n_images = counted.get["images"]
+    added = new.agg(best, F.count("*").alias("rows")).collect()[0]
+    width = n_rows // max(1, n_images)
+    if (n_rows, added.rows) != (width * n_images, width * added.images):
+        raise AccountingError(
+            f"{n_rows} label rows of {n_images} images, {added.rows} of {added.images} new, wanted as many an image"
+        )
+    task.details |= {"n_images": n_images, "labelled": added.images}
+    say("label_images", f"{added.images:,} images labelled, {n_images - added.images:,} carried from the run before")
 
 
 def refuse_other_dims(n_embedding: int, n_vocabulary: int) -> None:

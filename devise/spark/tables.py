@@ -15,7 +15,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from devise import manifest, scratch, storage
 from devise.errors import AccountingError, ManifestError, SchemaError
@@ -44,19 +44,35 @@ def read(spark: SparkSession, warehouse: str, manifests: Sequence[Manifest], sch
         SchemaError: a run was written with other columns.
         ManifestError: a file that a manifest lists is no longer there.
     """
-    paths = []
+    return read_with_file(spark, warehouse, manifests, schema).drop("file")
+
+
+def read_with_file(spark: SparkSession, warehouse: str, manifests: Sequence[Manifest], schema: StructType) -> DataFrame:
+    """The same, and `file`, the name of each row's file, which no other file of the warehouse has."""
     for run in manifests:
         if run.columns != schema.names:
             where = manifest.folder(warehouse, run.table, run.run)
             raise SchemaError(f"{where}: found columns {run.columns}, wanted {schema.names}")
-        root = manifest.folder(warehouse, run.table, run.run)
-        paths += [storage.join(root, file.path) for file in run.files if file.rows > 0]
-    if not paths:
-        return spark.createDataFrame([], schema)
+    files = [(run, file) for run in manifests for file in run.files if file.rows > 0]
+    return read_files(spark, warehouse, files, schema)
+
+
+def read_files(
+    spark: SparkSession, warehouse: str, files: Sequence[tuple[Manifest, File]], schema: StructType
+) -> DataFrame:
+    """These columns of single Parquet files of committed runs, and `file`, the name of each row's file.
+
+    Raises:
+        ManifestError: a file that a manifest lists is no longer there.
+    """
+    if not files:
+        return spark.createDataFrame([], StructType([*schema.fields, StructField("file", schemas.TEXT)]))
+    paths = [storage.join(manifest.folder(warehouse, run.table, run.run), file.path) for run, file in files]
     try:
-        return spark.read.schema(schema).parquet(*paths)
+        rows = spark.read.schema(schema).parquet(*paths)
     except AnalysisException as error:
-        raise ManifestError(f"{manifests[0].table}: a file that the manifest lists cannot be read: {error}") from None
+        raise ManifestError(f"{files[0][0].table}: a file that the manifest lists cannot be read: {error}") from None
+    return rows.select("*", F.col("_metadata.file_name").alias("file"))
 
 
 def write(frame: DataFrame, folder: str, schema: StructType) -> Written:

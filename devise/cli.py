@@ -16,6 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return run(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
+        if getattr(options, "nights", None):
+            _reach(options)
         options.do(options)
     except DeviseError as error:
         print(f"devise: error: {error}", file=sys.stderr)
@@ -133,6 +135,15 @@ def columns(options: argparse.Namespace) -> None:
     print(schemas.data_dictionary(), end="")
 
 
+def _reach(options: argparse.Namespace) -> None:
+    """Take the warehouse from the settings of the nights, and reach S3 as they do."""
+    from devise import s3, scratch, settings, storage
+
+    path = scratch.localise(storage.normalise(options.nights))
+    s3.configure(settings.load_s3(path))
+    options.warehouse = settings.load_warehouse(path)
+
+
 def _night(options: argparse.Namespace, *more: str) -> None:
     sets = [word for text in (*options.set, *more) for word in ("--set", text)]
     run(["run_nightly", "--config", options.config, "--run", options.run, *sets])
@@ -153,42 +164,43 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(do=do)
         return made
 
+    def at_warehouse(made: argparse.ArgumentParser, required: bool = True) -> argparse.ArgumentParser:
+        either = made.add_mutually_exclusive_group(required=required)
+        either.add_argument("--warehouse", help="the warehouse, a path, file:// or s3://")
+        either.add_argument("--config", dest="nights", help="YAML file of the nights: its warehouse, its s3 section")
+        return made
+
     commands.add_parser("run", help="run a job: devise run NAME --config FILE --run ID", add_help=False)
-    command("status", status).add_argument("--warehouse", required=True)
-    going_back = command("rollback", rollback)
-    going_back.add_argument("--warehouse", required=True)
+    at_warehouse(command("status", status))
+    going_back = at_warehouse(command("rollback", rollback))
     going_back.add_argument(
         "--to", type=_count, metavar="PUBLICATION", help="default: the newest of a run before the live one"
     )
-    expiring = command("expire", expire)
-    expiring.add_argument("--warehouse", required=True)
+    expiring = at_warehouse(command("expire", expire))
     expiring.add_argument(
         "--keep", type=_count, default=14, metavar="N", help="newest publications to keep; default 14"
     )
     expiring.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
-    verifying = command("verify", verify)
+    verifying = at_warehouse(command("verify", verify))
     verifying.add_argument("run", metavar="RUN")
-    verifying.add_argument("--warehouse", required=True)
     replaying, compacting = command("replay", replay), command("compact", compact)
     replaying.add_argument("--code", required=True, action="append", metavar="CODE", help="may be given several times")
     for night in (replaying, compacting):
         night.add_argument("--config", required=True, help="YAML file of the nights")
         night.add_argument("--run", required=True, help="id of this night's run, after the live one")
         night.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    searching = command("search", search)
+    searching = at_warehouse(command("search", search))
     searching.add_argument("text", nargs="*", help='words: ship, "ship + sail", "king - man + woman", image:URI')
-    searching.add_argument("--warehouse", required=True)
     searching.add_argument("--image", help="a picture to find the like of")
     searching.add_argument("--vectors", help="word vectors for words that are no labels")
     searching.add_argument("-k", type=_count, default=10)
     searching.add_argument("--sheet", help="write a contact sheet (PNG) of the answers here")
-    asking = command("words", words)
+    asking = at_warehouse(command("words", words), required=False)
     asking.add_argument("text", nargs="*", help="words to compare")
     asking.add_argument("--near", metavar="WORD", help="the labels nearest to a word")
     asking.add_argument(
         "--known", metavar="WORD", help="is it a seen label, a zero-shot one, or none, and by which rule"
     )
-    asking.add_argument("--warehouse", help="use the live vocabulary of this warehouse")
     asking.add_argument("--vectors", help="word vectors; default the ones of the sample")
     asking.add_argument("-k", type=_count, default=10)
     drawing = command("demo", demo)

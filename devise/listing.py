@@ -55,9 +55,13 @@ def plan(sources: Sequence[str], fan_out: Sequence[str]) -> list[Part]:
     """Parts that cover everything below the sources, once for each source.
 
     Raises:
-        StorageError: a source is missing or may not be read.
+        StorageError: a source is missing or may not be read. On S3 one with nothing below it is missing: a mistyped
+            prefix must not pass for a corpus that was removed.
     """
     roots = dict.fromkeys(storage.join(storage.normalise(source), "") for source in sources)
+    for root in roots:
+        if not storage.is_local(root) and not any(any(page) for page in storage.list_pages(root)):
+            raise StorageError(f"{root}: nothing is below this prefix")
     return [part for root in roots for part in (fan(root, fan_out) if fan_out else spread(root))]
 
 
@@ -88,7 +92,6 @@ def fan(root: str, texts: Sequence[str]) -> list[Part]:
     What starts with none of the texts sorts before the first, between two, or behind the last of them, and is listed
     with the stretch it lies in: nothing is outside. A stretch costs at most one page more than its keys fill.
     """
-    next(storage.list_pages(root))  # a missing bucket is found here, before any worker starts
     bounds = ["", *sorted({root + text for text in texts}), ""]
     return [Part(root, root, after=after, upto=upto) for after, upto in pairwise(bounds)]
 
@@ -133,9 +136,13 @@ def matcher(source: str, include: Sequence[str], exclude: Sequence[str]) -> Call
 
 
 def batch(objects: Sequence[Stat]) -> pa.RecordBatch:
-    """Objects as columns (OBJECTS)."""
+    """Objects as columns (OBJECTS); `StorageError` if a local file's name is no UTF-8: no table can hold it."""
+    try:
+        uris = pa.array([found.uri for found in objects], pa.string())
+    except UnicodeEncodeError as error:
+        raise StorageError(f"{error.object!a}: a file name that is no UTF-8, wanted another name") from None
     columns = [
-        pa.array([found.uri for found in objects], pa.string()),
+        uris,
         pa.array([found.etag for found in objects], pa.string()),
         pa.array([found.size_bytes for found in objects], pa.int64()),
         pa.array([round(found.modified_at * 1e6) for found in objects], pa.int64()).cast(OBJECTS[3].type),

@@ -52,8 +52,8 @@ def copy(source: str | Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def walk(folder: Path) -> Iterator[os.DirEntry]:
-    """Every file below a folder, in no promised order."""
+def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Path of every file below a folder, and what is known of it, in no promised order."""
     folders = [str(folder)]
     while folders:
         with os.scandir(folders.pop()) as entries:
@@ -61,7 +61,11 @@ def walk(folder: Path) -> Iterator[os.DirEntry]:
                 if entry.is_dir():
                     folders.append(entry.path)
                 elif entry.is_file():
-                    yield entry
+                    try:
+                        found = entry.stat()
+                    except FileNotFoundError:  # removed since the folder was read
+                        continue
+                    yield entry.path, found
 
 
 def level(folder: Path) -> tuple[list[str], list[tuple[str, os.stat_result]]]:

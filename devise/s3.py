@@ -26,6 +26,10 @@ OUTAGE_SECONDS = 60
 threads ask: its tries are bought from a budget that only answers fill."""
 
 
+_answered_at = time.monotonic()
+"""When this process last heard of the store; at first, when it began to ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """An upload in parts that was begun and neither completed nor aborted; its start in seconds since 1970."""
@@ -94,6 +98,9 @@ def _begin(request: Any, operation_name: str, **_: Any) -> None:
 
 
 def _end(response_dict: dict[str, Any] | None, event_name: str, **_: Any) -> None:
+    global _answered_at
+    if response_dict:
+        _answered_at = time.monotonic()
     operation, headers = event_name.rsplit(".", 1)[-1], response_dict["headers"] if response_dict else {}
     traffic.end(operation, 0 if operation.startswith("Head") else int(headers.get("content-length", 0)))
 
@@ -132,11 +139,24 @@ def read(uri: str, **conditions: str) -> tuple[bytes, str]:
             torn += 1
             if torn == BODY_ATTEMPTS:
                 raise
-        except unanswered_errors():
+        except unanswered_errors() as error:
             if time.monotonic() > until:
+                _refuse_outage(uri, error)
                 raise
         time.sleep(wait_s)
         wait_s = min(2 * wait_s, 5)
+
+
+def _refuse_outage(uri: str, error: Exception) -> None:
+    """`StorageError` where nobody is reached and nothing has been answered for long: that is no fault of one object,
+    and to wait for each of millions would take days."""
+    from botocore import exceptions
+
+    quiet_s = time.monotonic() - _answered_at
+    if quiet_s > OUTAGE_SECONDS and isinstance(
+        error, (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError)
+    ):
+        raise StorageError(f"{uri}: the store has answered nothing for {quiet_s:.0f} s: {reason(error)}") from None
 
 
 def head(uri: str) -> dict[str, Any]:

@@ -37,6 +37,13 @@ def load_s3(path: str | Path, overrides: list[str] | None = None) -> S3Config:
     return _section(path, yamlfile.read(path, overrides or []), "s3", S3Config, {})
 
 
+def load_warehouse(path: str | Path) -> str:
+    """The warehouse that all jobs of a file share; `ConfigError` if it names none."""
+    if not isinstance(found := yamlfile.read(path).get("warehouse"), str):
+        raise ConfigError(f"{path}: found no `warehouse` at the top, wanted a path or URI")
+    return found
+
+
 def _section(path: str | Path, document: dict[str, Any], section: str, model: type[S], shared: dict[str, Any]) -> S:
     if unknown := [key for key in document if key not in (*SHARED, *SECTIONS)]:
         raise ConfigError(f"{path}: unknown sections {unknown}; known are {[*SHARED, *sorted(SECTIONS)]}")
@@ -44,6 +51,8 @@ def _section(path: str | Path, document: dict[str, Any], section: str, model: ty
     if not isinstance(values, dict):
         raise ConfigError(f"{path}, {section}: found {type(values).__name__}, wanted a mapping of settings")
     try:
+        if "run" in values:  # it would make every night the same one
+            raise ConfigError(f"{path}, {section}: found a run, wanted it by --run alone")
         return model.model_validate({**shared, **values})
     except ValidationError as error:
         raise ConfigError(f"{path}, {section}: {_one_line(error, model)}") from None
@@ -57,5 +66,6 @@ def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown keys {unknown}; known are {known}"
     fault = faults[0]
     where = ".".join(map(str, fault["loc"]))
-    found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
+    secret = model is S3Config  # whose values may hold what was meant to be one
+    found = "" if secret or fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
     return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{found}"

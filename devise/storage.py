@@ -188,8 +188,8 @@ def list_files(prefix: str) -> Iterator[Stat]:
         if local_path(prefix).is_file():
             yield _stat_file(prefix, local_path(prefix).stat())
         else:
-            for entry in localfiles.walk(local_path(prefix)):
-                yield _stat_file("file://" + entry.path, entry.stat())
+            for path, found in localfiles.walk(local_path(prefix)):
+                yield _stat_file("file://" + path, found)
 
 
 def list_level(prefix: str, missing_ok: bool = False) -> tuple[list[str], list[Stat]]:

@@ -16,6 +16,7 @@ Counts = dict[str, list[float]]
 _lock = threading.Lock()
 _total: Counts = {}
 _thread = threading.local()
+_pace: "Pace | None" = None
 
 
 @contextmanager
@@ -30,7 +31,9 @@ def purpose(name: str) -> Iterator[None]:
 
 
 def begin(operation: str, retry: bool) -> None:
-    """A request of this thread is about to be sent."""
+    """A request of this thread is about to be sent; it waits for its turn where their rate is limited."""
+    if _pace is not None and getattr(_thread, "purpose", "files") == "images":
+        _pace.wait()
     _thread.started = time.perf_counter()
     _add(operation, [1, int(retry), 0, 0.0])
 
@@ -38,6 +41,12 @@ def begin(operation: str, retry: bool) -> None:
 def end(operation: str, n_bytes: int) -> None:
     """Its answer began to arrive, with so many bytes of content."""
     _add(operation, [0, 0, n_bytes, time.perf_counter() - getattr(_thread, "started", time.perf_counter())])
+
+
+def limit_images(per_second: float | None) -> None:
+    """Send at most so many requests for images a second from now on, tries again among them; None is no limit."""
+    global _pace
+    _pace = Pace(per_second) if per_second else None
 
 
 def snapshot() -> Counts:

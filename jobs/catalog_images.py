@@ -6,13 +6,15 @@ writes   images      (schemas.IMAGES), one row an object
 
 from devise.config import CatalogConfig
 from devise.spark import command, job
-from devise.spark.catalog import find_images, refuse_empty
+from devise.spark.catalog import find_images, refuse_empty, refuse_missing, watch_sources
 
 
 def main(task: job.Task) -> None:
     config = task.config
-    images = task.write("images", find_images(task.spark, config))
-    refuse_empty(images.rows, config.sources)
+    images, found = watch_sources(find_images(task.spark, config), config.sources)
+    refuse_empty(task.write("images", images).rows, config.sources)
+    if config.inventory:  # of a listing the plan has looked
+        refuse_missing(found, config.sources, config.inventory)
 
 
 JOB = job.Job("catalog_images", CatalogConfig, main, writes=("images",), files=lambda config: (config.inventory,))

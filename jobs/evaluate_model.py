@@ -27,7 +27,10 @@ JOB = job.Job(
         "metrics": "previous",
     },
     writes=("metrics",),
-    files=lambda config: [config.hierarchy, *(split.labelled.source for split in config.splits)],
+    files=lambda config: [
+        config.hierarchy,
+        *(file for split in config.splits for file in (split.labelled.source, split.labelled.names)),
+    ],
 )
 
 if __name__ == "__main__":

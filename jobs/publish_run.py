@@ -1,17 +1,19 @@
 """Check the gates, then make a run live, all of its tables at once.
 
-reads    the manifests of this run, and the vectors it added
+reads    the manifests of this run, and the vectors that were added since the last publication
 writes   live/live.json, by compare-and-set
 """
 
+from devise import pointer
 from devise.config import PublishConfig
 from devise.spark import command, job
 from devise.spark.publish import check_gates, publish
 
 
 def main(task: job.Task) -> None:
-    check_gates(task)
-    publish(task)
+    before = pointer.settle(task.config.warehouse)
+    check_gates(task, before)
+    publish(task, before)
 
 
 JOB = job.Job(

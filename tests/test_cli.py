@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_warehouse import COLOURS, make_vocabulary, publish
 
-from devise import cli, terminal
+from devise import cli, s3, terminal
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +234,15 @@ def test_a_sheet_s_captions_need_no_folder(monkeypatch, tmp_path):
     hits = [SimpleNamespace(uri=uri, score=0.5) for uri in ("s3://bucket/a.jpg", "s3://bucket/b/c.jpg")]
     terminal.write_sheet(hits, "x", tmp_path / "s.png")
     assert [caption for _, caption in shown] == ["bucket  0.50", "b  0.50"]
+
+
+def test_the_settings_of_the_nights_name_the_warehouse_and_the_store(ask, published, tmp_path, monkeypatch, refused):
+    monkeypatch.setenv(s3.VARIABLE, "{}")
+    path = tmp_path / "night.yaml"
+    path.write_text(
+        f"warehouse: {published[0]}\ns3: {{endpoint: 'http://127.0.0.1:9', kms_key: k}}\nlabel_images: {{}}\n"
+    )
+    assert ask("search", "lion", "--config", str(path), warehouse=None) == ask("search", "lion")
+    assert (s3.configured().endpoint, s3.configured().kms_key) == ("http://127.0.0.1:9", "k")
+    path.write_text("label_images: {}\n")
+    assert "found no `warehouse` at the top" in refused("status", "--config", path)

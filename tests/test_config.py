@@ -3,7 +3,7 @@
 import pytest
 
 from devise import settings
-from devise.config import CatalogConfig, EmbedConfig, SearchConfig, TrainConfig
+from devise.config import CatalogConfig, EmbedConfig, LabelConfig, SearchConfig, TrainConfig
 from devise.errors import ConfigError
 
 
@@ -96,3 +96,16 @@ def test_settings_that_do_not_fit_together_are_refused(settings, words):
 def test_a_search_without_a_question_is_refused():
     with pytest.raises(ValueError, match="no queries"):
         SearchConfig(warehouse="w", run="r")
+
+
+def test_a_section_names_no_run(tmp_path):
+    path = write(tmp_path, "warehouse: w\nlabel_images: {run: r-old}\n")
+    with pytest.raises(ConfigError, match="label_images: found a run, wanted it by --run alone"):
+        settings.load(path, "label_images", LabelConfig, "r1")
+
+
+def test_what_stands_where_the_store_is_told_is_never_printed(tmp_path):
+    path = write(tmp_path, "s3: {endpoint: 'https://KEY:S3CRET@host:9000'}\n")
+    with pytest.raises(ConfigError, match="s3: endpoint: ") as refused:
+        settings.load_s3(path)
+    assert "S3CRET" not in str(refused.value) and "KEY" not in str(refused.value)

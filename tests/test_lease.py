@@ -236,9 +236,9 @@ def test_a_publisher_that_lost_its_lease_makes_nothing_live(tmp_path):
     config = PublishConfig(warehouse=str(tmp_path), run="r1")
     images = SimpleNamespace(table="images", run="r1")
     with pytest.raises(LeaseLost):
-        publish.publish(job.Task(None, config, {"images": [images], "index": []}, "", check=lost))
+        publish.publish(job.Task(None, config, {"images": [images], "index": []}, "", check=lost), None)
     assert pointer.read(str(tmp_path)) is None
-    publish.publish(job.Task(None, config, {"images": [images], "index": []}, ""))
+    publish.publish(job.Task(None, config, {"images": [images], "index": []}, ""), None)
     assert pointer.read(str(tmp_path)).pairs() == [("images", "r1")]
 
 
@@ -260,3 +260,17 @@ def test_a_job_that_lost_its_lease_commits_nothing(capsys, monkeypatch, tmp_path
     assert line.startswith("catalog_images: error: ") and "somebody else has taken number 2" in line
     assert list((tmp_path / "w" / "images" / "run=r1").glob("*.parquet"))
     assert not (tmp_path / "w" / "images" / "run=r1" / "_manifest.json").exists()
+
+
+def test_a_look_that_takes_too_long_is_no_look(warehouse, monkeypatch):
+    listing = lease._numbers
+
+    def slow(place):
+        time.sleep(0.4)
+        return listing(place)
+
+    with lease.hold(warehouse, "r1", "a job", seconds=0.3) as held:
+        monkeypatch.setattr(lease, "_numbers", slow)
+        with pytest.raises(LeaseLost, match="expired"):
+            held.check()
+        monkeypatch.setattr(lease, "_numbers", listing)

@@ -79,7 +79,7 @@ def test_a_plan_of_a_flat_folder_asks_for_a_few_pages_only(serve):
     parts = listing.spread("s3://made/corpus/")
     assert len(server.asked) == listing.LEVEL_PAGES + 1 and len(parts) == 2
     del server.asked[:]
-    parts = listing.fan("s3://made/corpus/", [f"{n:02x}" for n in range(256)])
+    parts = listing.plan(["s3://made/corpus/"], [f"{n:02x}" for n in range(256)])
     assert len(server.asked) == 1 and len(parts) == 257
     assert sum(len(page) for page in listing.read(parts[7])) == 400
 
@@ -106,6 +106,18 @@ def test_a_missing_bucket_is_told_while_planning(s3_server):
         listing.plan(["s3://no-such-bucket/in"], ["0"])
     with pytest.raises(StorageError, match="s3://no-such-bucket/in: NoSuchBucket"):
         listing.plan(["s3://no-such-bucket/in"], [])
+
+
+@pytest.mark.parametrize("fan_out", [[], ["0"]])
+def test_a_mistyped_prefix_is_no_corpus_that_was_removed(serve, fan_out):
+    serve(ODD_KEYS)
+    with pytest.raises(StorageError, match="s3://made/inx/: nothing is below this prefix"):
+        listing.plan(["s3://made/in", "s3://made/inx"], fan_out)
+
+
+def test_a_local_name_that_is_no_utf_8_is_one_line():
+    with pytest.raises(StorageError, match=r"caf\\udce9.jpg': a file name that is no UTF-8"):
+        listing.batch([storage.Stat("file:///a/caf\udce9.jpg", 1, "e", 0.0)])
 
 
 def test_a_source_spelled_twice_is_listed_once(serve):

@@ -3,7 +3,7 @@
 import pytest
 
 from devise import manifest
-from devise.errors import ManifestError
+from devise.errors import ManifestError, StorageError
 from devise.manifest import File, Manifest
 
 
@@ -63,3 +63,10 @@ def test_a_torn_manifest_is_an_error_and_not_an_absence(tmp_path):
     (path / manifest.NAME).write_text("{")
     with pytest.raises(ManifestError, match="not a manifest"):
         manifest.find(str(tmp_path), "images", "r1")
+
+
+def test_a_fetch_that_fails_leaves_nothing_on_the_local_disk(tmp_path, monkeypatch, s3_server):
+    monkeypatch.setattr(manifest.scratch, "cache_folder", lambda: tmp_path)
+    with pytest.raises(StorageError, match="part-0.parquet"):
+        manifest.localise(s3_server.make_bucket("fetched"), make("index"))
+    assert list(tmp_path.iterdir()) == []

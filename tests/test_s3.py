@@ -159,3 +159,18 @@ def test_a_get_waits_for_a_network_that_is_away_but_not_for_ever(monkeypatch):
 def test_no_secret_is_a_setting():
     with pytest.raises(ValueError, match="endpoint"):
         S3Config(endpoint="http://user:password@127.0.0.1:9000")
+
+
+def test_an_outage_is_told_once_and_not_as_a_fault_of_each_image(monkeypatch):
+    class Away:
+        def get_object(self, **_):
+            raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://x")
+
+    monkeypatch.setattr(s3, "client", Away)
+    monkeypatch.setattr(s3, "OUTAGE_SECONDS", -1)
+    monkeypatch.setattr(s3, "_answered_at", s3.time.monotonic())
+    with pytest.raises(StorageError, match="s3://bucket/key: the store has answered nothing for .* s: Endpoint"):
+        storage.fetch_image("s3://bucket/key", "tag")
+    monkeypatch.setattr(s3, "_answered_at", s3.time.monotonic() + 100)  # others are answered: one image's fault
+    with pytest.raises(ImageError):
+        storage.fetch_image("s3://bucket/key", "tag")

@@ -63,3 +63,24 @@ def test_the_pace_holds_for_all_threads_together():
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert len(passed) == 20 and max(passed) - started >= 19 / 100
+
+
+def test_requests_for_images_have_a_pace_and_others_have_none(s3_server):
+    bucket = s3_server.make_bucket("paced")
+    storage.write_bytes(f"{bucket}/a", b"x")
+    etag = storage.stat(f"{bucket}/a").etag
+
+    def seconds(do):
+        started = time.monotonic()
+        for _ in range(8):
+            do()
+        return time.monotonic() - started
+
+    traffic.limit_images(20)
+    try:
+        assert seconds(lambda: storage.fetch_image(f"{bucket}/a", etag)) > 7 / 20
+        assert seconds(lambda: traffic.begin("Op", retry=True)) < 7 / 20
+        with traffic.purpose("images"):  # a try again is a request too
+            assert seconds(lambda: traffic.begin("Op", retry=True)) > 7 / 20
+    finally:
+        traffic.limit_images(None)

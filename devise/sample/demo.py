@@ -38,7 +38,7 @@ def run(folder: Path, place: str | None = None) -> None:
     sheets(tables, folder / "sheets")
     print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, or ask:")
     asked = names["TABLES"] if place else os.path.relpath(tables)
-    print(f'  {command("devise")} search --warehouse {asked} "boat + wing"')
+    print(f'  {command_line("devise")} search --warehouse {asked} "boat + wing"')
 
 
 def upload(book: Path, uri: str) -> None:
@@ -66,7 +66,7 @@ def download(warehouse: str, tables: Path) -> None:
         storage.get_file(uri, path)
 
 
-def command(name: str) -> str:
+def command_line(name: str) -> str:
     """A command of this environment, as it is called from here."""
     return os.path.relpath(Path(sys.executable).with_name(name))
 
@@ -143,7 +143,7 @@ def show(tables: Path, warehouse: str) -> None:
         f"SELECT split_part(uri, '/', -1), code, message FROM '{tables}/rejects/run={RUN}/*.parquet' ORDER BY code, uri"
     ):
         print(f"  {code:<16} {name:<24} {message}")
-    shell = command("duckdb")
+    shell = command_line("duckdb")
     labels, rejects = (f"{os.path.relpath(tables)}/{table}/run={RUN}/*.parquet" for table in ("labels", "rejects"))
     counts = f"SELECT label, count(*) FROM '{labels}' WHERE rank = 1 GROUP BY 1 ORDER BY 2 DESC LIMIT 10"
     print("\nThe tables are Parquet; any engine reads them:")

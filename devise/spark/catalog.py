@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StructType
 
@@ -84,6 +84,21 @@ def read_inventory(
 def image_id() -> Column:
     """The image_id of the column `uri`: its xxhash64 with the sign bit cleared."""
     return F.xxhash64("uri").bitwiseAND(F.lit(2**63 - 1).cast(LongType())).alias("image_id")
+
+
+def watch_sources(images: DataFrame, sources: Sequence[str]) -> tuple[DataFrame, Observation]:
+    """The same images, and after they are written, by the sources' numbers, whether there was one below each."""
+    found = Observation("sources")
+    roots = [storage.join(storage.normalise(source), "") for source in sources]
+    seen = (F.max(F.col("uri").startswith(root)).alias(str(number)) for number, root in enumerate(roots))
+    return images.observe(found, *seen), found
+
+
+def refuse_missing(found: Observation, sources: Sequence[str], inventory_uri: str) -> None:
+    """`EmptyCorpus` if a source has no image: a mistyped prefix must not pass for a corpus that was removed."""
+    for number, source in enumerate(sources):
+        if not found.get[str(number)]:
+            raise EmptyCorpus(f"{source}: no image below it in the inventory {inventory_uri}, wanted at least one")
 
 
 def refuse_empty(n_images: int, sources: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ def embed_images(
     rows = todo.select("image_id", "uri", "etag", "size_bytes").repartition(n_tasks, F.xxhash64("image_id"))
     rows = rows.sortWithinPartitions("image_id")
     if engine.requests_per_second is not None:
-        at_once = min(n_tasks, count_slots(todo.sparkSession))
+        at_once = min(n_tasks, most_slots(todo.sparkSession))
         engine = engine.model_copy(update={"requests_per_second": engine.requests_per_second / at_once})
     if exchange == "pandas":
         outcome = _outcome_udf(warehouse, model, engine)(F.struct(*rows.columns))
@@ -98,6 +98,16 @@ def count_tasks(n_images: int, images_per_task: int, slots: int) -> int:
 def count_slots(spark: SparkSession) -> int:
     """Tasks that run at one time, as far as the executors have registered."""
     return max(1, spark.sparkContext.defaultParallelism // int(spark.conf.get("spark.task.cpus", "1")))
+
+
+def most_slots(spark: SparkSession) -> int:
+    """The most tasks that may run at one time while a stage goes on: executors register late, or come with the load."""
+    conf = spark.sparkContext.getConf()
+    executors = int(conf.get("spark.executor.instances", "0"))
+    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
+        executors = int(conf.get("spark.dynamicAllocation.maxExecutors", str(2**31)))
+    each = int(conf.get("spark.executor.cores", "1")) // int(spark.conf.get("spark.task.cpus", "1"))
+    return max(count_slots(spark), executors * max(1, each))
 
 
 def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = None) -> Any:
@@ -149,10 +159,11 @@ def engine_on_worker(
     from devise.embed import Engine
 
     forget_zips()
+    traffic.limit_images(settings.requests_per_second)
     task = TaskContext.get()
     return Engine(
         model,
-        fetch or fetcher(settings.requests_per_second),
+        fetch or (lambda item: storage.fetch_image(item.uri, item.etag)),
         device=settings.device,
         precision=settings.precision,
         batch_size=settings.batch_size,
@@ -162,18 +173,6 @@ def engine_on_worker(
         max_inflight_bytes=settings.max_inflight_bytes,
         output=output,
     )
-
-
-def fetcher(per_second: float | None) -> "Callable[[Item], bytes]":
-    """Reads objects as they were listed, at most so many a second."""
-    pace = traffic.Pace(per_second) if per_second else None
-
-    def fetch(item: "Item") -> bytes:
-        if pace:
-            pace.wait()
-        return storage.fetch_image(item.uri, item.etag)
-
-    return fetch
 
 
 def forget_zips() -> None:

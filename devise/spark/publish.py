@@ -1,31 +1,41 @@
 """The gates that a run must pass before it is live, and the swap of the pointer; computes no table."""
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from devise import pointer, shards
+from devise import manifest, pointer, shards
 from devise.config import PublishConfig
 from devise.errors import AccountingError, GateError, RejectedTooMany
 from devise.manifest import Manifest
+from devise.pointer import Live
 from devise.spark import schemas, tables
 from devise.spark.job import Task, say
+from devise.spark.live import CONTENT, embedded, find_live
 
 ATTEMPTS_FOR_FRACTION = 100
 RECALL_AT = 10
 
 
-def check_gates(task: Task) -> None:
+def check_gates(task: Task, before: Live | None) -> None:
     """Raise unless accounting, reject fraction, vectors, labels, index and recall of this run all hold.
+
+    Args:
+        before: what is live. What was embedded and rejected since, by nights that were not published, is judged too.
 
     Raises:
         AccountingError, RejectedTooMany, GateError: what was found, what was wanted.
     """
     config: PublishConfig = task.config
+    pointer.refuse_older(before, config.run)
+    if not task.inputs["embeddings"] or task.input("embeddings").run != config.run:
+        raise GateError(f"run {config.run}: no committed embeddings of this run by model {task.model_id}")
     images, embeddings, labels = (task.input(table) for table in ("images", "embeddings", "labels"))
     chain = index_chain(task)
     index, metrics = chain[-1] if chain else None, task.inputs["metrics"][-1] if task.inputs["metrics"] else None
-    if embeddings.run != config.run:
-        raise GateError(f"run {config.run}: no committed embeddings of this run by model {task.model_id}")
     _check_accounting(config, images, embeddings)
+    _check_rejects(task, before)
+    if before is not None and before.runs("index") and not chain:
+        raise GateError(f"run {config.run}: it has no index, and the live run {before.run} has; build_index makes it")
     live = embeddings.details["embedded"] + embeddings.details["unchanged"]
     if labels.details["n_images"] != live:
         raise AccountingError(f"run {config.run}: {live} images are embedded, {labels.details['n_images']} have labels")
@@ -35,7 +45,10 @@ def check_gates(task: Task) -> None:
     for made in (labels, index, metrics):
         if made is not None and made.model_id != task.model_id:
             raise GateError(f"run {config.run}: {made.table} is of model {made.model_id}, wanted {task.model_id}")
-    _check_vectors(task)
+        if made is not None and made.vocabulary_id != task.vocabulary_id:
+            found = f"{made.table} is of vocabulary {made.vocabulary_id}"
+            raise GateError(f"run {config.run}: {found}, wanted {task.vocabulary_id}")
+    _check_vectors(task, before)
     if index is not None:
         _check_recall(config, metrics)
 
@@ -54,18 +67,14 @@ def index_chain(task: Task) -> list[Manifest]:
     return found
 
 
-def publish(task: Task) -> None:
-    """Make this run live, everything at once.
+def publish(task: Task, before: Live | None) -> None:
+    """Make this run live, everything at once, instead of `before`.
 
     Raises:
-        GateError: the run is older than the live one.
         PointerMoved: somebody else published meanwhile.
         LeaseLost: the warehouse is no longer ours.
     """
     config: PublishConfig = task.config
-    before = pointer.settle(config.warehouse)
-    if before is not None and config.run < before.run:
-        raise GateError(f"run {config.run} is older than the live run {before.run}; only a rollback goes back")
     live = {**task.inputs, "index": index_chain(task)}
     entries = [(run.table, run.run) for runs in live.values() for run in runs]
     if before is not None and entries == before.pairs():
@@ -83,7 +92,16 @@ def _check_accounting(config: PublishConfig, images: Manifest, embeddings: Manif
         raise AccountingError(
             f"run {config.run}: {images.rows} images are listed, but {parts} add up to another number"
         )
-    attempted, rejected = found["attempted"], found["rejected"]
+
+
+def _check_rejects(task: Task, before: Live | None) -> None:
+    """Not too many of the images attempted tonight; nor of those of earlier nights that were never published."""
+    config, tonight = task.config, task.input("embeddings").details
+    attempted, rejected = tonight["attempted"], tonight["rejected"]
+    runs = manifest.run_ids(config.warehouse, "embeddings")
+    runs = [run for run in runs if run < config.run and (before is None or run > before.run)]
+    if any(manifest.find(config.warehouse, "embeddings", run) for run in runs):
+        attempted, rejected = _count_since(task, before)
     if attempted >= ATTEMPTS_FOR_FRACTION and rejected > config.max_reject_fraction * attempted:
         raise RejectedTooMany(
             f"run {config.run}: {rejected} of {attempted} images attempted were rejected "
@@ -91,9 +109,33 @@ def _check_accounting(config: PublishConfig, images: Manifest, embeddings: Manif
         )
 
 
-def _check_vectors(task: Task) -> None:
-    """Every vector that this run added is finite and of unit length."""
-    added = tables.read(task.spark, task.config.warehouse, [task.input("embeddings")], schemas.EMBEDDINGS)
+def _count_since(task: Task, before: Live | None) -> tuple[int, int]:
+    """Of tonight's images those that are in no publication yet, embedded or rejected, and of these the rejected ones.
+
+    One pass over narrow rows of the corpus: for the nights after one that was not published.
+    """
+
+    def published(table: str) -> list[Manifest]:
+        names = before.runs(table) if before else []
+        runs = [manifest.read(task.config.warehouse, table, name) for name in names]
+        return [run for run in runs if run.model_id == task.model_id]
+
+    def rejected_in(runs: list[Manifest]) -> DataFrame:
+        return tables.read(task.spark, task.config.warehouse, runs, schemas.REJECTS).select(CONTENT).distinct()
+
+    live = find_live(task)
+    rejects = rejected_in(task.inputs["rejects"]).join(task.read("images"), on=CONTENT, how="left_semi")
+    rejects = rejects.join(live, on=CONTENT, how="left_anti")
+    n_embedded = live.join(embedded(task, published("embeddings")), on=CONTENT, how="left_anti").count()
+    n_rejected = rejects.join(rejected_in(published("rejects")), on=CONTENT, how="left_anti").count()
+    return n_embedded + n_rejected, n_rejected
+
+
+def _check_vectors(task: Task, before: Live | None) -> None:
+    """Every vector that was added since `before` is finite and of unit length."""
+    published = before.runs("embeddings") if before else []
+    runs = [run for run in task.inputs["embeddings"] if run.run not in published]
+    added = tables.read(task.spark, task.config.warehouse, runs, schemas.EMBEDDINGS)
     length = F.aggregate("embedding", F.lit(0.0), lambda total, x: total + x.cast("double") * x.cast("double"))
     bad = added.where(F.isnan(length) | (F.abs(length - 1) > 1e-3)).count()
     if bad:

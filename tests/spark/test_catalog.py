@@ -100,6 +100,16 @@ def test_a_fan_out_and_inventories_give_the_rows_of_a_listing(spark, bucket, sto
         assert catalogue(spark, tmp_path / kind, bucket, inventory=uri) == listed
 
 
+def test_a_source_that_an_inventory_lists_nothing_of_commits_nothing(spark, bucket, store, tmp_path):
+    uri = inventories.write(store, "mistyped", bucket, "CSV", inventories.rows(bucket))
+    config = CatalogConfig(
+        warehouse=f"{tmp_path}/w", run="r1", sources=[f"{bucket}/in", f"{bucket}/inn"], inventory=uri
+    )
+    with pytest.raises(EmptyCorpus, match="/inn: no image below it in the inventory .*mistyped"):
+        job.perform(catalog_images.JOB, spark, config)
+    assert not list((tmp_path / "w").rglob("_manifest.json"))
+
+
 def test_a_committed_run_is_of_one_inventory(spark, bucket, store, tmp_path):
     uri = inventories.write(store, "twice", bucket, "CSV", inventories.rows(bucket))
     first = catalogue(spark, tmp_path / "w", bucket, inventory=uri)

@@ -45,12 +45,13 @@ class Corpus:
         self.vectors: dict[tuple[int, str], np.ndarray] = {}
         self.rng = np.random.default_rng(1)
 
-    def night(self, run, puts=(), removals=(), model_id="m" * 16, vectors=None, **settings):
+    def night(self, run, puts=(), removals=(), model_id="m" * 16, vectors=None, anew=False, **settings):
         """Commit what is listed and what is embedded, new content only, and build the index; its manifest.
 
         Args:
             puts: (image_id, etag) that is new, changed, or changed back.
             vectors: (len(puts), DIM), instead of drawn ones.
+            anew: the run of embeddings is a base.
         """
         self.run = run
         new = []
@@ -61,12 +62,13 @@ class Corpus:
                 new.append((image_id, etag))
         for image_id in removals:
             del self.live[image_id]
+        new = list(self.live.items()) if anew else new
         listed = [(image_id, _uri(image_id), etag) for image_id, etag in self.live.items()]
         self._commit("images", schemas.IMAGES, image_id=[row[0] for row in listed], uri=[row[1] for row in listed],
                      etag=[row[2] for row in listed])  # fmt: skip
         self._commit("embeddings", schemas.EMBEDDINGS, model_id, image_id=[image_id for image_id, _ in new],
                      uri=[_uri(image_id) for image_id, _ in new], etag=[etag for _, etag in new],
-                     embedding=[self.vectors[pair].tolist() for pair in new])  # fmt: skip
+                     embedding=[self.vectors[pair].tolist() for pair in new], base=anew)  # fmt: skip
         if manifest.find(self.warehouse, "vocabulary", "r1") is None:
             labels = [f"noun {number}" for number in range(12)]
             known = Vocabulary(np.arange(12, dtype=np.int32), labels, [None] * 12, [[]] * 12, CENTRE_CD,
@@ -111,13 +113,13 @@ class Corpus:
             np.testing.assert_allclose(scores_QK, wanted[1], atol=1e-5)
             assert uris_QK.tolist() == [[_uri(image_id) for image_id in row] for row in wanted[0].tolist()]
 
-    def _commit(self, table, schema, model_id=None, **columns):
+    def _commit(self, table, schema, model_id=None, base=False, **columns):
         wanted = schemas.to_arrow_schema(schema)
         n_rows = len(columns["image_id"])
         arrays = [pa.array(columns.get(field.name, [None] * n_rows), field.type) for field in wanted]
-        self._write(table, pa.Table.from_arrays(arrays, schema=wanted), schema.names, model_id)
+        self._write(table, pa.Table.from_arrays(arrays, schema=wanted), schema.names, model_id, base=base)
 
-    def _write(self, table, rows, columns, model_id=None, vocabulary_id=None, **details):
+    def _write(self, table, rows, columns, model_id=None, vocabulary_id=None, base=False, **details):
         files = []
         if rows is not None and len(rows):
             folder = storage.local_path(manifest.folder(self.warehouse, table, self.run))
@@ -128,7 +130,7 @@ class Corpus:
         manifest.write(self.warehouse, Manifest(
             table=table, run=self.run, primary=table, rows=sum(file.rows for file in files), columns=columns,
             files=files, inputs={}, inputs_hash="i", config={}, config_hash="c", model_id=model_id,
-            vocabulary_id=vocabulary_id, code_version="0", started_at=0, finished_at=1, details=details,
+            vocabulary_id=vocabulary_id, base=base, code_version="0", started_at=0, finished_at=1, details=details,
         ))  # fmt: skip
 
 
@@ -289,3 +291,25 @@ def test_recall_of_a_delta_is_its_base_s_unless_other_queries_are_asked(two_nigh
     corpus.night("r4")
     fourth, _, said = evaluate("r4", recall_queries=3, ks=[1])
     assert "recall as run r3 has it" in said and recall_of(fourth) == recall_of(third)
+
+
+def test_an_image_embedded_twice_is_in_the_index_once(two_nights):
+    """By a night that was left half done, and ended after the next one had embedded the image too."""
+    corpus, pair = two_nights, (IMAGE_ID_N[0], "B")
+    vectors = np.array([corpus.vectors.pop(pair), some(corpus.rng)])
+    third = corpus.night("r3", [pair, (IMAGE_ID_N[31], "A")], vectors=vectors)
+    assert counts(third) == (1, 1, 0, 31, "r1")
+    corpus.publish("r1", "r2", "r3")
+    corpus.assert_exact()
+    anew = corpus.night("r4", [(IMAGE_ID_N[32], "A")], rebuild_fraction=0)
+    assert anew.base and anew.rows == 32
+
+
+def test_what_is_hidden_is_dropped_with_the_embeddings_that_a_base_drops(two_nights):
+    corpus = two_nights
+    third = corpus.night("r3", anew=True)
+    assert third.base and "1 rows are hidden in base r1, and run r3 dropped such rows" in third.details["decision"]
+    fourth = corpus.night("r4", anew=True)
+    assert not fourth.base and counts(fourth) == (0, 0, 0, 30, "r3")  # nothing is hidden: nothing to erase
+    corpus.publish("r3", "r4")
+    corpus.assert_exact()

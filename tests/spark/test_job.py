@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from devise import manifest
-from devise.config import CatalogConfig
-from devise.errors import AccountingError, ManifestError, SchemaError
-from devise.jobs import catalog_images
+from devise import manifest, pointer
+from devise.config import CatalogConfig, VocabularyConfig
+from devise.errors import AccountingError, GateError, ManifestError, SchemaError
+from devise.jobs import build_vocabulary, catalog_images
 from devise.spark import job, schemas, tables
 
 
@@ -101,3 +101,27 @@ def test_an_empty_table_is_a_table(spark, tmp_path):
     empty = spark.createDataFrame([], schemas.REJECTS)
     written = tables.write(empty, f"file://{tmp_path}/rejects/run=r1", schemas.REJECTS)
     assert (written.rows, written.rejects) == (0, {})
+
+
+def test_a_run_before_the_live_one_is_begun_by_no_job(spark, tmp_path, corpus):
+    pointer.swap(str(tmp_path / "w"), [("images", "r2")], "r2", None)
+    with pytest.raises(GateError, match="run r1 is older than the live run r2; only a rollback goes back"):
+        job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))
+    assert not (tmp_path / "w" / "images").exists()
+
+
+def test_a_setting_that_goes_back_makes_its_run_anew(spark, tmp_path):
+    """Readers take the newest run: that an older one had the same settings helps nobody."""
+
+    def build(run, words):
+        path = tmp_path / f"{words[0]}.vec"
+        if not path.exists():
+            path.write_text(f"{len(words)} 2\n" + "".join(f"{word} 1 {place}\n" for place, word in enumerate(words)))
+        config = VocabularyConfig(warehouse=str(tmp_path / "w"), run=run, vectors=str(path))
+        job.perform(build_vocabulary.JOB, spark, config)
+        return manifest.newest(str(tmp_path / "w"), "vocabulary", run)
+
+    first, second = build("r1", ["lion", "tulip"]), build("r2", ["castle", "ferry"])
+    assert second.run == "r2" and build("r3", ["castle", "ferry"]).run == "r2"
+    back = build("r4", ["lion", "tulip"])
+    assert back.run == "r4" and back.vocabulary_id == first.vocabulary_id != second.vocabulary_id

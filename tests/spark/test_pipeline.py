@@ -9,6 +9,7 @@ import json
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from places import contents, copy, upload
@@ -43,7 +44,7 @@ from devise.jobs import (
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
 from devise.sample.demo import SAMPLE
-from devise.spark import job, schemas, tables
+from devise.spark import job, publish, schemas, tables
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 
@@ -315,6 +316,7 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
         uri = f"{warehouse}/{table}/run=r1/{manifest.NAME}"
         kept = storage.read_bytes(uri)
         document = json.loads(kept)
+        document |= {key: details.pop(key) for key in ("model_id", "vocabulary_id") if key in details}
         document["details"] |= details
         storage.write_bytes(uri, json.dumps(document).encode())
         return lambda: storage.write_bytes(uri, kept)
@@ -325,6 +327,10 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
         ("labels", {"n_images": 3}, AccountingError, "3 have labels"),
         ("metrics", {"recall": {"10": {"word": 0.5}}}, GateError, "'word': 0.5"),
         ("metrics", {"recall": {}}, GateError, "recall was not measured"),
+        ("embeddings", {"model_id": "other"}, GateError, "no committed embeddings of this run by model"),
+        ("labels", {"model_id": "other"}, GateError, "labels is of model other, wanted"),
+        ("labels", {"vocabulary_id": "other"}, GateError, "labels is of vocabulary other, wanted"),
+        ("metrics", {"vocabulary_id": "other"}, GateError, "metrics is of vocabulary other, wanted"),
     ]:
         restore = altered(table, **details)
         with pytest.raises(error, match=words):
@@ -333,6 +339,50 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
         assert pointer.read(warehouse) is None
     job.perform(publish_run.JOB, spark, gate)
     assert pointer.read(warehouse).run == "r1"
+    storage.delete_folder(f"{warehouse}/index")
+    with pytest.raises(GateError, match="it has no index, and the live run r1 has; build_index makes it"):
+        job.perform(publish_run.JOB, spark, gate)
+
+
+def test_candidates_that_are_one_label_count_once(spark, root, night, corpus):
+    warehouse = copy_inputs(night, f"{root}/chosen", keep=("images", "vocabulary", "model", "embeddings", "rejects"))
+    config = LabelConfig(warehouse=warehouse, run="r1", k=5, candidates=["lion", "lions", "Lion", "tulip"])
+    made = job.perform(label_images.JOB, spark, config)["labels"]
+    assert made.details["n_images"] == made.details["labelled"] == night[1]["embeddings"].rows
+    assert made.rows == 2 * made.details["n_images"]
+
+
+def test_what_a_gate_held_back_the_next_night_does_not_publish(spark, root, night, corpus, monkeypatch):
+    monkeypatch.setattr(publish, "ATTEMPTS_FOR_FRACTION", 10)
+    warehouse = copy_inputs(night, f"{root}/held", keep=("vocabulary", "model"))
+    stages = (catalog_images.JOB, embed_images.JOB, label_images.JOB)
+
+    def begin(run):
+        run_all(spark, [step for step in configs(warehouse, corpus[0], run=run) if step[0] in stages])
+        return lambda **more: job.perform(
+            publish_run.JOB, spark, PublishConfig(warehouse=warehouse, run=run, min_recall=0, **more)
+        )
+
+    with pytest.raises(RejectedTooMany, match="8 of 34 images"):
+        begin("r1")()
+    publish_second = begin("r2")
+    assert manifest.read(warehouse, "embeddings", "r2").details["attempted"] == 0
+    with pytest.raises(RejectedTooMany, match="8 of 34 images"):
+        publish_second()
+    file = manifest.read(warehouse, "embeddings", "r1").files[0]
+    uri = f"{warehouse}/embeddings/run=r1/{file.path}"
+    kept = storage.read_bytes(uri)
+    rows = pq.read_table(io.BytesIO(kept))
+    column = rows.schema.get_field_index("embedding")
+    longer = pa.array([[2 * x for x in vector] for vector in rows["embedding"].to_pylist()], rows.schema.types[column])
+    pq.write_table(rows.set_column(column, "embedding", longer), spoilt := io.BytesIO())
+    storage.write_bytes(uri, spoilt.getvalue())
+    with pytest.raises(GateError, match=f"{len(rows)} embeddings are not finite unit vectors"):
+        publish_second(max_reject_fraction=0.5)
+    storage.write_bytes(uri, kept)
+    publish_second(max_reject_fraction=0.5)
+    begin("r3")()  # what was published once is judged no more
+    assert pointer.read(warehouse).run == "r3"
 
 
 def test_an_older_run_never_replaces_the_live_one(spark, root, night):

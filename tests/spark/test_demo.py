@@ -1,0 +1,36 @@
+"""The demo, with two pictures a noun, to its last line: what it draws, runs, shows and advises to do next."""
+
+import re
+import shlex
+
+import pytest
+
+from devise import cli, pointer
+from devise.sample import demo
+from devise.spark import command
+
+
+@pytest.fixture
+def tests_spark(spark, monkeypatch):
+    monkeypatch.setattr(command, "start_session", lambda *_: spark)
+    monkeypatch.setattr(spark, "stop", lambda: None)
+
+
+@pytest.mark.parametrize("store", ["file", pytest.param("s3", marks=pytest.mark.slow)])
+def test_the_demo_runs_to_its_end_and_what_it_advises_works(store, started, tests_spark, tmp_path, monkeypatch, capsys):
+    if store == "s3" and isinstance(started[1], str):
+        pytest.skip(started[1])
+    monkeypatch.setattr(demo, "PICTURES_PER_NOUN", 2)
+    for name in ("SAMPLE", "BOOK", "TABLES", "DRAWN"):
+        monkeypatch.setenv(name, "")  # the demo sets them for good
+    place = started[1].make_bucket("drawn") if store == "s3" else None
+    demo.run(tmp_path, place)
+    told = capsys.readouterr().out
+    warehouse = f"{place}/warehouse" if place else str(tmp_path / "warehouse")
+    assert pointer.read(warehouse).run == demo.RUN
+    assert re.search(r"held out, drawn +hit@5 .* n = 54\n", told) and "too_many_pixels  bomb.png" in told
+    assert {path.name for path in (tmp_path / "sheets").iterdir()} >= {"labels-of-held-out-nouns.png"}
+    advised = shlex.split(told.splitlines()[-1])
+    cli.main(advised[1:])
+    hits = capsys.readouterr().out.splitlines()
+    assert len(hits) == 10 and all(re.fullmatch(r" +\d+ +-?0\.\d{3}  \S.*\.\w+", hit) for hit in hits)

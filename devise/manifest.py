@@ -89,10 +89,10 @@ def write(warehouse: str, manifest: Manifest) -> None:
 def find(warehouse: str, table: str, run: str) -> Manifest | None:
     """The manifest of a committed run, or None."""
     uri = storage.join(folder(warehouse, table, run), NAME)
-    if storage.stat(uri) is None:
+    if (found := storage.read_tagged(uri)) is None:
         return None
     try:
-        manifest = Manifest.model_validate_json(storage.read_bytes(uri))
+        manifest = Manifest.model_validate_json(found[0])
     except ValidationError as error:
         raise ManifestError(f"{uri}: not a manifest of this version: {error.errors()[0]['msg']}") from None
     if manifest.primary != table and storage.stat(_primary_uri(warehouse, manifest)) is None:

@@ -10,6 +10,7 @@ from devise.spark import command, job, search
 
 def main(task: job.Task) -> None:
     config, model, vocabulary = task.config, task.input("model"), task.input("vocabulary")
+    search.refuse_other_model(task.inputs["index"], task.model_id)
     queries = search.read_queries(config)
     vectors = search.query_vectors(task.spark, queries, config.warehouse, vocabulary, config.vectors, model)
     results = search.search_shards(task.spark, queries, vectors, config.warehouse, task.inputs["index"], config.k)

@@ -66,6 +66,12 @@ def query_vectors(
     ]
 
 
+def refuse_other_model(index: Sequence[Manifest], model_id: str) -> None:
+    """`IndexingError` if the newest run of the index is of another model: a picture's vector means nothing in it."""
+    if index and index[-1].model_id != model_id:
+        raise IndexingError(f"the index of run {index[-1].run} is of model {index[-1].model_id}, wanted {model_id}")
+
+
 def search_shards(
     spark: SparkSession,
     queries: Sequence[Query],

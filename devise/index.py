@@ -131,7 +131,8 @@ def train_template(sample_ND: np.ndarray, kind: Kind, seed: int, threads: int = 
         else:
             empty = faiss.IndexIDMap2(empty)
         empty.train(sample_ND)
-        faiss.clone_index(empty).add_with_ids(sample_ND[:1], np.zeros(1, np.int64))  # some kinds take no ids
+        trial = faiss.deserialize_index(faiss.serialize_index(empty))
+        trial.add_with_ids(sample_ND[:1], np.zeros(1, np.int64))  # some kinds take no ids
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[0]
         raise IndexingError(f"index kind {kind.factory!r} on {len(sample_ND):,} sample rows: {reason}") from None

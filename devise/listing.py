@@ -55,13 +55,13 @@ def plan(sources: Sequence[str], fan_out: Sequence[str]) -> list[Part]:
     """Parts that cover everything below the sources, once for each source.
 
     Raises:
-        StorageError: a source is missing or may not be read. On S3 one with nothing below it is missing: a mistyped
-            prefix must not pass for a corpus that was removed.
+        StorageError: a source is missing, may not be read, or has nothing below it: a mistyped prefix, or a disk that
+            is not mounted, must not pass for a corpus that was removed.
     """
     roots = dict.fromkeys(storage.join(storage.normalise(source), "") for source in sources)
     for root in roots:
-        if not storage.is_local(root) and not any(any(page) for page in storage.list_pages(root)):
-            raise StorageError(f"{root}: nothing is below this prefix")
+        if not _holds_any(root):
+            raise StorageError(f"{root}: nothing is below this place")
     return [part for root in roots for part in (fan(root, fan_out) if fan_out else spread(root))]
 
 
@@ -148,6 +148,12 @@ def batch(objects: Sequence[Stat]) -> pa.RecordBatch:
         pa.array([round(found.modified_at * 1e6) for found in objects], pa.int64()).cast(OBJECTS[3].type),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=OBJECTS)
+
+
+def _holds_any(root: str) -> bool:
+    if storage.is_local(root):
+        return next(storage.list_files(root.rstrip("/")), None) is not None
+    return any(any(page) for page in storage.list_pages(root))
 
 
 def _level(root: str, folder: str, pages: int) -> tuple[list[str], list[Part]]:

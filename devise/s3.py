@@ -86,7 +86,7 @@ def _client(process_id: int, settings: str) -> Any:
         return {name: value for name, value in always.items() if name in model.input_shape.members} | params
 
     made.meta.events.register("provide-client-params.s3", add)
-    made.meta.events.register("request-created.s3", _begin)
+    made.meta.events.register_first("request-created.s3", _begin)  # it may wait: a signature is good for minutes
     made.meta.events.register("response-received.s3", _end)
     return made
 

@@ -26,6 +26,8 @@ PATIENCE_EPOCHS = 5
 HOLD_OUT_SALT = 1
 LABEL_SMOOTHING = 0.1
 MAX_SHIFT_FRACTION = 0.08
+RECENT_EPOCHS = 3
+"""Of these the fastest tells how long the next ones will take."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +208,9 @@ def fit_classifier(
         pixels_N3HW: uint8 RGB.
         labels: true classes of each image; several share the target evenly.
         mean, std: the model's preprocessing of RGB in 0 to 1.
-        time_limit_s: epochs are cut, and the learning rate comes down sooner, when the fastest epoch so far says that
-            all of them would take longer; the last one may end after the limit. A machine that is too slow for the
-            limit thus gives other weights than a fast one; one that was busy for an epoch does not.
+        time_limit_s: epochs are cut, and the learning rate comes down sooner, when the fastest of the last epochs says
+            that all of them would take longer; the last one may end after the limit. A machine that is too slow for
+            the limit thus gives other weights than a fast one; one that was busy for an epoch does not.
 
     Raises:
         TrainingError: no images, an image without a label, or the loss is not finite.
@@ -250,12 +252,12 @@ def fit_classifier(
 
 
 def affordable_epochs(ends_s: Sequence[float], time_limit_s: float) -> int:
-    """How many epochs start within the limit, those done among them, if the rest are as fast as the fastest so far.
+    """How many epochs start within the limit, those done among them, if the rest are as fast as the fastest of late.
 
     Args:
         ends_s: the start, then the end of each epoch done, at least one.
     """
-    fastest_s = min(end - start for start, end in pairwise(ends_s))
+    fastest_s = min(end - start for start, end in pairwise(ends_s[-1 - RECENT_EPOCHS :]))
     left_s = max(0.0, time_limit_s - (ends_s[-1] - ends_s[0]))
     return len(ends_s) - 1 + math.ceil(left_s / max(fastest_s, 1e-9))
 

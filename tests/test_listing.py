@@ -111,8 +111,16 @@ def test_a_missing_bucket_is_told_while_planning(s3_server):
 @pytest.mark.parametrize("fan_out", [[], ["0"]])
 def test_a_mistyped_prefix_is_no_corpus_that_was_removed(serve, fan_out):
     serve(ODD_KEYS)
-    with pytest.raises(StorageError, match="s3://made/inx/: nothing is below this prefix"):
+    with pytest.raises(StorageError, match="s3://made/inx/: nothing is below this place"):
         listing.plan(["s3://made/in", "s3://made/inx"], fan_out)
+
+
+def test_a_folder_that_is_not_mounted_is_no_corpus_that_was_removed(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "b" / "empty").mkdir(parents=True)
+    with pytest.raises(StorageError, match="b/: nothing is below this place"):
+        listing.plan([str(tmp_path / "a"), str(tmp_path / "b")], [])
 
 
 def test_a_local_name_that_is_no_utf_8_is_one_line():

@@ -70,7 +70,9 @@ def too_much(task: Task, chain: Sequence[Manifest], change: Change) -> str | Non
             f"{since:,} rows added and hidden since base {base.run} are more than "
             f"{config.rebuild_fraction:g} of its {base.rows:,}"
         )
-    hidden, anew = change.hidden + sum(run.details["hidden"] for run in chain[1:]), task.inputs["embeddings"][0]
+    anew = task.inputs["embeddings"][0]
+    hidden = sum(run.details["hidden"] for run in chain[1:] if run.run <= anew.run)
+    hidden += change.hidden if anew.run == config.run else 0
     if hidden and anew.base and anew.run > base.run:
         return f"{hidden:,} rows are hidden in base {base.run}, and run {anew.run} dropped such rows of the embeddings"
     if base.details["centroid_score"] is not None and change.added >= DRIFT_ROWS:

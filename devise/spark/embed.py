@@ -18,6 +18,7 @@ from pyspark.sql.types import StructType
 
 from devise import manifest, query, storage, traffic
 from devise.config import EngineConfig
+from devise.errors import ConfigError
 from devise.manifest import Manifest
 from devise.spark import schemas
 from devise.spark.metering import counted
@@ -101,11 +102,20 @@ def count_slots(spark: SparkSession) -> int:
 
 
 def most_slots(spark: SparkSession) -> int:
-    """The most tasks that may run at one time while a stage goes on: executors register late, or come with the load."""
+    """The most tasks that may run at one time while a stage goes on: executors register late, or come with the load.
+
+    Raises:
+        ConfigError: there is no most.
+    """
     conf = spark.sparkContext.getConf()
     executors = int(conf.get("spark.executor.instances", "0"))
     if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
-        executors = int(conf.get("spark.dynamicAllocation.maxExecutors", str(2**31)))
+        if (most := conf.get("spark.dynamicAllocation.maxExecutors", "infinity")) in ("infinity", str(2**31 - 1)):
+            raise ConfigError(
+                "requests_per_second is shared among the tasks that run at one time: found dynamic allocation without "
+                "a bound, wanted spark.dynamicAllocation.maxExecutors, or spark.dynamicAllocation.enabled=false"
+            )
+        executors = int(most)
     each = int(conf.get("spark.executor.cores", "1")) // int(spark.conf.get("spark.task.cpus", "1"))
     return max(count_slots(spark), executors * max(1, each))
 

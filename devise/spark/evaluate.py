@@ -42,9 +42,9 @@ def evaluate_split(task: Task, live: DataFrame, split: SplitConfig, vocabulary: 
     """
     config: EvaluateConfig = task.config
     labelled = labelled_images(task.spark, split.labelled).select("image_id", "texts")
-    chosen = task.stage(live.join(labelled, on="image_id", how="left_semi"), f"{split.name}-live")
-    joined = read_embeddings(task, chosen).join(labelled, on="image_id", how="inner").select("embedding", "texts")
-    joined = task.stage(joined, split.name)
+    chosen = task.stage(live.join(labelled, on="image_id", how="inner"), f"split-{split.name}-live")
+    joined = read_embeddings(task, chosen).join(chosen.select("image_id", "texts"), on="image_id", how="inner")
+    joined = task.stage(joined.select("embedding", "texts"), f"split-{split.name}")
     given = None
     if split.candidates == "given":
         given = [row.texts for row in joined.select("texts").distinct().collect()]  # a few thousand names at most
@@ -141,7 +141,9 @@ def evaluate(task: Task) -> DataFrame:
     if chain and chain[-1].run != config.run:
         chain = []  # there was no index built tonight
     carried = carry_recall(task, chain) if chain else None
-    live, rows = task.stage(find_live(task), "live"), []
+    rows, live = [], find_live(task)
+    if config.splits or (chain and carried is None):
+        live = task.stage(live, "live")
     for split in config.splits:
         rows += evaluate_split(task, live, split, task.input("vocabulary"))
     if carried is not None:

@@ -97,28 +97,33 @@ def _check_accounting(config: PublishConfig, images: Manifest, embeddings: Manif
 def _check_rejects(task: Task, before: Live | None) -> None:
     """Not too many of the images attempted tonight; nor of those of earlier nights that were never published."""
     config, tonight = task.config, task.input("embeddings").details
-    attempted, rejected = tonight["attempted"], tonight["rejected"]
     runs = manifest.run_ids(config.warehouse, "embeddings")
     runs = [run for run in runs if run < config.run and (before is None or run > before.run)]
+    kept = {pair for publication in pointer.history(config.warehouse) for pair in publication.pairs()}
+    runs = [run for run in runs if ("embeddings", run) not in kept]
+    counts = [(tonight["attempted"], tonight["rejected"], "attempted")]
     if any(manifest.find(config.warehouse, "embeddings", run) for run in runs):
-        attempted, rejected = _count_since(task, before)
-    if attempted >= ATTEMPTS_FOR_FRACTION and rejected > config.max_reject_fraction * attempted:
-        raise RejectedTooMany(
-            f"run {config.run}: {rejected} of {attempted} images attempted were rejected "
-            f"({rejected / attempted:.1%}), wanted at most {config.max_reject_fraction:.1%}"
-        )
+        counts.append((*_count_since(task, kept), "that are in no publication yet"))
+    for attempted, rejected, which in counts:
+        if attempted >= ATTEMPTS_FOR_FRACTION and rejected > config.max_reject_fraction * attempted:
+            raise RejectedTooMany(
+                f"run {config.run}: {rejected} of {attempted} images {which} were rejected "
+                f"({rejected / attempted:.1%}), wanted at most {config.max_reject_fraction:.1%}"
+            )
 
 
-def _count_since(task: Task, before: Live | None) -> tuple[int, int]:
+def _count_since(task: Task, kept: set[tuple[str, str]]) -> tuple[int, int]:
     """Of tonight's images those that are in no publication yet, embedded or rejected, and of these the rejected ones.
 
-    One pass over narrow rows of the corpus: for the nights after one that was not published.
+    It goes over narrow rows of the corpus: for the nights after one that was not published.
+
+    Args:
+        kept: (table, run) of all publications that are kept.
     """
 
     def published(table: str) -> list[Manifest]:
-        names = before.runs(table) if before else []
-        runs = [manifest.read(task.config.warehouse, table, name) for name in names]
-        return [run for run in runs if run.model_id == task.model_id]
+        found = [manifest.find(task.config.warehouse, *pair) for pair in sorted(kept) if pair[0] == table]
+        return [run for run in found if run and run.model_id == task.model_id]
 
     def rejected_in(runs: list[Manifest]) -> DataFrame:
         return tables.read(task.spark, task.config.warehouse, runs, schemas.REJECTS).select(CONTENT).distinct()

@@ -313,3 +313,7 @@ def test_what_is_hidden_is_dropped_with_the_embeddings_that_a_base_drops(two_nig
     assert not fourth.base and counts(fourth) == (0, 0, 0, 30, "r3")  # nothing is hidden: nothing to erase
     corpus.publish("r3", "r4")
     corpus.assert_exact()
+    assert not corpus.night("r5", [(IMAGE_ID_N[31], "A")], anew=True).base
+    sixth = corpus.night("r6", [(IMAGE_ID_N[2], "B")])
+    assert not sixth.base and counts(sixth) == (1, 1, 1, 31, "r3")  # hidden since the embeddings' base: it has them
+    assert corpus.night("r7", anew=True).base

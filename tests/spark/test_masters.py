@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from same_tables import compare
 
+from devise.errors import ConfigError
 from devise.sample.book import draw
 from devise.sample.broken import write_broken
 from devise.sample.demo import SAMPLE
+from devise.spark import embed
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_SUBMIT = Path(sys.executable).with_name("spark-submit")
@@ -76,3 +79,17 @@ def test_two_executors_give_the_tables_of_one_process(place, local, name, master
     other = night(place, master, name, *more, "--set", f"run_nightly.stages={stages}")
     told = compare((local, "r1"), (other, "r1"))
     assert told.startswith("40 embeddings equal") and "8 rejects equal" in told
+
+
+def test_a_cap_on_requests_is_shared_by_the_most_tasks_that_may_run_at_one_time():
+    def most(registered, **settings):
+        conf = {f"spark.{key.replace('_', '.')}": str(value) for key, value in settings.items()}
+        context = SimpleNamespace(defaultParallelism=registered, getConf=lambda: conf)
+        return embed.most_slots(SimpleNamespace(sparkContext=context, conf=conf))
+
+    assert most(8) == 8
+    assert most(2, executor_instances=10, executor_cores=8, task_cpus=4) == 20  # most register late
+    come_and_go = {"dynamicAllocation_enabled": "true", "executor_cores": 4}
+    assert most(2, **come_and_go, dynamicAllocation_maxExecutors=50) == 200
+    with pytest.raises(ConfigError, match="found dynamic allocation without a bound"):
+        most(2, **come_and_go)

@@ -385,6 +385,14 @@ def test_what_a_gate_held_back_the_next_night_does_not_publish(spark, root, nigh
     with pytest.raises(GateError, match=f"{len(rows)} embeddings are not finite unit vectors"):
         publish_second(max_reject_fraction=0.5)
     storage.write_bytes(uri, kept)
+    held_back = manifest.read(warehouse, "embeddings", "r2")
+    details = held_back.details | {"attempted": 10, "rejected": 6, "unchanged": held_back.details["unchanged"] - 4}
+    path = f"{warehouse}/embeddings/run=r2/{manifest.NAME}"
+    spoilt = held_back.model_copy(update={"details": details | {"embedded": 4, "carried": details["carried"] - 6}})
+    storage.write_bytes(path, spoilt.content())
+    with pytest.raises(RejectedTooMany, match="6 of 10 images attempted"):  # tonight's own, whatever was before
+        publish_second(max_reject_fraction=0.5)
+    storage.write_bytes(path, held_back.content())
     publish_second(max_reject_fraction=0.5)
     begin("r3")()  # what was published once is judged no more
     assert pointer.read(warehouse).run == "r3"

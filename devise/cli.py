@@ -1,6 +1,7 @@
 """`devise ...` for people: runs jobs, says what is live, answers queries in a terminal; computes nothing itself."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(options, "nights", None):
             _reach(options)
         options.do(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
     except DeviseError as error:
         print(f"devise: error: {error}", file=sys.stderr)
         sys.exit(2)

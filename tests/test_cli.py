@@ -1,6 +1,8 @@
 """The command line for people: answers on standard output, one line and exit code 2 for a broken promise."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -246,3 +248,16 @@ def test_the_settings_of_the_nights_name_the_warehouse_and_the_store(ask, publis
     assert (s3.configured().endpoint, s3.configured().kms_key) == ("http://127.0.0.1:9", "k")
     path.write_text("label_images: {}\n")
     assert "found no `warehouse` at the top" in refused("status", "--config", path)
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault():
+    program = """
+from devise import cli
+cli.columns = lambda options: [print("x" * 99) for _ in range(9999)]
+cli.main(["columns"])
+"""
+    asked = [sys.executable, "-c", program]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout.readline() == b"x" * 99 + b"\n"
+        running.stdout.close()
+        assert running.stderr.read() == b"" and running.wait() == 0

@@ -253,7 +253,11 @@ def test_the_settings_of_the_nights_name_the_warehouse_and_the_store(ask, publis
 def test_a_reader_that_has_seen_enough_is_no_fault():
     program = """
 from devise import cli
-cli.columns = lambda options: [print("x" * 99) for _ in range(9999)]
+def columns(options):
+    "Many lines."
+    for _ in range(9999):
+        print("x" * 99)
+cli.columns = columns
 cli.main(["columns"])
 """
     asked = [sys.executable, "-c", program]

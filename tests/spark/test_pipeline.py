@@ -75,8 +75,14 @@ def configs(warehouse, corpus, run="r1", **embed):
         (
             train_model.JOB,
             TrainConfig(
-                **common, architecture="small_cnn", resize=32, crop=32, core_epochs=1, labelled=seen, held_out=["ferry"]
-            ),
+                **common,
+                architecture="small_cnn",
+                resize=32,
+                crop=32,
+                core_epochs=10,
+                labelled=seen,
+                held_out=["ferry"],
+            ),  # fmt: skip
         ),
         (catalog_images.JOB, CatalogConfig(**common, sources=[corpus])),
         (embed_images.JOB, EmbedConfig(**common, engine={"precision": "fp32"}, **embed)),
@@ -226,6 +232,7 @@ def test_starting_the_night_again_changes_no_byte(spark, night, corpus):
     assert contents(night[0]) == before
 
 
+@pytest.mark.parametrize("root", ["file"], indirect=True, scope="module")  # the store makes no difference
 def test_the_pandas_door_gives_the_same_embeddings_and_rejects(spark, root, night, corpus):
     other = copy_inputs(night, f"{root}/pandas")
     plan = {stage.name: (stage, config) for stage, config in configs(other, corpus[0], exchange="pandas")}
@@ -243,6 +250,7 @@ def test_the_pandas_door_gives_the_same_embeddings_and_rejects(spark, root, nigh
     )
 
 
+@pytest.mark.parametrize("root", ["file"], indirect=True, scope="module")  # the store makes no difference
 def test_embed_udf_answers_from_sql_and_sends_rejects_as_rows(spark, night, corpus):
     from devise.spark.embed import embed_udf
 
@@ -286,7 +294,8 @@ def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, ro
     assert (live.live.run, live.live.runs("index")) == ("r2", ["r1", "r2"])
     row = next(row for row in rows(spark, (warehouse, second), "embeddings") if row.uri.endswith("/lion/1.jpg"))
     hits = live.search(np.array(row.embedding, np.float32), "image", 50)
-    assert hits[0].uri == row.uri and hits[0].score > 0.9999  # the picture as it is now
+    own = next(hit for hit in hits if hit.uri == row.uri)
+    assert own.score > 0.9999 and own.score > hits[0].score - 1e-6  # the picture as it is now; some are all but alike
     assert sorted(hit.uri for hit in hits) == sorted(labelled)
 
 
@@ -348,6 +357,7 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
         job.perform(publish_run.JOB, spark, gate)
 
 
+@pytest.mark.parametrize("root", ["file"], indirect=True, scope="module")  # the store makes no difference
 def test_candidates_that_are_one_label_count_once(spark, root, night, corpus):
     warehouse = copy_inputs(night, f"{root}/chosen", keep=("images", "vocabulary", "model", "embeddings", "rejects"))
     config = LabelConfig(warehouse=warehouse, run="r1", k=5, candidates=["lion", "lions", "Lion", "tulip"])
@@ -356,6 +366,7 @@ def test_candidates_that_are_one_label_count_once(spark, root, night, corpus):
     assert made.rows == 2 * made.details["n_images"]
 
 
+@pytest.mark.parametrize("root", ["file"], indirect=True, scope="module")  # the store makes no difference
 def test_what_a_gate_held_back_the_next_night_does_not_publish(spark, root, night, corpus, monkeypatch):
     monkeypatch.setattr(publish, "ATTEMPTS_FOR_FRACTION", 10)
     warehouse = copy_inputs(night, f"{root}/held", keep=("vocabulary", "model"))

@@ -82,7 +82,7 @@ def configs(warehouse, corpus, run="r1", **embed):
                 core_epochs=10,
                 labelled=seen,
                 held_out=["ferry"],
-            ),  # fmt: skip
+            ),
         ),
         (catalog_images.JOB, CatalogConfig(**common, sources=[corpus])),
         (embed_images.JOB, EmbedConfig(**common, engine={"precision": "fp32"}, **embed)),

@@ -22,7 +22,7 @@ _pace: "Pace | None" = None
 @contextmanager
 def purpose(name: str) -> Iterator[None]:
     """What this thread's requests are for."""
-    before = getattr(_thread, "purpose", "files")
+    before = _purpose()
     _thread.purpose = name
     try:
         yield
@@ -32,7 +32,7 @@ def purpose(name: str) -> Iterator[None]:
 
 def begin(operation: str, retry: bool) -> None:
     """A request of this thread is about to be sent; it waits for its turn where their rate is limited."""
-    if _pace is not None and getattr(_thread, "purpose", "files") == "images":
+    if _pace is not None and _purpose() == "images":
         _pace.wait()
     _thread.started = time.perf_counter()
     _add(operation, [1, int(retry), 0, 0.0])
@@ -97,7 +97,11 @@ class Pace:
         time.sleep(max(0.0, turn - time.monotonic()))
 
 
+def _purpose() -> str:
+    return getattr(_thread, "purpose", "files")
+
+
 def _add(operation: str, change: list[float]) -> None:
-    key = f"{getattr(_thread, 'purpose', 'files')} {operation}"
+    key = f"{_purpose()} {operation}"
     with _lock:
         add(_total, {key: change})

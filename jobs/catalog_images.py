@@ -11,9 +11,11 @@ from devise.spark.catalog import find_images, refuse_empty, refuse_missing, watc
 
 def main(task: job.Task) -> None:
     config = task.config
-    images, found = watch_sources(find_images(task.spark, config), config.sources)
-    refuse_empty(task.write("images", images).rows, config.sources)
+    images = find_images(task.spark, config)
     if config.inventory:  # of a listing the plan has looked
+        images, found = watch_sources(images, config.sources)
+    refuse_empty(task.write("images", images).rows, config.sources)
+    if config.inventory:
         refuse_missing(found, config.sources, config.inventory)
 
 

@@ -11,7 +11,7 @@ from devise.spark.live import find_live, read_embeddings
 
 
 def main(task: job.Task) -> None:
-    config, live = task.config, find_live(task)
+    config, live = task.config, task.stage(find_live(task), "live")  # asked for three times
     carried = label.carried_labels(task, live)
     new = task.stage(live.join(carried.where("rank = 1"), on="image_id", how="left_anti"), "new")
     embeddings = read_embeddings(task, new)

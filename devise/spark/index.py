@@ -13,7 +13,7 @@ from devise.spark import delta, recall
 from devise.spark.fill import SIDECAR, centroid_score, fill_shards, train_template
 from devise.spark.job import Task, say
 from devise.spark.label import refuse_other_dims
-from devise.spark.live import live_embeddings
+from devise.spark.live import find_live, read_embeddings
 from devise.spark.tables import Written
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def build_base(task: Task, reason: str) -> None:
     config: IndexConfig = task.config
     decision = f"a base: {reason}"
     say("build_index", decision)
-    embeddings = task.stage(live_embeddings(task), "embeddings")
+    embeddings = task.stage(read_embeddings(task, task.stage(find_live(task), "live")), "embeddings")
     n_rows, dim = measure(embeddings)
     kind = choose_kind(n_rows, dim, config.memory_bytes, config.kind)
     say("build_index", f"{kind.factory} for {n_rows:,} x {dim}: {kind.reason}")

@@ -39,8 +39,3 @@ def read_embeddings(task: Task, wanted: DataFrame) -> DataFrame:
         runs.append(run.model_copy(update={"files": holding}))
     rows = tables.read_with_file(task.spark, task.config.warehouse, runs, schemas.EMBEDDINGS)
     return rows.join(wanted, on=[*CONTENT, "file"], how="left_semi").select(schemas.EMBEDDINGS.names)
-
-
-def live_embeddings(task: Task) -> DataFrame:
-    """schemas.EMBEDDINGS of all that is live: O(corpus), for what is built or measured anew."""
-    return read_embeddings(task, task.stage(find_live(task), "live"))

@@ -34,6 +34,17 @@ def spark(started):
     return started[0]
 
 
+@pytest.fixture(scope="module")
+def one_session(spark):
+    """Command lines run on the tests' Spark, which they must not stop."""
+    from devise.spark import command
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "start_session", lambda *_: spark)
+        patch.setattr(spark, "stop", lambda: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_store(started, monkeypatch):
     """A job run in this process says for good how its store is reached: each test begins with the tests' own server."""

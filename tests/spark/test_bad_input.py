@@ -50,13 +50,7 @@ def write_vectors(path, dim=DIM, words=NOUNS, **altered):
     return str(path)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_session(spark):
-    """Command lines run on the tests' Spark, which they must not stop."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "start_session", lambda *_: spark)
-        patch.setattr(spark, "stop", lambda: None)
-        yield
+pytestmark = pytest.mark.usefixtures("one_session")
 
 
 @pytest.fixture(scope="module")

@@ -127,11 +127,7 @@ def test_a_data_file_that_changed_stops_the_job_and_commits_nothing(spark, bucke
     assert not list((tmp_path / "w").rglob("_manifest.json"))
 
 
-def test_an_inventory_of_another_bucket_is_one_line_and_exit_code_2(
-    spark, bucket, store, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(command, "start_session", lambda *_: spark)
-    monkeypatch.setattr(spark, "stop", lambda: None)
+def test_an_inventory_of_another_bucket_is_one_line_and_exit_code_2(one_session, bucket, store, tmp_path, capsys):
     uri = inventories.write(store, "other", bucket, "CSV", [], sourceBucket="elsewhere")
     settings = {"warehouse": f"{tmp_path}/w", "catalog_images": {"sources": [f"{bucket}/in"], "inventory": uri}}
     (tmp_path / "conf.yaml").write_text(yaml.safe_dump(settings))

@@ -7,17 +7,10 @@ import pytest
 
 from devise import cli, pointer
 from devise.sample import demo
-from devise.spark import command
-
-
-@pytest.fixture
-def tests_spark(spark, monkeypatch):
-    monkeypatch.setattr(command, "start_session", lambda *_: spark)
-    monkeypatch.setattr(spark, "stop", lambda: None)
 
 
 @pytest.mark.parametrize("store", ["file", pytest.param("s3", marks=pytest.mark.slow)])
-def test_the_demo_runs_to_its_end_and_what_it_advises_works(store, started, tests_spark, tmp_path, monkeypatch, capsys):
+def test_the_demo_runs_to_its_end_and_what_it_advises_works(store, started, one_session, tmp_path, monkeypatch, capsys):
     if store == "s3" and isinstance(started[1], str):
         pytest.skip(started[1])
     monkeypatch.setattr(demo, "PICTURES_PER_NOUN", 2)

@@ -28,7 +28,7 @@ from devise.config import S3Config
 from devise.errors import StorageError
 from devise.sample.book import draw
 from devise.sample.broken import write_broken
-from devise.spark import command, faults
+from devise.spark import faults
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 BUCKET = "faults"
@@ -165,13 +165,11 @@ def picture(noun, seed):
 
 
 @pytest.fixture(scope="module")
-def place(started, tmp_path_factory):
+def place(started, one_session, tmp_path_factory):
     spark, server = started
     if isinstance(server, str):
         pytest.skip(server)
     with FaultProxy(server.port) as proxy, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "start_session", lambda *_: spark)
-        patch.setattr(spark, "stop", lambda: None)
         patch.setenv(s3.VARIABLE, "")
         s3.configure(S3Config(endpoint=proxy.endpoint, path_style=True, region="us-east-1"))
         patch.setitem(spark.sparkContext.environment, s3.VARIABLE, os.environ[s3.VARIABLE])

@@ -36,7 +36,7 @@ test: setup
 
 # Every fault that a night on S3 must survive, and a table of what became of each.
 test-faults: setup
-	$(BIN)/python -m pytest -m "slow or not slow" tests/test_faultproxy.py tests/spark/test_faults.py
+	$(BIN)/python -m pytest -m "slow or not slow" tests/store/test_faultproxy.py tests/spark/test_faults.py
 
 # What `make test` leaves out for its time, of all parts.
 test-slow: setup

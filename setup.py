@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "devise/__init__.py").read_text()).group(1)
@@ -18,7 +18,7 @@ setup(
     license_files=["LICENSE", "devise/sample/WORDNET-LICENSE"],
     python_requires=">=3.10,<3.13",
     # Jobs and settings live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel has them too.
-    packages=["devise", "devise.spark", "devise.sample", "devise.jobs", "devise.conf"],
+    packages=[*find_packages(include=["devise", "devise.*"]), "devise.jobs", "devise.conf"],
     package_dir={"devise.jobs": "jobs", "devise.conf": "conf"},
     package_data={
         "devise.conf": ["*.yaml", "spark/*.conf"],

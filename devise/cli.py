@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> None:
         sys.exit(2)
     from importlib import import_module
 
-    from devise.spark import command
+    from devise.spark.frame import command
 
     module = import_module(f"devise.jobs.{arguments[0]}")
     if arguments[0] == "run_nightly":
@@ -46,28 +46,28 @@ def run(arguments: Sequence[str]) -> None:
 
 def status(options: argparse.Namespace) -> None:
     """What is live and how much, last night's accounting, who works in the warehouse, what is kept."""
-    from devise.status import describe
+    from devise.warehouse.status import describe
 
     print("\n".join(describe(options.warehouse)))
 
 
 def rollback(options: argparse.Namespace) -> None:
     """Make an earlier kept publication live again, as a new one."""
-    from devise import upkeep
+    from devise.warehouse import upkeep
 
     print(upkeep.rollback(options.warehouse, options.to))
 
 
 def expire(options: argparse.Namespace) -> None:
     """Forget old publications; remove the runs that only they need, and leftovers older than a day."""
-    from devise import upkeep
+    from devise.warehouse import upkeep
 
     print("\n".join(upkeep.expire(options.warehouse, options.keep, options.dry_run)))
 
 
 def verify(options: argparse.Namespace) -> None:
     """Read a whole run: is every file, row and count what the manifests promise?"""
-    from devise import verify
+    from devise.warehouse import verify
 
     checked = verify.verify(options.warehouse, options.run)
     print("\n".join(verify.report(checked)))
@@ -76,9 +76,10 @@ def verify(options: argparse.Namespace) -> None:
 
 def replay(options: argparse.Namespace) -> None:
     """A night that tries rejects of the given codes again, whatever the settings say of them."""
-    from devise import scratch, settings, storage
+    from devise import settings
     from devise.config import EmbedConfig
-    from devise.images import REJECT_CODES
+    from devise.store import scratch, storage
+    from devise.vision.images import REJECT_CODES
 
     if unknown := sorted(set(options.code) - set(REJECT_CODES)):
         raise ConfigError(f"unknown reject codes {unknown}; known are {sorted(REJECT_CODES)}")
@@ -94,7 +95,8 @@ def compact(options: argparse.Namespace) -> None:
 
 def search(options: argparse.Namespace) -> None:
     """The pictures nearest to words or to a picture, from what is live; no Spark."""
-    from devise import query, terminal
+    from devise.search import query
+    from devise.show import terminal
 
     live = query.LiveIndex(options.warehouse)
     if options.image:
@@ -103,7 +105,7 @@ def search(options: argparse.Namespace) -> None:
     else:
         if not options.text:
             raise ConfigError("nothing asked: give words, or --image FILE")
-        from devise.zeroshot import query_vector
+        from devise.search.zeroshot import query_vector
 
         asked = query.parse(" ".join(options.text))
         if asked.kind == "image":
@@ -120,7 +122,7 @@ def search(options: argparse.Namespace) -> None:
 
 def words(options: argparse.Namespace) -> None:
     """Correlations and cosines of words, a word's neighbours, or how a word is known."""
-    from devise import terminal
+    from devise.show import terminal
 
     terminal.words(options)
 
@@ -134,14 +136,15 @@ def demo(options: argparse.Namespace) -> None:
 
 def columns(options: argparse.Namespace) -> None:
     """The data dictionary of all tables, in Markdown."""
-    from devise.spark import schemas
+    from devise.spark.frame import schemas
 
     print(schemas.data_dictionary(), end="")
 
 
 def _reach(options: argparse.Namespace) -> None:
     """Take the warehouse from the settings of the nights, and reach S3 as they do."""
-    from devise import s3, scratch, settings, storage
+    from devise import settings
+    from devise.store import s3, scratch, storage
 
     path = scratch.localise(storage.normalise(options.nights))
     s3.configure(settings.load_s3(path))

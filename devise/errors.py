@@ -92,7 +92,7 @@ class ImageError(DeviseError):
     """One bad image: a row with a reject code, never the end of a job.
 
     Attributes:
-        code: one of `devise.images.REJECT_CODES`.
+        code: one of `devise.vision.images.REJECT_CODES`.
     """
 
     def __init__(self, code: str, message: str):

@@ -7,8 +7,8 @@ writes   index  a base: a template, and a faiss file with an id -> uri, etag sid
 """
 
 from devise.config import IndexConfig
-from devise.spark import command, job
-from devise.spark.index import build_index
+from devise.spark.frame import command, job
+from devise.spark.stages.index import build_index
 
 
 def main(task: job.Task) -> None:

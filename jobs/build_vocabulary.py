@@ -5,8 +5,8 @@ writes   vocabulary  (schemas.VOCABULARY), and the classes' vectors beside it
 """
 
 from devise.config import VocabularyConfig
-from devise.spark import command, job
-from devise.spark.vocabulary import write_vocabulary
+from devise.spark.frame import command, job
+from devise.spark.stages.vocabulary import write_vocabulary
 
 
 def main(task: job.Task) -> None:

@@ -5,8 +5,8 @@ writes   images      (schemas.IMAGES), one row an object
 """
 
 from devise.config import CatalogConfig
-from devise.spark import command, job
-from devise.spark.catalog import find_images, refuse_empty, refuse_missing, watch_sources
+from devise.spark.frame import command, job
+from devise.spark.stages.catalog import find_images, refuse_empty, refuse_missing, watch_sources
 
 
 def main(task: job.Task) -> None:

@@ -5,12 +5,15 @@ writes   rejects     (schemas.REJECTS) and embeddings (schemas.EMBEDDINGS), one 
 """
 
 from devise.config import EmbedConfig
-from devise.spark import accounting, command, embed, job
+from devise.spark.frame import command, job
+from devise.spark.stages import accounting, embed
 
 
 def main(task: job.Task) -> None:
     config, model = task.config, task.input("model")
-    judged = embed.judge_images(task.read("images"), task.read("embeddings"), task.read("rejects"), config.retry_codes)
+    judged = accounting.judge_images(
+        task.read("images"), task.read("embeddings"), task.read("rejects"), config.retry_codes
+    )
     todo, listed = accounting.stage_todo(task, judged)
     n_tasks = embed.count_tasks(listed["todo"], config.images_per_task, embed.count_slots(task.spark))
     outcomes = embed.embed_images(

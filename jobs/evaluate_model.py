@@ -6,8 +6,8 @@ writes   metrics     (schemas.METRICS), one row a measured figure
 """
 
 from devise.config import EvaluateConfig
-from devise.spark import command, job
-from devise.spark.evaluate import evaluate
+from devise.spark.frame import command, job
+from devise.spark.stages.evaluate import evaluate
 
 
 def main(task: job.Task) -> None:

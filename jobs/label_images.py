@@ -6,8 +6,9 @@ writes   labels      (schemas.LABELS), k rows an image
 """
 
 from devise.config import LabelConfig
-from devise.spark import command, job, label
-from devise.spark.live import find_live, read_embeddings
+from devise.spark.frame import command, job
+from devise.spark.frame.live import find_live, read_embeddings
+from devise.spark.stages import label
 
 
 def main(task: job.Task) -> None:

@@ -4,10 +4,10 @@ reads    the manifests of this run, and the vectors that were added since the la
 writes   live/live.json, by compare-and-set
 """
 
-from devise import pointer
 from devise.config import PublishConfig
-from devise.spark import command, job
-from devise.spark.publish import check_gates, publish
+from devise.spark.frame import command, job
+from devise.spark.stages.publish import check_gates, publish
+from devise.warehouse import pointer
 
 
 def main(task: job.Task) -> None:

@@ -14,7 +14,7 @@ from devise.jobs import (
     search_images,
     train_model,
 )
-from devise.spark import command
+from devise.spark.frame import command
 
 JOBS = {
     module.JOB.name: module.JOB

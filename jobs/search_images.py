@@ -5,7 +5,8 @@ writes   results     (schemas.RESULTS), at most k rows a query
 """
 
 from devise.config import SearchConfig
-from devise.spark import command, job, search
+from devise.spark.frame import command, job
+from devise.spark.stages import search
 
 
 def main(task: job.Task) -> None:

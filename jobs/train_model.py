@@ -5,8 +5,8 @@ writes   features    (schemas.FEATURES), of images new to the frozen network, an
 """
 
 from devise.config import TrainConfig
-from devise.spark import command, job
-from devise.spark.train import train_model
+from devise.spark.frame import command, job
+from devise.spark.stages.train import train_model
 
 
 def main(task: job.Task) -> None:

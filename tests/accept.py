@@ -21,15 +21,17 @@ import pyarrow.parquet as pq
 from accept_protocols import KS, Row, as_trained, protocol_s, protocol_z, ridge
 from pyspark.sql import SparkSession
 
-from devise import manifest, settings, vocabulary
+from devise import settings
 from devise.config import LabelledConfig, NightlyConfig, TrainConfig
-from devise.fitting import open_core
 from devise.jobs.run_nightly import JOBS
-from devise.manifest import Manifest
-from devise.spark import job
-from devise.spark.label import vectors
-from devise.spark.session import start_session
-from devise.spark.vocabulary import read_class_vectors
+from devise.learning.fitting import open_core
+from devise.spark.frame import job
+from devise.spark.frame.columns import vectors
+from devise.spark.frame.session import start_session
+from devise.spark.stages.vocabulary import read_class_vectors
+from devise.warehouse import manifest
+from devise.warehouse.manifest import Manifest
+from devise.words import vocabulary
 
 CONFIG = Path(__file__).resolve().parents[1] / "conf/photographs.yaml"
 RUN = "2026-11-23"

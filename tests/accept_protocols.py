@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from devise.classes import ClassVectors
 from devise.config import TrainConfig
-from devise.fitting import TrainingSet, fit_projection, guard_classes
-from devise.metrics import hit_at_k
-from devise.model import convex_projection
-from devise.networks import Core
-from devise.train import fit_ridge
-from devise.vocabulary import Vocabulary
-from devise.zeroshot import top_labels
+from devise.learning.fitting import TrainingSet, fit_projection, guard_classes
+from devise.learning.metrics import hit_at_k
+from devise.learning.train import fit_ridge
+from devise.search.zeroshot import top_labels
+from devise.vision.model import convex_projection
+from devise.vision.networks import Core
+from devise.words.classes import ClassVectors
+from devise.words.vocabulary import Vocabulary
 
 KS = (1, 5, 10, 20)
 Z_PENALTY = 3000.0

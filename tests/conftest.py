@@ -31,8 +31,8 @@ def s3_server(tmp_path_factory):
     """
     from s3server import NoServer, S3Server
 
-    from devise import s3
     from devise.config import S3Config
+    from devise.store import s3
 
     try:
         server = S3Server(tmp_path_factory.mktemp("s3")).__enter__()

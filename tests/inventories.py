@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from devise import storage
+from devise.store import storage
 
 FIELDS = (
     "Bucket",

@@ -1,8 +1,8 @@
-"""Files of a test at file:// or s3://, by `devise.storage` alone."""
+"""Files of a test at file:// or s3://, by `devise.store.storage` alone."""
 
 from pathlib import Path
 
-from devise import storage
+from devise.store import storage
 
 
 def copy(source: str, target: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyspark
 
-from devise.spark.session import find_java
+from devise.spark.frame.session import find_java
 
 VERSION = "4.1.0"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "devise-tests" / f"s3proxy-{VERSION}"

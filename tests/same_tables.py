@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from devise import manifest, pointer, storage
+from devise.store import storage
+from devise.warehouse import manifest, pointer
 
 EMBEDDING_WITHIN, SCORE_WITHIN = 1e-4, 2e-4
 

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 from tiny_warehouse import COLOURS, make_vocabulary, publish
 
-from devise import cli, s3, terminal
+from devise import cli
+from devise.show import terminal
+from devise.store import s3
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_a_sheet_shows_the_answers_with_their_folder_and_score(ask, tmp_path, mo
     with Image.open(sheet) as opened:
         assert COLOURS["castle"] in {colour for _, colour in opened.getcolors(10**6)}
     shown = []
-    monkeypatch.setattr("devise.report.contact_sheet", lambda tiles, title, path: shown.append((tiles, title)))
+    monkeypatch.setattr("devise.show.report.contact_sheet", lambda tiles, title, path: shown.append((tiles, title)))
     ask("search", "castle", "-k", "2", "--sheet", str(sheet))
     [(tiles, title)] = shown
     assert title == "nearest to: castle"
@@ -176,7 +178,7 @@ def test_a_fault_that_nobody_promised_keeps_its_traceback(monkeypatch, published
     def broken(warehouse):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("devise.pointer.read", broken)
+    monkeypatch.setattr("devise.warehouse.pointer.read", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main(["status", "--warehouse", published[0]])
 
@@ -189,8 +191,10 @@ def test_an_unknown_job_names_the_known_ones(refused, arguments):
 
 def test_run_hands_a_job_its_arguments(monkeypatch):
     handed = []
-    monkeypatch.setattr("devise.spark.command.run", lambda found, arguments: handed.append((found.name, arguments)))
-    monkeypatch.setattr("devise.spark.command.run_in_order", lambda name, *_: handed.append((name, _[-1])))
+    monkeypatch.setattr(
+        "devise.spark.frame.command.run", lambda found, arguments: handed.append((found.name, arguments))
+    )
+    monkeypatch.setattr("devise.spark.frame.command.run_in_order", lambda name, *_: handed.append((name, _[-1])))
     for name in cli.JOBS:
         cli.main(["run", name, "--config", "c.yaml", "--run", "r1"])
     assert handed == [(name, ["--config", "c.yaml", "--run", "r1"]) for name in cli.JOBS]
@@ -198,7 +202,7 @@ def test_run_hands_a_job_its_arguments(monkeypatch):
 
 def test_replay_and_compact_are_nights_with_other_settings(monkeypatch, refused, tmp_path):
     handed, path = [], tmp_path / "night.yaml"
-    monkeypatch.setattr("devise.spark.command.run_in_order", lambda name, doc, jobs, words: handed.append(words))
+    monkeypatch.setattr("devise.spark.frame.command.run_in_order", lambda name, doc, jobs, words: handed.append(words))
     path.write_text("warehouse: w\nembed_images: {retry_codes: [timeout]}\n")
     cli.main(["replay", "--code", "corrupt", "--code", "timeout", "--config", str(path), "--run", "r2"])
     cli.main(["compact", "--config", str(path), "--run", "r3", "--set", "label_images.k=3"])
@@ -231,8 +235,8 @@ def test_a_number_of_answers_that_is_none_is_refused(capsys, published, k):
 
 def test_a_sheet_s_captions_need_no_folder(monkeypatch, tmp_path):
     shown = []
-    monkeypatch.setattr("devise.report.contact_sheet", lambda tiles, title, path: shown.extend(tiles))
-    monkeypatch.setattr("devise.storage.read_bytes", lambda uri: b"")
+    monkeypatch.setattr("devise.show.report.contact_sheet", lambda tiles, title, path: shown.extend(tiles))
+    monkeypatch.setattr("devise.store.storage.read_bytes", lambda uri: b"")
     hits = [SimpleNamespace(uri=uri, score=0.5) for uri in ("s3://bucket/a.jpg", "s3://bucket/b/c.jpg")]
     terminal.write_sheet(hits, "x", tmp_path / "s.png")
     assert [caption for _, caption in shown] == ["bucket  0.50", "b  0.50"]

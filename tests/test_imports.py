@@ -1,4 +1,4 @@
-"""The direction of imports, read from the source: nothing is run."""
+"""The house: which wing may import which, read from the source; nothing is run. A new arrow is decided here."""
 
 import ast
 from pathlib import Path
@@ -6,18 +6,43 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CORE = sorted((ROOT / "devise").glob("*.py")) + sorted((ROOT / "devise/sample").rglob("*.py"))
-SPARK = sorted((ROOT / "devise/spark").glob("*.py"))
+MODULES = sorted((ROOT / "devise").rglob("*.py"))
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
-HEAVY = {
-    "torch": {"model", "networks", "graph", "losses", "train", "fitting", "embed", "images", "zeroshot"},
-    "torchvision": {"model", "networks", "graph", "images", "train", "embed"},
-    "faiss": {"index"},
-    "fasttext": {"wordvectors", "make_vectors"},
-    "boto3": {"s3"},
-    "botocore": {"s3"},
+ON_TOP = {"errors", "config", "yamlfile", "settings", "cli"}
+ARROWS = {
+    "store": set(),
+    "warehouse": {"store"},
+    "words": set(),
+    "vision": {"store"},
+    "search": {"words", "warehouse", "store"},
+    "learning": {"vision", "words", "search", "store"},
+    "show": {"search", "words", "vision", "warehouse", "store"},
+    "spark.frame": {"warehouse", "store"},
+    "spark.stages": {"spark.frame", "learning", "search", "vision", "words", "warehouse", "store"},
+    "sample": {"jobs", "spark.frame", "show", "words", "warehouse", "store"},
+    "jobs": {"spark.frame", "spark.stages", "warehouse"},
 }
-"""Heavy libraries and the core modules that may import them."""
+"""Wing -> the wings it imports; errors and config are everyone's."""
+STAGE_ARROWS = {
+    "delta": {"fill"},
+    "evaluate": {"labelled", "recall"},
+    "index": {"delta", "fill", "recall"},
+    "labelled": {"catalog"},
+    "recall": {"search"},
+    "search": {"embed"},
+    "train": {"embed", "labelled", "vocabulary"},
+}
+"""Stage -> the stages whose parts it uses; the others use none."""
+HEAVY = {
+    "torch": {"vision", "learning", "search/zeroshot"},
+    "torchvision": {"vision", "learning"},
+    "faiss": {"search/index"},
+    "fasttext": {"words/wordvectors", "sample/make_vectors"},
+    "boto3": {"store/s3"},
+    "botocore": {"store/s3"},
+    "pyspark": {"spark", "jobs"},
+}
+"""Heavy libraries, and the wings or modules that may import them."""
 
 
 def imported(path: Path, top_level_only: bool = False) -> set[str]:
@@ -31,28 +56,86 @@ def imported(path: Path, top_level_only: bool = False) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
-def test_the_core_imports_neither_spark_nor_jobs(path):
-    # The command line and the demo start jobs, lazily; no other core module knows them.
-    names = imported(path, top_level_only=path.stem in ("cli", "demo"))
+def wing_of(name: str) -> str:
+    """The wing of a dotted name below devise; a module on top is its own."""
+    parts = name.split(".")[1:]
+    if parts[:1] == ["spark"]:
+        return ".".join(parts[:2])
+    return parts[0] if parts else ""
+
+
+def dotted(path: Path) -> str:
+    if path.parent == ROOT / "jobs":
+        return f"devise.jobs.{path.stem}"
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def arrows(wing: str) -> set[str]:
+    """The other wings that a wing's modules import."""
+    modules = [path for path in MODULES + JOBS if wing_of(dotted(path)) == wing]
+    assert modules, f"no module is in {wing}"
+    names = {name for path in modules for name in imported(path) if name.startswith("devise.")}
+    known = ON_TOP | ARROWS.keys()
+    return {wing_of(name) for name in names if wing_of(name) in known} - {wing}
+
+
+@pytest.mark.parametrize("wing", ARROWS)
+def test_a_wing_imports_the_wings_that_are_listed_and_no_other(wing):
+    assert arrows(wing) - {"errors", "config"} == ARROWS[wing] | ({"settings"} if wing == "spark.frame" else set())
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [("errors", set()), ("config", set()), ("yamlfile", {"errors"}), ("settings", {"errors", "config", "yamlfile"})],
+)
+def test_what_everyone_uses_knows_no_wing(module, allowed):
+    assert arrows(module) == allowed
+
+
+def test_the_arrows_make_no_circle():
+    left = {wing: set(allowed) for wing, allowed in ARROWS.items()}
+    while left:
+        ends = {wing for wing, allowed in left.items() if not allowed & left.keys()}
+        assert ends, f"a circle among {sorted(left)}"
+        left = {wing: allowed for wing, allowed in left.items() if wing not in ends}
+
+
+def test_every_module_is_in_a_wing_or_on_top():
+    for path in MODULES:
+        name = dotted(path)
+        assert name in ("devise", "devise.spark") or wing_of(name) in ON_TOP | ARROWS.keys(), path
+
+
+STAGES = sorted((ROOT / "devise/spark/stages").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+def test_a_stage_uses_the_stages_that_are_listed_and_no_other(path):
+    prefix = "devise.spark.stages."
+    names = {name.removeprefix(prefix).split(".")[0] for name in imported(path) if name.startswith(prefix)}
+    assert names & {stage.stem for stage in STAGES} == STAGE_ARROWS.get(path.stem, set())
+
+
+@pytest.mark.parametrize("path", MODULES + JOBS, ids=dotted)
+def test_heavy_libraries_are_imported_where_they_belong(path):
+    place = dotted(path).removeprefix("devise.").replace(".", "/")
+    for name in imported(path):
+        library = name.split(".")[0]
+        allowed = HEAVY.get(library, {place})
+        assert any(place == home or place.startswith(f"{home}/") for home in allowed), f"{path} imports {library}"
+
+
+@pytest.mark.parametrize("path", [*STAGES, *sorted((ROOT / "devise/spark/frame").glob("*.py"))], ids=dotted)
+def test_the_driver_loads_nothing_heavy_to_plan_a_job(path):
     assert not {
-        name for name in names if name.split(".")[0] == "pyspark" or name.startswith(("devise.spark", "devise.jobs"))
+        name for name in imported(path, top_level_only=True) if name.split(".")[0] in HEAVY.keys() - {"pyspark"}
     }
 
 
-@pytest.mark.parametrize("path", CORE + SPARK + JOBS, ids=lambda path: f"{path.parent.name}.{path.stem}")
-def test_heavy_libraries_are_imported_where_they_belong(path):
-    for name in imported(path):
-        library = name.split(".")[0]
-        if library in HEAVY:
-            assert path.stem in HEAVY[library], f"{path} imports {library}"
-
-
-@pytest.mark.parametrize("path", SPARK, ids=lambda path: path.stem)
-def test_stages_load_nothing_heavy_on_the_driver_and_know_no_jobs(path):
-    names = imported(path, top_level_only=True)
-    assert not {name for name in names if name.split(".")[0] in HEAVY}
-    assert not {name for name in imported(path) if name.startswith("devise.jobs")}
+@pytest.mark.parametrize("module", ["cli", "sample/demo"])
+def test_spark_and_jobs_are_loaded_only_once_a_command_needs_them(module):
+    names = imported(ROOT / f"devise/{module}.py", top_level_only=True)
+    assert not {name for name in names if name.startswith(("pyspark", "devise.spark", "devise.jobs"))}
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
@@ -62,6 +145,16 @@ def test_a_job_is_thin(path):
         assert not {name for name in imported(path) if name.startswith("devise.jobs")}
 
 
-@pytest.mark.parametrize("path", CORE + SPARK, ids=lambda path: f"{path.parent.name}.{path.stem}")
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_a_module_fits_in_the_head(path):
     assert len(path.read_text().splitlines()) <= 300
+
+
+def test_the_readme_s_house_is_what_the_wings_say_of_themselves():
+    readme = (ROOT / "README.md").read_text()
+    for place in (*sorted({wing.replace(".", "/") for wing in ARROWS} - {"jobs"}), "spark"):
+        what_for, empty, must_not, start = ast.get_docstring(
+            ast.parse((ROOT / f"devise/{place}/__init__.py").read_text())
+        ).split("\n")
+        assert (empty, must_not[:12], start[:10]) == ("", "It must not ", "Start with")
+        assert f"| `{place}/` | {what_for} | {must_not} | {start} |" in readme, f"{place}: README.md, House"

@@ -8,11 +8,15 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from devise import index, manifest, model, pointer, scratch, storage, vocabulary
-from devise.images import Preprocessing
-from devise.manifest import File, Manifest
-from devise.networks import build_core, convex_projection
-from devise.vocabulary import Vocabulary
+from devise.search import index
+from devise.store import scratch, storage
+from devise.vision import model
+from devise.vision.images import Preprocessing
+from devise.vision.networks import build_core, convex_projection
+from devise.warehouse import manifest, pointer
+from devise.warehouse.manifest import File, Manifest
+from devise.words import vocabulary
+from devise.words.vocabulary import Vocabulary
 
 DIM = 8
 NOUNS = ["lion", "tulip", "castle", "ferry", "sea lion"]

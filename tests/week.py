@@ -28,11 +28,12 @@ from pyspark.sql import SparkSession
 from s3server import S3Server
 from same_tables import same_live_tables
 
-from devise import manifest, pointer, s3, storage
 from devise.config import S3Config
 from devise.jobs.run_nightly import JOBS
-from devise.manifest import Manifest
-from devise.spark import job
+from devise.spark.frame import job
+from devise.store import s3, storage
+from devise.warehouse import manifest, pointer
+from devise.warehouse.manifest import Manifest
 
 NIGHT = [
     "build_vocabulary", "train_model", "catalog_images", "embed_images", "label_images", "build_index", "search_images",
@@ -182,7 +183,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--nights", type=int, default=8, help="the last one changes nothing")
     options = parser.parse_args()
-    from devise.spark.session import start_session
+    from devise.spark.frame.session import start_session
 
     pool = [path.read_bytes() for path in sorted((options.data / "images/caltech101").rglob("*.jpg"))]
     random.Random(1).shuffle(pool)

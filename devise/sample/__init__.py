@@ -1,1 +1,5 @@
-"""The drawn picture book and its word vectors, which the demo and the tests run on; no data from outside is needed."""
+"""The picture book: drawn pictures, their nouns and word vectors; what `make demo` runs on.
+
+It must not know how anything is computed: it draws, and starts a night like any user.
+Start with book.py for the pictures, demo.py for the night.
+"""

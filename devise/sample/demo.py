@@ -7,7 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from devise import manifest, pointer, storage
+from devise.store import storage
+from devise.warehouse import manifest, pointer
 
 RUN = "2026-11-23"
 PICTURES_PER_NOUN = 24
@@ -21,7 +22,7 @@ def run(folder: Path, place: str | None = None) -> None:
         place: s3:// prefix below which corpus and warehouse go instead; the tables shown are then copied to `folder`.
     """
     from devise.jobs import run_nightly
-    from devise.spark import command
+    from devise.spark.frame import command
 
     started = time.time()
     tables, where = folder.resolve() / "warehouse", storage.normalise(place) if place else f"file://{folder.resolve()}"
@@ -81,7 +82,7 @@ def draw(book: Path) -> None:
     """The pictures, a few broken and odd files among them, the seen nouns' class table and the two groups of nouns."""
     from devise.sample.book import HELD_OUT, NOUNS, draw_book
     from devise.sample.broken import write_broken, write_odd
-    from devise.synsets import read_hierarchy
+    from devise.words.synsets import read_hierarchy
 
     if (book / "nouns.json").exists():
         return
@@ -155,7 +156,7 @@ def sheets(tables: Path, folder: Path) -> None:
     """Contact sheets: the answers to a few words, and what some pictures are labelled with."""
     import duckdb
 
-    from devise.report import contact_sheet
+    from devise.show.report import contact_sheet
 
     folder.mkdir(parents=True, exist_ok=True)
     results = f"{tables}/results/run={RUN}/*.parquet"

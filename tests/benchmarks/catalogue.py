@@ -109,9 +109,9 @@ def started(endpoint: str, place: Path):
             (place / entry.name).symlink_to(entry)
     os.environ |= {"SPARK_HOME": str(place), "DEVISE_MASTER": MASTER}
     os.environ |= {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "made"}
-    from devise import s3
     from devise.config import S3Config
-    from devise.spark.session import start_session
+    from devise.spark.frame.session import start_session
+    from devise.store import s3
 
     s3.configure(S3Config(endpoint=endpoint, path_style=True, region="us-east-1"))
     return start_session("catalogue")
@@ -141,7 +141,8 @@ def measure(keys: int, layout: str) -> dict:
         spark = started(told[0], Path(place) / "spark")
         from devise.config import CatalogConfig, EmbedConfig
         from devise.jobs import catalog_images
-        from devise.spark import embed, job, schemas, tables
+        from devise.spark.frame import job, schemas, tables
+        from devise.spark.stages import embed
 
         more = {"fan_out": [f"{number:02x}" for number in range(PREFIXES)]} if layout == "flat" else {}
         config = CatalogConfig(warehouse=f"{place}/warehouse", run="r1", sources=["s3://made/corpus"], **more)

@@ -4,7 +4,7 @@
 
 recipe  the loop that the usual recipes boil down to: Pillow, float preprocessing, fp32, eager, batches of 32
 bare    the best overlapped loop we know: our decoder and frozen graph, a thread a core, each taking whole batches
-engine  devise.embed.Engine over the same files
+engine  devise.vision.engine.Engine over the same files
 
 Each measurement is a process of its own (one of them changes the allocator for good), and the three take turns. Files
 are read once before the clock starts; loading and warming up are left out.
@@ -31,8 +31,8 @@ DIM = 300
 def load_model(data: Path):
     import torch
 
-    from devise.images import Preprocessing
-    from devise.model import DeviseModel, build_core, linear_projection
+    from devise.vision.images import Preprocessing
+    from devise.vision.model import DeviseModel, build_core, linear_projection
 
     core = build_core("mobilenet_v2", str(data / "weights/mobilenet_v2_imagenet1k.pth"), None, None)
     weight_FD = np.random.default_rng(0).normal(size=(core.n_features, DIM)).astype(np.float32)
@@ -74,8 +74,8 @@ def recipe(data: Path, paths: list[Path], precision: str) -> tuple[float, np.nda
 def bare(data: Path, paths: list[Path], precision: str) -> tuple[float, np.ndarray]:
     import torch
 
-    from devise import graph
-    from devise.images import decode
+    from devise.vision import graph
+    from devise.vision.images import decode
 
     graph.keep_freed_memory()
     model, cpu = load_model(data), torch.device("cpu")
@@ -98,7 +98,7 @@ def bare(data: Path, paths: list[Path], precision: str) -> tuple[float, np.ndarr
 
 
 def engine(data: Path, paths: list[Path], precision: str) -> tuple[float, np.ndarray]:
-    from devise.embed import Engine, Item
+    from devise.vision.engine import Engine, Item
 
     made = Engine(load_model(data), lambda item: paths[item.image_id].read_bytes(), device="cpu", precision=precision)
     embedding_ND = np.zeros((len(paths), DIM), np.float32)

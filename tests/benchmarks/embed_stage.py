@@ -17,11 +17,14 @@ from pathlib import Path
 
 from embed_loop import processor
 
-from devise import manifest, query, storage
 from devise.config import CatalogConfig, EmbedConfig, EngineConfig, TrainConfig, VocabularyConfig
 from devise.jobs import build_vocabulary, catalog_images, train_model
-from devise.spark import embed, job
-from devise.spark.session import start_session
+from devise.search import query
+from devise.spark.frame import job
+from devise.spark.frame.session import start_session
+from devise.spark.stages import embed
+from devise.store import storage
+from devise.warehouse import manifest
 
 
 def prepare(spark, data: Path, warehouse: str):
@@ -52,7 +55,7 @@ def main() -> None:
     spark = start_session("bench")
     with tempfile.TemporaryDirectory() as warehouse:
         model, listed = prepare(spark, options.data.resolve(), warehouse)
-        from devise.spark import schemas, tables
+        from devise.spark.frame import schemas, tables
 
         images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(options.images)
         rows = [tuple(row) for row in images.select("image_id", "uri", "etag", "size_bytes").collect()]
@@ -72,8 +75,8 @@ def main() -> None:
                 return time.perf_counter() - started
 
         def bare() -> float:
-            from devise.embed import Engine, Item
-            from devise.model import load
+            from devise.vision.engine import Engine, Item
+            from devise.vision.model import load
 
             loaded = load(query.model_folder(manifest.localise(warehouse, model), model))
             engine = Engine(loaded, lambda item: storage.fetch_image(item.uri, item.etag), threads=options.cores)

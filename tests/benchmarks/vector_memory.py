@@ -47,7 +47,7 @@ def chosen(n_rows: int, n_wanted: int) -> set[str]:
 
 
 def read(path: str, n_rows: int, n_wanted: int) -> dict[str, float]:
-    from devise import wordvectors
+    from devise.words import wordvectors
 
     wanted = chosen(n_rows, n_wanted)
     before = peak_bytes()

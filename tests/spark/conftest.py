@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from devise import s3
+from devise.store import s3
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def started(request):
     """A Spark session, and the S3 server that it reaches, or the reason why there is none."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["DEVISE_MASTER"] = "local[2]"
-    from devise.spark.session import start_session
+    from devise.spark.frame.session import start_session
 
     try:
         server = request.getfixturevalue("s3_server")
@@ -37,7 +37,7 @@ def spark(started):
 @pytest.fixture(scope="module")
 def one_session(spark):
     """Command lines run on the tests' Spark, which they must not stop."""
-    from devise.spark import command
+    from devise.spark.frame import command
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "start_session", lambda *_: spark)

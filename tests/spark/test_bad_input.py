@@ -25,14 +25,17 @@ import yaml
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PythonException
 
-from devise import cli, config, errors, lease, manifest, pointer, s3, storage
+from devise import cli, config, errors
 from devise.config import CatalogConfig, EmbedConfig
 from devise.errors import DeviceError, ModelError
 from devise.jobs import embed_images
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
-from devise.spark import catalog, command, faults, job, schemas, tables
-from devise.spark.embed import judge_images
+from devise.spark.frame import command, faults, job, schemas, tables
+from devise.spark.stages import catalog
+from devise.spark.stages.accounting import judge_images
+from devise.store import s3, storage
+from devise.warehouse import lease, manifest, pointer
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 DIM = 8

@@ -4,11 +4,12 @@ import inventories
 import pytest
 import yaml
 
-from devise import listing, storage
 from devise.config import CatalogConfig
 from devise.errors import EmptyCorpus, InventoryError, ManifestError, StorageError
 from devise.jobs import catalog_images
-from devise.spark import catalog, command, job, schemas, tables
+from devise.spark.frame import command, job, schemas, tables
+from devise.spark.stages import catalog
+from devise.store import listing, storage
 
 EVERYTHING = (["*"], [])
 

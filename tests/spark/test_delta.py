@@ -8,15 +8,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from devise import index, manifest, pointer, storage, vocabulary
 from devise.config import EvaluateConfig, IndexConfig
 from devise.errors import AccountingError, ManifestError, StorageError
 from devise.jobs import build_index, evaluate_model
-from devise.manifest import File, Manifest
-from devise.query import LiveIndex, Query
-from devise.spark import job, schemas, tables
-from devise.spark.search import search_shards
-from devise.vocabulary import Vocabulary
+from devise.search import index
+from devise.search.query import LiveIndex, Query
+from devise.spark.frame import job, schemas, tables
+from devise.spark.stages.search import search_shards
+from devise.store import storage
+from devise.warehouse import manifest, pointer
+from devise.warehouse.manifest import File, Manifest
+from devise.words import vocabulary
+from devise.words.vocabulary import Vocabulary
 
 DIM, N_ROWS, K = 8, 60, 10
 RNG = np.random.default_rng(0)

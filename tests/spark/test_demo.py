@@ -5,8 +5,9 @@ import shlex
 
 import pytest
 
-from devise import cli, pointer
+from devise import cli
 from devise.sample import demo
+from devise.warehouse import pointer
 
 
 @pytest.mark.parametrize("store", ["file", pytest.param("s3", marks=pytest.mark.slow)])

@@ -23,12 +23,14 @@ from faultproxy import DROP, FaultProxy, owner
 from same_tables import compare_tables, live, table
 from tiny_warehouse import commit_vocabulary_and_model
 
-from devise import cli, lease, manifest, pointer, s3, storage
+from devise import cli
 from devise.config import S3Config
 from devise.errors import StorageError
 from devise.sample.book import draw
 from devise.sample.broken import write_broken
-from devise.spark import faults
+from devise.spark.frame import faults
+from devise.store import s3, storage
+from devise.warehouse import lease, manifest, pointer
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 BUCKET = "faults"

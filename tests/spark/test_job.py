@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from devise import manifest, pointer
 from devise.config import CatalogConfig, VocabularyConfig
 from devise.errors import AccountingError, GateError, ManifestError, SchemaError
 from devise.jobs import build_vocabulary, catalog_images
-from devise.spark import job, schemas, tables
+from devise.spark.frame import job, schemas, tables
+from devise.warehouse import manifest, pointer
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_reader_opens_only_files_that_the_manifest_lists(spark, tmp_path, corp
 
 def test_the_manifest_says_what_is_in_the_files(spark, tmp_path, corpus):
     committed = job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))["images"]
-    from devise import scratch
+    from devise.store import scratch
 
     for file in committed.files:
         path = tmp_path / "w" / "images" / "run=r1" / file.path

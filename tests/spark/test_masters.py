@@ -14,7 +14,7 @@ from devise.errors import ConfigError
 from devise.sample.book import draw
 from devise.sample.broken import write_broken
 from devise.sample.demo import SAMPLE
-from devise.spark import embed
+from devise.spark.stages import embed
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_SUBMIT = Path(sys.executable).with_name("spark-submit")

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from places import contents, copy, upload
 
-from devise import manifest, pointer, query, storage, upkeep, verify
 from devise.config import (
     CatalogConfig,
     EmbedConfig,
@@ -46,7 +45,11 @@ from devise.jobs import (
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
 from devise.sample.demo import SAMPLE
-from devise.spark import job, publish, schemas, tables
+from devise.search import query
+from devise.spark.frame import job, schemas, tables
+from devise.spark.stages import publish
+from devise.store import storage
+from devise.warehouse import manifest, pointer, upkeep, verify
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 
@@ -252,7 +255,7 @@ def test_the_pandas_door_gives_the_same_embeddings_and_rejects(spark, root, nigh
 
 @pytest.mark.parametrize("root", ["file"], indirect=True, scope="module")  # the store makes no difference
 def test_embed_udf_answers_from_sql_and_sends_rejects_as_rows(spark, night, corpus):
-    from devise.spark.embed import embed_udf
+    from devise.spark.stages.embed import embed_udf
 
     spark.udf.register("embed", embed_udf(night[0], night[1]["model"], EngineConfig(precision="fp32")))
     pictures = [(uri, content) for uri, content in contents(corpus[0]).items() if uri.endswith(".jpg")]

@@ -7,14 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from devise import index, shards, storage
 from devise.config import EvaluateConfig, IndexConfig
 from devise.errors import VectorError
-from devise.metrics import recall_at_k
-from devise.spark import evaluate, fill, recall
-from devise.spark import index as stage
-from devise.spark.job import Task
-from devise.spark.tables import Written
+from devise.learning.metrics import recall_at_k
+from devise.search import index, shards
+from devise.spark.frame.job import Task
+from devise.spark.frame.tables import Written
+from devise.spark.stages import evaluate, fill, recall
+from devise.spark.stages import index as stage
+from devise.store import storage
 
 N_ROWS, N_WORDS, DIM = 3000, 300, 16
 RNG = np.random.default_rng(0)

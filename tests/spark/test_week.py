@@ -9,10 +9,11 @@ import pytest
 from faultproxy import FaultProxy
 from week import simulate
 
-from devise import pointer, s3, storage
 from devise.config import S3Config
 from devise.sample.book import draw
 from devise.sample.demo import SAMPLE
+from devise.store import s3, storage
+from devise.warehouse import pointer
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 SECTIONS = {

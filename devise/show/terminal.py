@@ -1,0 +1,80 @@
+"""Answers for a person at a terminal: a picture embedded by hand, words compared, a contact sheet; no Spark here."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from devise.errors import ConfigError, VocabularyError
+from devise.search import query
+from devise.search.query import Hit, LiveIndex
+from devise.store import scratch, storage
+from devise.warehouse import manifest, pointer
+from devise.words import coverage, vocabulary
+
+SAMPLE_VECTORS = Path(__file__).parents[1] / "sample" / "vectors.vec.gz"
+
+
+def embed_picture(live: LiveIndex, path: str) -> np.ndarray:
+    """Unit vector (D,) of one picture by the live model.
+
+    Raises:
+        VocabularyError: there is no such picture, or it is rejected.
+    """
+    from devise.vision.engine import Engine, Item
+    from devise.vision.model import load
+
+    uri = storage.normalise(path)
+    found = storage.stat(uri)
+    if found is None:
+        raise VocabularyError(f"{path}: no such picture")
+    model = live.newest("model")
+    engine = Engine(
+        load(query.model_folder(manifest.localise(live.warehouse, model), model)),
+        lambda item: storage.fetch_image(item.uri, item.etag),
+        threads=1,
+    )
+    outcome = next(iter(engine.run([Item(0, uri, found.etag, found.size_bytes)])))
+    if outcome.codes[0] is not None:
+        raise VocabularyError(f"{path}: {outcome.codes[0]}: {outcome.messages[0]}")
+    return outcome.embedding_ND[0]
+
+
+def write_sheet(hits: Sequence[Hit], title: str, path: Path) -> None:
+    """A contact sheet (PNG) of search results."""
+    from devise.show.report import contact_sheet
+
+    tiles = [(storage.read_bytes(hit.uri), f"{hit.uri.rsplit('/', 2)[-2]}  {hit.score:.2f}") for hit in hits]
+    contact_sheet(tiles, f"nearest to: {title}", path)
+
+
+def words(options: argparse.Namespace) -> None:
+    """`devise words`: a table of correlations, a word's neighbours, or how a word is known."""
+    known, path = _vocabulary(options)
+    if options.near:
+        vector = vocabulary.make_lookup(known, path)(options.near)
+        if vector is None:
+            raise VocabularyError(f"{options.near}: no such word in the vocabulary or its vectors")
+        for label, cosine in vocabulary.nearest(vector, known, options.k):
+            print(f"{cosine:7.3f}  {label}")
+    elif options.known:
+        print(vocabulary.known(options.known, known))
+    elif options.text:
+        lookup = vocabulary.make_lookup(known, path)
+        compared = vocabulary.correlations(options.text, lookup)
+        print(f"{'':<16} {'':<16} {'pearson':>8} {'cosine':>8}")
+        for one, other, pearson, cosine in compared:
+            print(f"{one:<16} {other:<16} {pearson:8.3f} {cosine:8.3f}")
+    else:
+        raise ConfigError("nothing asked: give words to compare, --near WORD or --known WORD")
+
+
+def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, str | None]:
+    """The live vocabulary of a warehouse, else one made of a file of word vectors, else the sample's."""
+    path = str(scratch.localise(storage.normalise(options.vectors))) if options.vectors else None
+    if options.warehouse:
+        live = pointer.published(options.warehouse)
+        found = query.newest_live(options.warehouse, live, "vocabulary")
+        return vocabulary.load(manifest.localise(options.warehouse, found)), path
+    return coverage.make(path or SAMPLE_VECTORS)[0], path or str(SAMPLE_VECTORS)

@@ -1,0 +1,70 @@
+"""The command line of a job and of a night: arguments, the lease of the warehouse, Spark, errors as one line.
+
+Exit code 2 and one line for a broken promise; a traceback and 1 for anything else.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+
+from devise import settings
+from devise.config import JobConfig, NightlyConfig
+from devise.errors import ConfigError, DeviseError
+from devise.spark.frame.job import Job, perform
+from devise.spark.frame.session import start_session
+from devise.store import s3, scratch, storage
+from devise.warehouse import lease
+
+
+def run(job: Job, arguments: Sequence[str] | None = None) -> None:
+    """A job: `--config FILE --run ID [--set section.key=value ...]`; exits."""
+    _run(
+        job.name, sys.modules[job.main.__module__].__doc__, arguments, lambda load: [(job, load(job.name, job.config))]
+    )
+
+
+def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments: Sequence[str] | None = None) -> None:
+    """A night: the jobs that its section's `stages` names, in order, in one Spark application.
+
+    Every section is checked before Spark starts.
+    """
+
+    def plan(load: Callable) -> list[tuple[Job, JobConfig]]:
+        stages = load(name, NightlyConfig).stages
+        if unknown := [stage for stage in stages if stage not in jobs]:
+            raise ConfigError(f"{name}: unknown stages {unknown}; known are {sorted(jobs)}")
+        return [(jobs[stage], load(stage, jobs[stage].config)) for stage in stages]
+
+    _run(name, doc, arguments, plan)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, like every other fault."""
+
+    def error(self, message: str) -> None:
+        raise ConfigError(f"{message}; --help tells what is wanted")
+
+
+def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Callable) -> None:
+    parser = _Parser(prog=name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="YAML file with a section per job (local or s3://)")
+    parser.add_argument("--run", required=True, help="run id given by the scheduler, such as 2026-11-23")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
+    try:
+        options = parser.parse_args(arguments)
+        path = scratch.localise(storage.normalise(options.config))
+        work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
+        warehouses = {storage.normalise(config.warehouse) for _, config in work}
+        s3.configure(settings.load_s3(path, options.set))
+        with ExitStack() as leases:
+            held = {place: leases.enter_context(lease.hold(place, options.run, name)) for place in sorted(warehouses)}
+            spark = start_session(name, any(place.startswith("s3://") for place in warehouses))
+            try:
+                for job, config in work:
+                    perform(job, spark, config, held[storage.normalise(config.warehouse)].check)
+            finally:
+                spark.stop()
+    except DeviseError as error:
+        print(f"{name}: error: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)

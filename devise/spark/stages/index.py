@@ -1,0 +1,110 @@
+"""The index stage: a base, or what changed since one, and the search effort of a base; faiss: `devise.search.index`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from devise.config import IndexConfig
+from devise.errors import IndexingError
+from devise.search import shards
+from devise.spark.frame.columns import refuse_other_dims
+from devise.spark.frame.job import Task, say
+from devise.spark.frame.live import find_live, read_embeddings
+from devise.spark.frame.tables import Written
+from devise.spark.stages import delta, recall
+from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, train_template
+
+if TYPE_CHECKING:
+    from devise.search.index import Kind
+
+RECALL_AT = 10
+QUICK_PART = 8
+"""An eighth of the lists is tried first: to visit all of them takes longer than to fill the shard."""
+
+
+def build_index(task: Task) -> None:
+    """Add the night's change to the chain of runs that goes back to a base, or build a base where that is better."""
+    chain = shards.chain(task.inputs["index"])
+    reason = delta.why_base(task, chain)
+    if reason is None:
+        change = delta.find_change(task, chain)
+        reason = delta.too_much(task, chain, change)
+    if reason is None:
+        delta.write_delta(task, chain, change)
+    else:
+        build_base(task, reason)
+
+
+def build_base(task: Task, reason: str) -> None:
+    """Choose the kind, train the template, fill the shards with all that is live, and settle nprobe by kind of query.
+
+    Args:
+        reason: why a base, for the line that is printed and the manifest.
+    """
+    from devise.search.index import choose_kind
+
+    config: IndexConfig = task.config
+    decision = f"a base: {reason}"
+    say("build_index", decision)
+    embeddings = task.stage(read_embeddings(task, task.stage(find_live(task), "live")), "embeddings")
+    n_rows, dim = measure(embeddings)
+    kind = choose_kind(n_rows, dim, config.memory_bytes, config.kind)
+    say("build_index", f"{kind.factory} for {n_rows:,} x {dim}: {kind.reason}")
+    folder, n_shards = task.folder("index"), -(-n_rows // config.rows_per_shard)
+    file = train_template(embeddings, folder, kind, config.sample_rows, config.seed)
+    template = shards.template(folder, [file])
+    files = fill_shards(embeddings, folder, template, n_shards, n_rows)
+    task.written["index"] = Written(SIDECAR.names, [file, *files])
+    task.bases.add("index")
+    task.details |= {"kind": kind.factory, "reason": kind.reason, "n_shards": n_shards, "dim": dim}
+    task.details |= {"decision": decision, "base": config.run, "added": n_rows, "hidden": 0, "live_rows": n_rows}
+    task.details["centroid_score"] = centroid_score(embeddings, template, config.seed) if kind.nlist else None
+    task.details |= settle_nprobe(task, embeddings, kind)
+
+
+def settle_nprobe(task: Task, embeddings: DataFrame, kind: "Kind") -> dict[str, dict]:
+    """The least nprobe of each kind of query that reaches the target recall in the shards just written.
+
+    Words are far from the vectors that trained the lists, and need many times the effort of images.
+
+    Returns:
+        nprobe by kind, and tuning: by kind, what the choice rests on. A kind without queries keeps the first guess.
+    """
+    from devise.search import index
+
+    config: IndexConfig = task.config
+    nprobe = dict.fromkeys(recall.KINDS, kind.nprobe)
+    if kind.nlist == 0:
+        say("build_index", f"{kind.factory} has no lists: no nprobe to settle")
+        return {"nprobe": nprobe, "tuning": {}}
+    queries = recall.draw_queries(embeddings, task.read("vocabulary"), config.tune_queries, config.seed, "tune")
+    refuse_other_dims(len(queries.vectors[0]), len(queries.vectors[-1]))  # images come first, words last
+    exact = recall.exact_neighbours(embeddings, queries, RECALL_AT)
+    filled = shards.of_run(task.folder("index"), task.written["index"].files, task.details["n_shards"])
+    tried: dict[str, dict[int, float]] = {name: {} for name in recall.KINDS if name in queries.kinds}
+    steps = index.nprobe_steps(kind.nlist)
+    quick = [nprobe for nprobe in steps if nprobe <= kind.nlist // QUICK_PART]
+    for part in (quick, steps[len(quick) :]):
+        names = [name for name, found in tried.items() if max(found.values(), default=-1.0) < config.target_recall]
+        if part and names:
+            chosen = recall.select(queries, exact, names)
+            for name, found in recall.recall_by_nprobe(task.spark, *chosen, filled, part, RECALL_AT).items():
+                tried[name] |= found
+    tuning = {}
+    for name, found in tried.items():
+        effort, n_queries = index.settle_nprobe(found, config.target_recall), queries.kinds.count(name)
+        nprobe[name] = effort.nprobe
+        tuning[name] = {**asdict(effort), "n_queries": n_queries}
+        say("build_index", f"{name} queries: {effort.describe(kind.nlist, config.target_recall)}, n = {n_queries:,}")
+    return {"nprobe": nprobe, "tuning": tuning}
+
+
+def measure(embeddings: DataFrame) -> tuple[int, int]:
+    """Rows and dim; `IndexingError` if there is nothing to index or the vectors differ in length."""
+    found = embeddings.select(F.size("embedding").alias("dim")).groupBy("dim").count().collect()
+    if len(found) != 1:
+        dims = sorted(row.dim for row in found)
+        raise IndexingError(f"embeddings of dims {dims}, wanted one dim and at least one row")
+    return found[0]["count"], found[0].dim

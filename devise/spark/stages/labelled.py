@@ -1,0 +1,95 @@
+"""Labelled images as rows: which picture is said to show what; the reading of names is `devise.learning.labelled`."""
+
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from devise.config import CatalogConfig, LabelledConfig
+from devise.errors import ConfigError, TrainingError
+from devise.learning import labelled
+from devise.spark.frame import schemas
+from devise.spark.frame.metering import counted
+from devise.spark.stages import catalog
+from devise.store import scratch, storage
+
+LABELLED = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS)])
+"""An image and the texts of its labels."""
+FOUND = StructType([LABELLED[name] for name in ("uri", "texts", "etag", "size_bytes")])
+FRACTION_SALT = 7
+
+
+def labelled_images(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
+    """One row a labelled image (LABELLED), drawn by hash of the uri where only a share is wanted.
+
+    Raises:
+        TrainingError, ConfigError, StorageError: the source or the names cannot be read.
+    """
+    rows = _from_table(spark, settings) if settings.kind == "table" else _from_paths(spark, settings)
+    if settings.fraction < 1:
+        share = F.pmod(F.xxhash64("uri", F.lit(FRACTION_SALT)), F.lit(1_000_000)) / F.lit(1_000_000)
+        rows = rows.where(share < settings.fraction)
+    return rows
+
+
+def read_class_names(uri: str) -> dict[str, list[str]]:
+    """wnid -> its names, in order, of a class table."""
+    from devise.words.classes import read_classes
+
+    return {found.wnid: list(found.names) for found in read_classes(scratch.localise(storage.normalise(uri)))}
+
+
+def read_json(uri: str) -> dict:
+    """A JSON object; `ConfigError` if the file holds none."""
+    try:
+        document = json.loads(storage.read_bytes(storage.normalise(uri)))
+    except ValueError as error:
+        raise ConfigError(f"{uri}: not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{uri}: found {type(document).__name__}, wanted a JSON object")
+    return document
+
+
+def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
+    root = storage.normalise(settings.source)
+    names: dict | None = None
+    if settings.kind == "wnids":
+        if settings.names is None:
+            raise TrainingError(f"{settings.source}: labels by wnid need `names`, a class table")
+        names = read_class_names(settings.names)
+    elif settings.names is not None:
+        names = labelled.folder_names(read_json(settings.names), settings.only, settings.names)
+    kind = settings.kind
+
+    def label(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            uris = batch.column("uri").to_pylist()
+            if kind == "wnids":
+                texts = [labelled.labels_from_wnid(uri, names) for uri in uris]
+            else:
+                texts = [labelled.labels_from_folder(uri, root, names) for uri in uris]
+            yield schemas.record_batch([*batch.columns[:4], pa.array(texts, pa.list_(pa.string()))], LABELLED)
+
+    patterns = CatalogConfig.model_fields["include"].default
+    return (
+        catalog.list_images(spark, [root], patterns, []).mapInArrow(counted(label), LABELLED).where(F.size("texts") > 0)
+    )
+
+
+def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
+    path = scratch.localise(storage.normalise(settings.source))
+    pairs = labelled.read_pairs(str(path), "parquet" if path.suffix == ".parquet" else "csv")
+    rows = [(storage.normalise(uri), texts) for uri, texts in pairs]
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            stats = [storage.stat(uri) for uri in batch.column("uri").to_pylist()]
+            etags = pa.array([found.etag if found else "gone" for found in stats])  # the engine rejects it by that name
+            sizes = pa.array([found.size_bytes if found else 0 for found in stats])
+            yield schemas.record_batch([*batch.columns, etags, sizes], FOUND)
+
+    listed = spark.createDataFrame(rows, StructType([FOUND["uri"], FOUND["texts"]])).mapInArrow(counted(find), FOUND)
+    return listed.select(catalog.image_id(), "uri", "etag", "size_bytes", "texts")

@@ -1,0 +1,186 @@
+"""The search stage: queries to vectors, shards searched in parallel, the best of all."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from devise.config import EngineConfig, SearchConfig
+from devise.errors import ConfigError, IndexingError, ManifestError, VocabularyError
+from devise.search import query, shards
+from devise.search.query import Query
+from devise.search.shards import Shard
+from devise.spark.frame import schemas
+from devise.spark.frame.metering import counted
+from devise.spark.stages.embed import embed_images
+from devise.store import scratch, storage
+from devise.warehouse import manifest
+from devise.warehouse.manifest import Manifest
+
+FOUND = StructType([StructField("number", schemas.INT), *schemas.RESULTS.fields[3:]])
+IMAGE_QUERY = StructType([*schemas.IMAGES.fields[:4]])
+
+
+def read_queries(config: SearchConfig) -> list[Query]:
+    """The queries of the settings and of the file, in order, each once."""
+    texts = list(config.queries)
+    if config.queries_file is not None:
+        import pyarrow.csv as csv
+        import pyarrow.parquet as pq
+
+        path = scratch.localise(storage.normalise(config.queries_file))
+        try:
+            table = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConfigError(f"{config.queries_file}: cannot be read: {error}") from None
+        if "query" not in table.column_names:
+            raise ConfigError(f"{config.queries_file}: found columns {table.column_names}, wanted one named query")
+        texts += [text for text in table.column("query").to_pylist() if text]
+    return [query.parse(text) for text in dict.fromkeys(texts)]
+
+
+def query_vectors(
+    spark: SparkSession,
+    queries: Sequence[Query],
+    warehouse: str,
+    vocabulary: Manifest,
+    vectors: str | None,
+    model: Manifest,
+) -> list[list[float]]:
+    """A unit vector a query: words by the vocabulary and the word vectors, images through the network once.
+
+    Raises:
+        VocabularyError: a word that nothing knows, or a picture that cannot be embedded.
+    """
+    from devise.search import zeroshot
+    from devise.words import vocabulary as vocabularies
+
+    known = vocabularies.load(manifest.localise(warehouse, vocabulary))
+    path = str(scratch.localise(storage.normalise(vectors))) if vectors else None
+    lookup = vocabularies.make_lookup(known, path)
+    pictures = _embed_pictures(spark, [asked for asked in queries if asked.kind == "image"], warehouse, model)
+    return [
+        pictures[asked.uri] if asked.kind == "image" else zeroshot.query_vector(asked.text, lookup).tolist()
+        for asked in queries
+    ]
+
+
+def refuse_other_model(index: Sequence[Manifest], model_id: str) -> None:
+    """`IndexingError` if the newest run of the index is of another model: a picture's vector means nothing in it."""
+    if index and index[-1].model_id != model_id:
+        raise IndexingError(f"the index of run {index[-1].run} is of model {index[-1].model_id}, wanted {model_id}")
+
+
+def search_shards(
+    spark: SparkSession,
+    queries: Sequence[Query],
+    vectors: Sequence[Sequence[float]],
+    warehouse: str,
+    index: Sequence[Manifest],
+    k: int,
+) -> DataFrame:
+    """The k images nearest to each query (schemas.RESULTS), ties to the lower image_id.
+
+    Args:
+        index: committed runs of the index, oldest first; the newest of them and those it was made from are searched.
+
+    Raises:
+        ManifestError: there is no run of the index, or its base is missing.
+        IndexingError: a query's vector is of another dimension than the index.
+    """
+    chain = shards.chain(index)
+    if not chain:
+        where = manifest.folder(warehouse, "index", index[-1].run) if index else storage.join(warehouse, "index")
+        raise ManifestError(f"{where}: found no committed run with its base, wanted one; build_index makes it")
+    newest, parts = chain[-1], shards.in_warehouse(warehouse, chain)
+    if others := sorted({len(vector) for vector in vectors} - {newest.details["dim"]}):
+        raise IndexingError(
+            f"queries have {others} dims, the index of run {newest.run} has {newest.details['dim']}: "
+            "is the vocabulary newer than the model?"
+        )
+    kinds = [asked.kind for asked in queries]
+    texts = [(row, found.text, found.kind) for row, found in enumerate(queries)]
+    asked = spark.createDataFrame(texts, "number int, query string, kind string")
+    return (
+        nearest_in_shards(spark, kinds, vectors, parts, newest.details["nprobe"], k)
+        .join(F.broadcast(asked), on="number", how="inner")
+        .orderBy("number", "rank")
+        .select(schemas.RESULTS.names)
+    )
+
+
+def nearest_in_shards(
+    spark: SparkSession,
+    kinds: Sequence[str],
+    vectors: Sequence[Sequence[float]],
+    parts: Sequence[Shard],
+    nprobe: dict[str, int],
+    k: int,
+) -> DataFrame:
+    """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe."""
+
+    def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
+        import numpy as np
+
+        from devise.search import index as indices
+
+        query_QD, hidden, sidecar = np.asarray(vectors, dtype=np.float32), [shard.hidden()], shard.sidecar.fetch()
+        for kind in sorted(set(kinds)):
+            rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
+            ids_QK, scores_QK = indices.search([opened], query_QD[rows_Q], k, nprobe[kind], hidden)
+            uris = shards.find_uris([sidecar], hidden, ids_QK)
+            keep = ids_QK >= 0
+            columns = [
+                pa.array(np.repeat(rows_Q, keep.sum(axis=1))),
+                pa.array(ids_QK[keep]),
+                pa.array([uris[number] for number in ids_QK[keep].tolist()], pa.string()),
+                pa.array(scores_QK[keep]),
+            ]
+            yield schemas.record_batch(columns, FOUND)
+
+    best = Window.partitionBy("number").orderBy(F.desc("score"), "image_id")
+    found = map_shards(spark, parts, search, FOUND)
+    return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
+
+
+def map_shards(
+    spark: SparkSession,
+    parts: Sequence[Shard],
+    work: Callable[[Any, Shard], Iterator[pa.RecordBatch]],
+    schema: StructType,
+) -> DataFrame:
+    """What `work(opened, shard)` yields for each shard of an index; a task a shard.
+
+    A task fetches the files of its own shard only, once per host and checked; sidecar and tombstones only if they are
+    called for.
+    """
+
+    def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from devise.search.index import read_index
+
+        for place in (place for batch in batches for place in batch.column("place").to_pylist()):
+            yield from work(read_index(parts[place].index.fetch()), parts[place])
+
+    places = spark.createDataFrame([(place,) for place in range(len(parts))], "place int")
+    return places.repartition(max(1, len(parts))).mapInArrow(counted(each), schema)
+
+
+def _embed_pictures(
+    spark: SparkSession, queries: Sequence[Query], warehouse: str, model: Manifest
+) -> dict[str, list[float]]:
+    if not queries:
+        return {}
+    rows = []
+    for number, asked in enumerate(queries):
+        found = storage.stat(asked.uri)
+        if found is None:
+            raise VocabularyError(f"{asked.text}: no such picture")
+        rows.append((number, asked.uri, found.etag, found.size_bytes))
+    todo = spark.createDataFrame(rows, IMAGE_QUERY)
+    outcomes = embed_images(todo, warehouse, model, EngineConfig(), "arrow", 1).collect()
+    if bad := [f"{row.uri}: {row.code}: {row.message}" for row in outcomes if row.code is not None]:
+        raise VocabularyError("; ".join(bad))
+    return {row.uri: row.embedding for row in outcomes}

@@ -1,0 +1,274 @@
+"""Core visual models without their classification layer, and the projections behind them; knows no folders or cards.
+
+Shape letters: N images, F features, D dims, C classes, H and W pixels.
+"""
+
+import difflib
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+from devise.errors import ModelError
+from devise.store.scratch import hash_file
+
+SMALL_CNN = "small_cnn"
+HIDDEN_UNITS = 512
+
+
+class Core(nn.Module):
+    """A core visual model cut before its classification layer.
+
+    Attributes:
+        features: normalised images float32 (N, 3, H, W) -> (N, F).
+        classifier: the layer that was cut off, F -> C; None for an architecture built without classes.
+        architecture, n_classes: what `build_core` was asked for. n_features: F.
+    """
+
+    def __init__(self, architecture: str, features: nn.Module, classifier: nn.Linear | None, n_features: int):
+        super().__init__()
+        self.features, self.classifier = features, classifier
+        self.architecture, self.n_features = architecture, n_features
+        self.n_classes = classifier.out_features if classifier is not None else None
+        self.eval()
+
+
+def build_core(
+    architecture: str, weights_path: str | None = None, sha256: str | None = None, n_classes: int | None = None
+) -> Core:
+    """A core visual model in evaluation mode.
+
+    Args:
+        architecture: a torchvision classifier's name, or `small_cnn` (for pictures of about 64 pixels).
+        weights_path: local file with a state dict that fits exactly, `torchvision:DEFAULT`, or None for fresh weights.
+        sha256: of that file, 64 hex digits, checked when given.
+        n_classes: outputs of the classification layer; default 1000, and no layer at all for `small_cnn`.
+
+    Raises:
+        ModelError: the architecture is unknown, or the weights cannot be read or do not fit.
+    """
+    if architecture == SMALL_CNN:
+        network = SmallCnn(n_classes).to(memory_format=torch.channels_last)  # trains faster so on a CPU
+    else:
+        network = _torchvision_classifier(architecture, weights_path, 1000 if n_classes is None else n_classes)
+    if weights_path == "torchvision:DEFAULT":
+        if architecture == SMALL_CNN or sha256 is not None:
+            raise ModelError(f"weights {weights_path}: only for torchvision architectures, and without a sha256")
+    elif weights_path is not None:
+        _load_weights(network, architecture, weights_path, sha256)
+    if architecture == SMALL_CNN:
+        return Core(architecture, network.features, network.classifier, SmallCnn.WIDTHS[-1])
+    classifier = _cut(network)
+    return Core(architecture, network, classifier, classifier.in_features)
+
+
+class SmallCnn(nn.Module):
+    """A small residual network (He et al. 2016) that learns from scratch in seconds on pictures of about 64 pixels."""
+
+    WIDTHS = (32, 64, 128, 256)
+
+    def __init__(self, n_classes: int | None):
+        super().__init__()
+        first, *wider = self.WIDTHS
+        stages = [_Residual(before, width) for before, width in zip(self.WIDTHS, wider, strict=False)]
+        stem = (nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True))
+        self.features = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
+        self.classifier = nn.Linear(self.WIDTHS[-1], n_classes) if n_classes is not None else None
+
+
+class _Residual(nn.Module):
+    """Two convolutions beside a pooled 1x1 shortcut; halves the picture."""
+
+    def __init__(self, before: int, width: int):
+        super().__init__()
+        self.straight = nn.Sequential(
+            *(
+                nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ),
+            *(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)),
+        )
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.straight(x) + self.shortcut(x))
+
+
+class MlpProjection(nn.Sequential):
+    """BN, dropout, 512, ReLU, BN, dropout, D: features (N, F) -> (N, D)."""
+
+    def __init__(self, n_features: int, dim: int, dropout: float):
+        super().__init__(
+            *(nn.BatchNorm1d(n_features), nn.Dropout(dropout), nn.Linear(n_features, HIDDEN_UNITS), nn.ReLU()),
+            *(nn.BatchNorm1d(HIDDEN_UNITS), nn.Dropout(dropout), nn.Linear(HIDDEN_UNITS, dim)),
+        )
+        self.spec = {"kind": "mlp", "n_features": n_features, "dim": dim, "dropout": dropout}
+
+
+class ConvexProjection(nn.Module):
+    """Convex combination of class vectors, features (N, F) -> (N, D): ConSE, Norouzi et al. 2013, equation 4.
+
+    Softmax over the `top_t` most probable classes at `temperature`, which is the softmax over all classes truncated and
+    renormalised; then a layer of class vectors. Both layers are parameters, so training starts where ConSE ends.
+    """
+
+    def __init__(self, n_features: int, n_classes: int, dim: int, bias: bool, temperature: float, top_t: int):
+        super().__init__()
+        if temperature <= 0 or top_t < 1:
+            raise ValueError(f"temperature {temperature}, top_t {top_t}: wanted above 0 and at least 1")
+        self.classifier = nn.Linear(n_features, n_classes, bias=bias)
+        self.class_vectors = nn.Linear(n_classes, dim, bias=False)
+        self.temperature, self.top_t = temperature, min(top_t, n_classes)
+        self.spec = {"kind": "convex", "n_features": n_features, "n_classes": n_classes, "dim": dim}
+        self.spec |= {"bias": bias, "temperature": temperature, "top_t": top_t}
+
+    def forward(self, features_NF: torch.Tensor) -> torch.Tensor:
+        logits_NC = self.classifier(features_NF) / self.temperature
+        top_NT, class_NT = logits_NC.topk(self.top_t, dim=1)
+        weights_NC = torch.zeros_like(logits_NC).scatter(1, class_NT, top_NT.softmax(dim=1))
+        return self.class_vectors(weights_NC)
+
+
+class LinearProjection(nn.Linear):
+    """One affine map: features (N, F) -> (N, D)."""
+
+    def __init__(self, n_features: int, dim: int):
+        super().__init__(n_features, dim)
+        self.spec = {"kind": "linear", "n_features": n_features, "dim": dim}
+
+
+def linear_projection(weight_FD: np.ndarray, bias_D: np.ndarray) -> LinearProjection:
+    """features @ weight_FD + bias_D."""
+    projection = LinearProjection(*weight_FD.shape)
+    _fill(projection.weight, np.asarray(weight_FD).T)
+    _fill(projection.bias, bias_D)
+    return projection.eval()
+
+
+def mlp_projection(n_features: int, dim: int, dropout: float = 0.25) -> MlpProjection:
+    """A fresh multi-layer projection, to be trained; seed torch first for the same weights again."""
+    return MlpProjection(n_features, dim, dropout)
+
+
+def convex_projection(
+    classifier: nn.Linear, class_vectors_CD: np.ndarray, temperature: float = 1.0, top_t: int = 10
+) -> ConvexProjection:
+    """ConSE on a copy of `classifier`, usable untrained.
+
+    Args:
+        class_vectors_CD: unit word vectors of the classifier's classes, in its order; a row with NaN has no vector, and
+            its class is left out before the `top_t` are chosen.
+
+    Raises:
+        ModelError: not one row a class, or no class has a vector.
+    """
+    if len(class_vectors_CD) != classifier.out_features:
+        raise ModelError(
+            f"class vectors: found {len(class_vectors_CD)} rows, wanted one a class: {classifier.out_features}"
+        )
+    kept = np.isfinite(class_vectors_CD).all(axis=1)
+    if not kept.any():
+        raise ModelError(f"class vectors: none of the {len(kept)} classes of the weights has a word vector")
+    bias = classifier.bias is not None
+    projection = ConvexProjection(
+        classifier.in_features, int(kept.sum()), class_vectors_CD.shape[1], bias, temperature, top_t
+    )
+    rows = torch.from_numpy(np.flatnonzero(kept))
+    _fill(projection.classifier.weight, classifier.weight.detach().cpu()[rows])
+    if bias:
+        _fill(projection.classifier.bias, classifier.bias.detach().cpu()[rows])
+    _fill(projection.class_vectors.weight, np.asarray(class_vectors_CD)[kept].T)
+    return projection.eval()
+
+
+def build_projection(spec: dict[str, Any]) -> nn.Module:
+    """A projection of the shape that another one's `spec` tells, with fresh weights."""
+    kinds = {"linear": LinearProjection, "mlp": MlpProjection, "convex": ConvexProjection}
+    return kinds[spec["kind"]](**{name: value for name, value in spec.items() if name != "kind"})
+
+
+def misfit(module: nn.Module, state: dict[str, torch.Tensor]) -> str | None:
+    """What keeps `state` from being `module`'s state, in one line; None if it fits exactly."""
+    wanted = module.state_dict()
+    faults: Sequence[tuple[str, list[str]]] = (
+        ("missing", [name for name in wanted if name not in state]),
+        ("unexpected", [name for name in state if name not in wanted]),
+        (
+            "of another shape",
+            [
+                f"{name} {tuple(state[name].shape)}, wanted {tuple(wanted[name].shape)}"
+                for name in wanted
+                if name in state and state[name].shape != wanted[name].shape
+            ],
+        ),
+    )
+    told = [f"{len(names)} {what} (first: {names[0]})" for what, names in faults if names]
+    return "; ".join(told) or None
+
+
+def _fill(parameter: nn.Parameter, values: Any) -> None:
+    values = torch.as_tensor(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
+    if values.shape != parameter.shape:
+        raise ValueError(f"found values of shape {tuple(values.shape)}, wanted {tuple(parameter.shape)}")
+    with torch.no_grad():
+        parameter.copy_(values)
+
+
+def _torchvision_classifier(architecture: str, weights_path: str | None, n_classes: int) -> nn.Module:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, [*known, SMALL_CNN], n=3)
+        raise ModelError(f"architecture {architecture}: found no such classifier in torchvision; near: {near}")
+    if weights_path != "torchvision:DEFAULT":
+        # GoogLeNet and Inception warn unless told how to start; others know no such argument.
+        fresh = {"init_weights": True} if architecture in ("googlenet", "inception_v3") else {}
+        return torchvision.models.get_model(architecture, weights=None, num_classes=n_classes, **fresh)
+    if n_classes != 1000:
+        raise ModelError(f"weights {weights_path}: they have 1000 classes, wanted {n_classes}")
+    try:
+        return torchvision.models.get_model(architecture, weights="DEFAULT")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"weights {weights_path} of {architecture}: cannot be had: {' '.join(str(error).split())}"
+        ) from None
+
+
+def _load_weights(network: nn.Module, architecture: str, path: str, sha256: str | None) -> None:
+    try:
+        if sha256 is not None and (found := hash_file(path)) != sha256:
+            raise ModelError(f"{path}: sha256 is {found}, wanted {sha256}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise ModelError(f"{path}: cannot be read as a state dict: {reason}") from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(f"{path}: found {type(state).__name__}, wanted a state dict of tensors")
+    if fault := misfit(network, state):
+        raise ModelError(f"{path}: weights do not fit {architecture}: {fault}")
+    network.load_state_dict(state)
+
+
+def _cut(network: nn.Module) -> nn.Linear:
+    """The classification layer (the last Linear or 1x1 convolution), taken out of `network` in place."""
+    name, layer = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
+    ][-1]
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    if isinstance(layer, nn.Linear):
+        return layer
+    # SqueezeNet: classifies every position, then ReLU, then the mean; on the mean of the features the ReLU is missing.
+    linear = nn.Linear(layer.in_channels, layer.out_channels, bias=layer.bias is not None)
+    _fill(linear.weight, layer.weight.detach().flatten(1))
+    if layer.bias is not None:
+        _fill(linear.bias, layer.bias.detach())
+    return linear

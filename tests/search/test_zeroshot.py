@@ -1,0 +1,154 @@
+"""Labels are exact, whatever the batch; queries are sums of words."""
+
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from devise.errors import VocabularyError
+from devise.search import zeroshot
+from devise.search.zeroshot import query_vector, top_labels
+
+
+def unit(array_ND):
+    return (array_ND / np.linalg.norm(array_ND, axis=1, keepdims=True)).astype(np.float32)
+
+
+def draw(n_rows, dim, seed):
+    return unit(np.random.default_rng(seed).normal(size=(n_rows, dim)))
+
+
+def grid(n_rows, dim, seed):
+    """Rows of -1, 0 and 1: their products are whole numbers, exact in any order of summation, and often tie."""
+    return np.random.default_rng(seed).integers(-1, 2, size=(n_rows, dim)).astype(np.float32)
+
+
+def sorted_by_hand(embedding_ND, vectors_VD, k, chosen):
+    """A stable sort of all scores: equal ones stay in order of label id."""
+    score_NC = embedding_ND @ vectors_VD[chosen].T
+    order_NK = np.argsort(-score_NC, axis=1, kind="stable")[:, :k]
+    return chosen[order_NK], np.take_along_axis(score_NC, order_NK, axis=1)
+
+
+@pytest.mark.parametrize("n_images", [0, 1, 3, 300])
+@pytest.mark.parametrize("n_labels", [1, 2, 7, 40])
+@pytest.mark.parametrize("k", [1, 2, 5, 50])
+def test_labels_are_a_full_sort_with_ties_by_label_id(n_images, n_labels, k):
+    embedding_ND, vectors_VD = grid(n_images, 3, n_images), grid(n_labels, 3, n_labels)
+    found_NK, score_NK = top_labels(embedding_ND, vectors_VD, k)
+    wanted_NK, wanted_score_NK = sorted_by_hand(embedding_ND, vectors_VD, k, np.arange(n_labels))
+    assert found_NK.dtype == np.int32 and score_NK.dtype == np.float32
+    assert found_NK.shape == (n_images, min(k, n_labels))
+    np.testing.assert_array_equal(found_NK, wanted_NK)
+    np.testing.assert_array_equal(score_NK, wanted_score_NK)
+
+
+def test_labels_of_real_vectors_are_the_nearest_by_cosine():
+    embedding_ND, vectors_VD = draw(70, 50, 0), draw(500, 50, 1)
+    found_NK, score_NK = top_labels(embedding_ND, vectors_VD, 8)
+    wanted_NK, wanted_score_NK = sorted_by_hand(
+        embedding_ND.astype(np.float64), vectors_VD.astype(np.float64), 8, np.arange(500)
+    )
+    np.testing.assert_array_equal(found_NK, wanted_NK)
+    np.testing.assert_allclose(score_NK, wanted_score_NK, atol=1e-6)
+
+
+def test_only_candidates_are_chosen_and_keep_their_label_ids():
+    embedding_ND, vectors_VD = grid(20, 4, 0), grid(30, 4, 1)
+    given = np.array([17, 3, 3, 29, 8])
+    found_NK, score_NK = top_labels(embedding_ND, vectors_VD, 10, given)
+    wanted_NK, wanted_score_NK = sorted_by_hand(embedding_ND, vectors_VD, 10, np.array([3, 8, 17, 29]))
+    np.testing.assert_array_equal(found_NK, wanted_NK)
+    np.testing.assert_array_equal(score_NK, wanted_score_NK)
+
+
+def test_scores_have_the_same_bits_whatever_batch_an_image_came_in():
+    embedding_ND, vectors_VD = draw(zeroshot.BLOCK_ROWS + 45, 300, 2), draw(1000, 300, 3)
+    whole_NK, whole_score_NK = top_labels(embedding_ND, vectors_VD, 5)
+    for size in (1, 7, 100, zeroshot.BLOCK_ROWS):
+        starts = range(0, len(embedding_ND), size) if size > 1 else (0, 255, 256, 300)
+        for start in starts:
+            found_NK, score_NK = top_labels(embedding_ND[start : start + size], vectors_VD, 5)
+            np.testing.assert_array_equal(found_NK, whole_NK[start : start + size])
+            np.testing.assert_array_equal(score_NK.view(np.int32), whole_score_NK[start : start + size].view(np.int32))
+
+
+def test_what_cannot_be_ranked_is_refused_with_its_shapes():
+    embedding_ND, vectors_VD = draw(2, 4, 0), draw(3, 4, 1)
+    for arguments in [
+        (draw(2, 5, 0), vectors_VD, 1),
+        (embedding_ND[0], vectors_VD, 1),
+        (embedding_ND, vectors_VD, 0),
+        (embedding_ND, vectors_VD, 1, np.empty(0, np.int32)),
+    ]:
+        with pytest.raises(ValueError, match="wanted equal dims, k of at least 1 and a candidate"):
+            top_labels(*arguments)
+
+
+def test_vectors_that_may_only_be_read_give_no_warning_and_are_not_copied():
+    vectors_VD = pa.array(draw(50, 8, 0).reshape(-1)).to_numpy().reshape(50, 8)
+    embedding_ND = pa.array(draw(5, 8, 1).reshape(-1)).to_numpy().reshape(5, 8)
+    assert not vectors_VD.flags.writeable and not embedding_ND.flags.writeable
+    torch.set_warn_always(True)  # torch gives a warning once a process, and another test may have had it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found_NK, _ = top_labels(embedding_ND, vectors_VD, 3)
+            assert zeroshot._shared(vectors_VD).data_ptr() == vectors_VD.ctypes.data
+    finally:
+        torch.set_warn_always(False)
+    np.testing.assert_array_equal(found_NK, top_labels(embedding_ND.copy(), vectors_VD.copy(), 3)[0])
+
+
+WORDS = {
+    "king": [1.0, 0.0, 0.0],
+    "man": [0.6, 0.8, 0.0],
+    "woman": [0.6, 0.0, 0.8],
+    "t-shirt": [0.0, 1.0, 0.0],
+    "sports car": [0.0, 0.0, 1.0],
+}
+
+
+def lookup(word):
+    return np.array(WORDS[word], dtype=np.float32) if word in WORDS else None
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("king", [1, 0, 0]),
+        ("  king ", [1, 0, 0]),
+        ("king + man", [1.6, 0.8, 0]),
+        ("king - man + woman", [1, -0.8, 0.8]),
+        ("king\t-  man   + woman", [1, -0.8, 0.8]),
+        ("t-shirt", [0, 1, 0]),
+        ("sports car + t-shirt", [0, 1, 1]),
+        ("king + king", [1, 0, 0]),
+    ],
+)
+def test_a_query_is_the_unit_sum_of_its_signed_words(text, wanted):
+    found_D = query_vector(text, lookup)
+    assert found_D.dtype == np.float32
+    np.testing.assert_allclose(found_D, np.array(wanted) / np.linalg.norm(wanted), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "wanted words"),
+        ("   ", "wanted words"),
+        ("king + ", "is no word"),
+        ("king +  + man", "is no word"),
+        ("- king", "is no word"),
+        ("king - king", "cancel out"),
+        ("man - t-shirt - woman + t-shirt + woman - man", "cancel out"),
+        ("king + quene", "'quene' is no word"),
+        ("king+man", "'king.man' is no word"),
+    ],
+)
+def test_a_query_that_asks_nothing_known_is_one_line_that_quotes_it(text, words):
+    with pytest.raises(VocabularyError, match=words) as error:
+        query_vector(text, lookup)
+    assert repr(text) in str(error.value) and "\n" not in str(error.value)

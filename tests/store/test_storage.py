@@ -1,0 +1,104 @@
+"""Bytes and files: create-only, compare-and-set, and faults as one line (file://; s3:// has its own server tests)."""
+
+import threading
+
+import pytest
+
+from devise.errors import AlreadyExists, ImageError, PointerMoved, StorageError
+from devise.store import scratch, storage
+
+
+@pytest.mark.parametrize(
+    ("text", "uri"),
+    [
+        ("s3a://b/k", "s3://b/k"),
+        ("s3n://b/k", "s3://b/k"),
+        ("/a/../b c/ü=1%20", "file:///b c/ü=1%20"),
+        ("file:/a", "file:///a"),
+        ("file:///a/", "file:///a"),
+    ],
+)
+def test_uris_have_one_spelling(text, uri):
+    assert storage.normalise(text) == uri == storage.normalise(uri)
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(StorageError, match="'hdfs'"):
+        storage.normalise("hdfs://x/y")
+
+
+def test_create_never_overwrites_and_exactly_one_of_many_writers_wins(store):
+    """Of conditional overwrites the S3 server lets several pass at once: nothing here rests on those."""
+    uri, won = f"{store}/x/one", []
+
+    def write(number):
+        try:
+            storage.create(uri, str(number).encode())
+            won.append(number)
+        except AlreadyExists:
+            pass
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(won) == 1 and storage.read_bytes(uri) == str(won[0]).encode()
+    assert [file.uri for file in storage.list_files(f"{store}/x")] == [uri]
+
+
+def test_replace_wants_the_etag_that_was_read(store):
+    uri = f"{store}/replaced"
+    with pytest.raises(PointerMoved):
+        storage.replace(uri, b"1", "0" * 32)
+    storage.create(uri, b"1")
+    content, etag = storage.read_tagged(uri)
+    assert (content, etag) == (b"1", storage.stat(uri).etag)
+    storage.replace(uri, b"2" + content, etag)
+    with pytest.raises(PointerMoved):
+        storage.replace(uri, b"333", etag)
+    assert storage.read_bytes(uri) == b"21" and storage.read_tagged(f"{store}/nothing") is None
+
+
+def test_listing_covers_every_file_once_with_odd_names(tmp_path):
+    names = ["a b.jpg", "ü/ö=1.jpg", "x%20/y#z?.jpg", "deep/er/est/1.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    root = storage.normalise(str(tmp_path))
+    found = {file.uri: file for file in storage.list_files(root)}
+    assert set(found) == {f"{root}/{name}" for name in names}
+    for uri, file in found.items():
+        assert storage.fetch_image(uri, file.etag) == uri.removeprefix(root + "/").encode()
+    folders, files = storage.list_level(root)
+    assert [folder.rsplit("/", 1)[-1] for folder in folders] == ["deep", "x%20", "ü"]
+    assert [file.uri for file in files] == [f"{root}/a b.jpg"]
+
+
+def test_an_image_that_changed_or_vanished_since_the_listing_is_a_reject(tmp_path):
+    path = tmp_path / "i.jpg"
+    path.write_bytes(b"1")
+    uri = storage.normalise(str(path))
+    etag = storage.stat(uri).etag
+    path.write_bytes(b"22")
+    with pytest.raises(ImageError) as error:
+        storage.fetch_image(uri, etag)
+    assert error.value.code == "changed"
+    path.unlink()
+    with pytest.raises(ImageError) as error:
+        storage.fetch_image(uri, etag)
+    assert error.value.code == "gone"
+
+
+def test_missing_things_are_one_line_with_the_place(tmp_path):
+    for call in (storage.read_bytes, scratch.localise, lambda uri: list(storage.list_files(uri)), storage.list_level):
+        with pytest.raises(StorageError, match="nowhere.*no such file") as error:
+            call(storage.normalise(str(tmp_path / "nowhere")))
+        assert "\n" not in str(error.value)
+
+
+def test_a_wrong_checksum_is_refused(tmp_path):
+    (tmp_path / "w").write_bytes(b"weights")
+    uri = storage.normalise(str(tmp_path / "w"))
+    good = scratch.hash_file(tmp_path / "w")
+    assert scratch.localise(uri, good).read_bytes() == b"weights"
+    with pytest.raises(StorageError, match=f"sha256 is {good}, wanted {'0' * 64}"):
+        scratch.localise(uri, "0" * 64)

@@ -69,8 +69,9 @@ def protocols(spark: SparkSession, data: Path, warehouse: Path, seeds: range) ->
     photograph_CF, wnid_uris = features(spark, warehouse, "features-one-a-class", one_a_class)
     assert len(photograph_CF) == 1000 and wnid_uris == sorted(wnid_uris), "one photograph a class, in order of wnid"
     folders = [uri.split("/")[-2] for uri in uris]
-    words = manifest.localise(str(warehouse), manifest.read(str(warehouse), "vocabulary", RUN))
-    known, classes = vocabulary.load(words), read_class_vectors(words)
+    words = manifest.read(str(warehouse), "vocabulary", RUN)
+    known = vocabulary.load(manifest.localise_one(str(warehouse), words, end=".parquet"))
+    classes = read_class_vectors(str(warehouse), words)
     groups = json.loads((taxonomy / "caltech101_protocol.json").read_text())
     zero_shot = {folder: known.find_one(noun) for folder, noun in groups["zero_shot"].items()}
     nouns = zero_shot | {folder: known.find_one(noun) for folder, noun in groups["seen"].items()}

@@ -59,9 +59,12 @@ class LiveIndex:
         self.live = live = pointer.published(warehouse)
         self.index = self.newest("index")
         """The newest run of the chain: it says the dim and the search effort of all of it."""
-        chain = [manifest.read(warehouse, "index", run) for run in live.runs("index")]
-        folders = [storage.normalise(str(manifest.localise(warehouse, run))) for run in chain]
-        self.shards = shards.of_chain(folders, chain)
+        self.chain = [manifest.read(warehouse, "index", run) for run in live.runs("index")]
+        self.shards = shards.of_chain(self._fetch(), self.chain)
+
+    def _fetch(self) -> list[str]:
+        """The folders, as URIs, of the chain's files on this host; each time asked for, they stay for another while."""
+        return [storage.normalise(str(manifest.localise(self.warehouse, run))) for run in self.chain]
 
     def newest(self, table: str) -> Manifest:
         """The live run of a table; `ManifestError` if the pointer names none."""
@@ -76,7 +79,7 @@ class LiveIndex:
         """Word -> unit vector, by the live vocabulary and then by the file of word vectors."""
         from devise.words import vocabulary
 
-        known = vocabulary.load(manifest.localise(self.warehouse, self.newest("vocabulary")))
+        known = vocabulary.load(manifest.localise_one(self.warehouse, self.newest("vocabulary"), end=".parquet"))
         path = str(scratch.localise(storage.normalise(vectors))) if vectors else None
         return vocabulary.make_lookup(known, path)
 
@@ -86,6 +89,7 @@ class LiveIndex:
 
         if len(query_D) != self.index.details["dim"]:
             raise IndexingError(f"the query has {len(query_D)} dims, the live index {self.index.details['dim']}")
+        self._fetch()
         opened = [index.read_index(shard.index.fetch()) for shard in self.shards]
         nprobe = self.index.details["nprobe"][kind]
         ids_QK, scores_QK = index.search(opened, query_D[None, :], k, nprobe, self.hidden)
@@ -105,5 +109,4 @@ def newest_live(warehouse: str, live: Live, table: str) -> Manifest:
 
 def model_folder(local: Path, model: Manifest) -> Path:
     """Where in the local files of a model's run the model lies: in a folder named by the attempt that wrote it."""
-    card = next(file.path for file in model.files if file.path.endswith("card.json"))
-    return (local / card).parent
+    return (local / model.one(end="card.json").path).parent

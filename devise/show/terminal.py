@@ -76,5 +76,5 @@ def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, str
     if options.warehouse:
         live = pointer.published(options.warehouse)
         found = query.newest_live(options.warehouse, live, "vocabulary")
-        return vocabulary.load(manifest.localise(options.warehouse, found)), path
+        return vocabulary.load(manifest.localise_one(options.warehouse, found, end=".parquet")), path
     return coverage.make(path or SAMPLE_VECTORS)[0], path or str(SAMPLE_VECTORS)

@@ -39,12 +39,17 @@ def create(path: Path, content: bytes) -> bool:
 
 def replace(path: Path, content: bytes, expected: str) -> bool:
     """Overwrite if the tag of what is there is `expected`; whether it was."""
-    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    if not path.parent.exists():
+        return False
+    folder = os.open(path.parent, os.O_RDONLY)  # itself the lock: a file for it would lie among what others read
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         if not path.exists() or etag(path.stat()) != expected:
             return False
         os.replace(_temporary(path, content), path)
         return True
+    finally:
+        os.close(folder)
 
 
 def copy(source: str | Path, target: Path) -> None:
@@ -52,15 +57,19 @@ def copy(source: str | Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Path of every file below a folder, and what is known of it, in no promised order."""
+def walk(folder: Path, links: bool = True) -> Iterator[tuple[str, os.stat_result]]:
+    """Path of every file below a folder, and what is known of it, in no promised order.
+
+    Args:
+        links: False keeps to the folder: a link in it is passed over.
+    """
     folders = [str(folder)]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=links):
                     folders.append(entry.path)
-                elif entry.is_file():
+                elif entry.is_file(follow_symlinks=links):
                     try:
                         found = entry.stat()
                     except FileNotFoundError:  # removed since the folder was read

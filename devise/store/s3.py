@@ -6,7 +6,7 @@ it holds no secret. Credentials come from the standard AWS chain of the process 
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -188,11 +188,20 @@ def delete_below(uri: str) -> None:
     """Remove every object whose key starts with the key of `uri`."""
     bucket = split(uri)["Bucket"]
     for page in pages(uri):
-        keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
-        if keys:
-            done = client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-            if kept := done.get("Errors"):
-                raise StorageError(f"s3://{bucket}/{kept[0]['Key']}: not deleted: {kept[0].get('Message', '')}")
+        delete([f"s3://{bucket}/{found['Key']}" for found in page.get("Contents", [])])
+
+
+def delete(uris: Sequence[str]) -> None:
+    """Remove objects of one bucket, a thousand a request; one that is gone is no error."""
+    for start in range(0, len(uris), 1000):
+        places = [split(uri) for uri in uris[start : start + 1000]]
+        if len(places) == 1:
+            client().delete_object(**places[0])
+            continue
+        bucket, keys = places[0]["Bucket"], [{"Key": place["Key"]} for place in places]
+        done = client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        if kept := done.get("Errors"):
+            raise StorageError(f"s3://{bucket}/{kept[0]['Key']}: not deleted: {kept[0].get('Message', '')}")
 
 
 def pages(uri: str, **arguments: Any) -> Iterator[dict[str, Any]]:

@@ -174,11 +174,13 @@ def replace(uri: str, content: bytes, etag: str) -> None:
         raise PointerMoved(f"{uri}: written by somebody else since it was read")
 
 
-def list_files(prefix: str) -> Iterator[Stat]:
+def list_files(prefix: str, missing_ok: bool = False, links: bool = True) -> Iterator[Stat]:
     """Every object below the folder `prefix`, or `prefix` itself if it is a file; lazily, in no promised order.
 
+    Local links are followed, unless `links` is False.
+
     Raises:
-        StorageError: the folder or bucket is missing or may not be read.
+        StorageError: the folder (unless `missing_ok`) or bucket is missing, or may not be read.
     """
     if not is_local(prefix):
         for _, files in list_pages(join(prefix, "")):
@@ -187,20 +189,17 @@ def list_files(prefix: str) -> Iterator[Stat]:
     with _faults(prefix):
         if local_path(prefix).is_file():
             yield _stat_file(prefix, local_path(prefix).stat())
-        else:
-            for path, found in localfiles.walk(local_path(prefix)):
+        elif not missing_ok or local_path(prefix).is_dir():
+            for path, found in localfiles.walk(local_path(prefix), links):
                 yield _stat_file("file://" + path, found)
 
 
 def list_level(prefix: str, missing_ok: bool = False) -> tuple[list[str], list[Stat]]:
     """The folders (as URIs) and the files directly below `prefix`, both sorted; on S3 no folder is ever missing."""
-    folders: list[str] = []
-    files: list[Stat] = []
     if not is_local(prefix):
-        for found in list_pages(join(prefix, ""), deep=False):
-            folders += [folder.rstrip("/") for folder in found[0]]
-            files += found[1]
-        return sorted(folders), sorted(files, key=lambda file: file.uri)
+        pages = list(list_pages(join(prefix, ""), deep=False))
+        folders = sorted(folder.rstrip("/") for page in pages for folder in page[0])
+        return folders, sorted((file for page in pages for file in page[1]), key=lambda file: file.uri)
     with _faults(prefix):
         if local_path(prefix).is_file():
             return [], [_stat_file(prefix, local_path(prefix).stat())]
@@ -232,13 +231,14 @@ def list_pages(prefix: str, after: str = "", deep: bool = True) -> Iterator[tupl
             yield folders, _stat_page(bucket, page)
 
 
-def delete(uri: str) -> None:
-    """Remove one file or object; nothing there is no error."""
-    with _faults(uri):
-        if is_local(uri):
+def delete(*uris: str) -> None:
+    """Remove files, or objects of one bucket; what is not there is no error."""
+    for uri in (uri for uri in uris if is_local(uri)):
+        with _faults(uri):
             local_path(uri).unlink(missing_ok=True)
-        else:
-            s3.client().delete_object(**s3.split(uri))
+    if far := [uri for uri in uris if not is_local(uri)]:
+        with _faults(far[0]):
+            s3.delete(far)
 
 
 def delete_folder(uri: str) -> None:

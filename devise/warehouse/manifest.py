@@ -1,47 +1,55 @@
 """The record that makes an output exist; knows no Spark and no columns.
 
 A run of a table is the folder `{warehouse}/{table}/run={run}`; it exists when `_manifest.json` is in it, written last
-and only once. Several tables of one job share their fate: the manifests of the secondary ones name the primary table,
-and count only once the primary's manifest is there too.
+and only once. Several tables of one job share one fate and one record: that of the last table holds the others'.
 """
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from devise.config import Section
+from devise.config import RUN_PATTERN, Section
 from devise.errors import AlreadyExists, ManifestError
 from devise.store import scratch, storage
 
 NAME = "_manifest.json"
 SUCCESS = "_SUCCESS"
 """Spark's own mark of a finished write."""
+IDENTITY = re.compile(r"(\S+) [0-9a-f]{64}")
+"""How a manifest names an input that is a run; anything else it names is an outside file's tag."""
+COMMITTED_BY = {"rejects": "embeddings", "features": "model"}
+"""Table -> the table whose manifest commits its runs and holds their record."""
+
+
+def _inside(path: str) -> str:
+    """A warehouse may be somebody else's: no path of a manifest leads out of its run's folder on a reader's disk."""
+    if "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"found the path {path!r}, wanted a relative one inside the run's folder")
+    return path
 
 
 class File(Section):
-    """One file of a run; `path` is relative to the run's folder."""
+    """One file of a run; `path` is relative to the run's folder, and inside it."""
 
-    path: str
-    size_bytes: int
-    sha256: str
+    path: Annotated[str, AfterValidator(_inside)]
+    size_bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     rows: int
+    """-1 if it holds no rows."""
 
 
 class Manifest(Section):
     """What a run of a table is, what it was made from and how."""
 
-    table: str
-    run: str
-    primary: str
-    """The table whose manifest commits this run: itself, or the job's primary one."""
+    table: str = Field(pattern=r"^[a-z][a-z_]*$")
+    run: str = Field(pattern=RUN_PATTERN)
+    parent: int = Field(ge=0)
+    """Number of the publication that the run was built on; 0 if nothing was live."""
     rows: int
     columns: list[str]
     files: list[File]
@@ -60,6 +68,8 @@ class Manifest(Section):
     finished_at: float
     details: dict[str, Any] = {}
     """Accounting, choices made and why, seconds by phase, requests."""
+    secondary: dict[str, "Manifest"] = {}
+    """The same of the tables that this one commits."""
 
     def content(self) -> bytes:
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1).encode()
@@ -68,13 +78,26 @@ class Manifest(Section):
         """`run sha256`: what another manifest names when this run is its input."""
         return f"{self.run} {hashlib.sha256(self.content()).hexdigest()}"
 
+    def made_from(self) -> list[tuple[tuple[str, str], str]]:
+        """(table, run) of each input that is a run, and the identity under which it was read."""
+        named = ((table, IDENTITY.fullmatch(name)) for table, names in self.inputs.items() for name in names)
+        return [((table, match.group(1)), match.group()) for table, match in named if match]
+
+    def one(self, start: str = "", end: str = "") -> File:
+        """The one file whose name begins and ends so; `ManifestError` unless there is exactly one."""
+        names = ((file, file.path.rsplit("/", 1)[-1]) for file in self.files)
+        found = [file for file, name in names if name.startswith(start) and name.endswith(end)]
+        if len(found) != 1:
+            raise ManifestError(f"{self.table}, run {self.run}: found {len(found)} files {start}*{end}, wanted one")
+        return found[0]
+
 
 def folder(warehouse: str, table: str, run: str) -> str:
     return storage.join(storage.normalise(warehouse), table, f"run={run}")
 
 
 def write(warehouse: str, manifest: Manifest) -> None:
-    """Commit a run: create-only.
+    """Commit a run, and the secondary ones that it holds: create-only.
 
     Raises:
         ManifestError: the run is committed already; what is there stands.
@@ -87,17 +110,30 @@ def write(warehouse: str, manifest: Manifest) -> None:
 
 
 def find(warehouse: str, table: str, run: str) -> Manifest | None:
-    """The manifest of a committed run, or None."""
-    uri = storage.join(folder(warehouse, table, run), NAME)
+    """The manifest of a committed run, or None.
+
+    Raises:
+        ManifestError: what is there is no manifest of this version, is another run's, or has a path that leads out.
+    """
+    primary = COMMITTED_BY.get(table, table)
+    uri = storage.join(folder(warehouse, primary, run), NAME)
     if (found := storage.read_tagged(uri)) is None:
         return None
     try:
         manifest = Manifest.model_validate_json(found[0])
     except ValidationError as error:
-        raise ManifestError(f"{uri}: not a manifest of this version: {error.errors()[0]['msg']}") from None
-    if manifest.primary != table and storage.stat(_primary_uri(warehouse, manifest)) is None:
-        return None
-    return manifest
+        raise ManifestError(f"{uri}: not a manifest of this version: {_first(error)}") from None
+    parts = {primary: manifest, **manifest.secondary}
+    for name, part in parts.items():
+        if (part.table, part.run) != (name, run):
+            raise ManifestError(f"{uri}: found {part.table} of run {part.run} in it, wanted {name} of run {run}")
+    return parts.get(table)
+
+
+def is_committed(warehouse: str, table: str, run: str) -> bool:
+    """Whether there is a manifest, of whatever content, of this table or of the one that commits it."""
+    uri = storage.join(folder(warehouse, COMMITTED_BY.get(table, table), run), NAME)
+    return storage.stat(uri) is not None
 
 
 def read(warehouse: str, table: str, run: str) -> Manifest:
@@ -108,40 +144,22 @@ def read(warehouse: str, table: str, run: str) -> Manifest:
     return manifest
 
 
-def earlier(warehouse: str, table: str, run: str) -> list[Manifest]:
-    """Committed runs of a table that sort before `run`, oldest first, back to the newest base."""
-    found: list[Manifest] = []
-    for name in reversed([name for name in run_ids(warehouse, table) if name < run]):
-        if (manifest := find(warehouse, table, name)) is not None:
-            found.insert(0, manifest)
-            if manifest.base:
-                break
-    return found
-
-
-def newest(warehouse: str, table: str, run: str) -> Manifest | None:
-    """The committed run of a table with the largest id that is not after `run`."""
-    return find(warehouse, table, run) or previous(warehouse, table, run)
-
-
-def previous(warehouse: str, table: str, run: str) -> Manifest | None:
-    """The committed run of a table with the largest id before `run`."""
-    names = [name for name in run_ids(warehouse, table) if name < run]
-    return next((found for name in reversed(names) if (found := find(warehouse, table, name)) is not None), None)
-
-
 def run_ids(warehouse: str, table: str) -> list[str]:
     """Ids of all runs of a table, committed or not, sorted."""
-    root = storage.join(storage.normalise(warehouse), table)
-    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_level(root, missing_ok=True)[0])
+    roots = {storage.join(storage.normalise(warehouse), name) for name in (table, COMMITTED_BY.get(table, table))}
+    names = {uri.rsplit("/", 1)[-1] for root in roots for uri in storage.list_level(root, missing_ok=True)[0]}
     return sorted(name.removeprefix("run=") for name in names if name.startswith("run="))
 
 
 def tables(warehouse: str) -> list[str]:
-    """Folders of the warehouse that may hold runs: all but the pointer's, scratch and hidden ones; sorted."""
+    """Folders of the warehouse that may hold runs, all but the pointer's, scratch and hidden ones; sorted.
+
+    A table that another one commits is named with it, also where none of its runs has a file.
+    """
     root = storage.normalise(warehouse)
-    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_level(root)[0])
-    return [name for name in names if name != "live" and not name.startswith(("_", "."))]
+    names = {uri.rsplit("/", 1)[-1] for uri in storage.list_level(root)[0]}
+    names |= {table for table, primary in COMMITTED_BY.items() if primary in names}
+    return sorted(name for name in names if name != "live" and not name.startswith(("_", ".")))
 
 
 def unlisted(manifest: Manifest, root: str, files: Iterable[storage.Stat]) -> list[storage.Stat]:
@@ -154,16 +172,6 @@ def unlisted(manifest: Manifest, root: str, files: Iterable[storage.Stat]) -> li
     return [file for file in files if file.uri not in known]
 
 
-def sweep(warehouse: str, tables: Iterable[str], run: str) -> None:
-    """Remove what an unfinished job left behind; `ManifestError` if any of the runs is committed."""
-    tables = list(tables)
-    for table in tables:
-        if find(warehouse, table, run) is not None:
-            raise ManifestError(f"{folder(warehouse, table, run)}: committed runs are never swept")
-    for table in tables:
-        storage.delete_folder(folder(warehouse, table, run))
-
-
 def localise(warehouse: str, manifest: Manifest) -> Path:
     """A local folder with the files of a run: itself on file://, else fetched once per host and checked.
 
@@ -173,22 +181,28 @@ def localise(warehouse: str, manifest: Manifest) -> Path:
     root = folder(warehouse, manifest.table, manifest.run)
     if storage.is_local(root):
         return storage.local_path(root)
-    place = scratch.cache_folder() / hashlib.sha256(manifest.content()).hexdigest()
-    if not place.exists():
-        partial = Path(tempfile.mkdtemp(dir=scratch.cache_folder()))
-        try:
-            for file in manifest.files:
-                scratch.download(storage.join(root, file.path), partial / file.path, file.sha256)
-            with suppress(OSError):  # another process of this host was quicker; its files are the same
-                os.rename(partial, place)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return place
+    return scratch.localise_folder(hashlib.sha256(manifest.content()).hexdigest(), _remotes(root, manifest.files))
 
 
-def hash_inputs(inputs: dict[str, list[str]]) -> str:
+def localise_one(warehouse: str, manifest: Manifest, start: str = "", end: str = "") -> Path:
+    """A local file with the content of the run's one file whose name begins and ends so; raises as `localise` does."""
+    root, file = folder(warehouse, manifest.table, manifest.run), manifest.one(start, end)
+    if storage.is_local(root):
+        return storage.local_path(root) / file.path
+    key = hashlib.sha256(f"{root} {file.path} {file.sha256}".encode()).hexdigest()
+    return scratch.localise_folder(key, _remotes(root, [file])) / file.path
+
+
+def hash_inputs(inputs: Mapping[str, list[str]]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _primary_uri(warehouse: str, manifest: Manifest) -> str:
-    return storage.join(folder(warehouse, manifest.primary, manifest.run), NAME)
+def _remotes(root: str, files: Iterable[File]) -> dict[str, scratch.Remote]:
+    return {file.path: scratch.Remote(storage.join(root, file.path), file.size_bytes, file.sha256) for file in files}
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault and where it is."""
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(map(str, fault["loc"]))
+    return f"{where}: {fault['msg'].removeprefix('Value error, ')}"

@@ -127,20 +127,13 @@ def from_arrow(table: pa.Table) -> Vocabulary:
     )
 
 
-def load(folder: Path) -> Vocabulary:
-    """The vocabulary in a local folder of one Parquet file; the same object again in this process.
+@lru_cache(maxsize=2)
+def load(path: Path) -> Vocabulary:
+    """The vocabulary in a local Parquet file; the same object again in this process.
 
     Raises:
-        SchemaError: there is no such file, or it is no label table.
+        SchemaError: the file cannot be read, or is no label table.
     """
-    found = sorted(folder.glob("*.parquet"))
-    if len(found) != 1:
-        raise SchemaError(f"{folder}: found {len(found)} Parquet files, wanted the one of a vocabulary")
-    return _load(str(found[0]))
-
-
-@lru_cache(maxsize=2)
-def _load(path: str) -> Vocabulary:
     try:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:

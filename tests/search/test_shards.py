@@ -20,7 +20,7 @@ def file(path, sha256="0" * 64):
 def run(name, made_from=(), base=False, files=(), n_shards=1):
     """A committed run of the index, made from others."""
     return Manifest(
-        table="index", run=name, primary="index", rows=0, columns=[], files=[file(path) for path in files],
+        table="index", run=name, parent=0, rows=0, columns=[], files=[file(path) for path in files],
         inputs={"index": [found.identity() for found in made_from]}, inputs_hash="i", config={}, config_hash="c",
         base=base, code_version="0", started_at=0, finished_at=1, details={"n_shards": n_shards},
     )  # fmt: skip

@@ -44,8 +44,8 @@ def evaluate_split(task: Task, live: DataFrame, split: SplitConfig, vocabulary: 
         TrainingError: no labelled image is among the embedded ones, or no label is known.
     """
     config: EvaluateConfig = task.config
-    labelled = labelled_images(task.spark, split.labelled).select("image_id", "texts")
-    chosen = task.stage(live.join(labelled, on="image_id", how="inner"), f"split-{split.name}-live")
+    labelled = labelled_images(task.spark, split.labelled).select("image_id", "uri", "texts")
+    chosen = task.stage(live.join(labelled, on=["image_id", "uri"], how="inner"), f"split-{split.name}-live")
     joined = read_embeddings(task, chosen).join(chosen.select("image_id", "texts"), on="image_id", how="inner")
     joined = task.stage(joined.select("embedding", "texts"), f"split-{split.name}")
     given = None
@@ -86,7 +86,7 @@ def score_images(
         from devise.learning import evaluation
         from devise.words import vocabulary as vocabularies
 
-        known = vocabularies.load(manifest.localise(warehouse, vocabulary))
+        known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
         tree = str(scratch.localise(storage.normalise(hierarchy))) if hierarchy else None
         scorer = evaluation.Scorer(known, ks, tree, given, alternatives)
         for batch in batches:

@@ -11,6 +11,7 @@ from devise.errors import AccountingError
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
+from devise.spark.frame.live import CONTENT
 from devise.spark.frame.metering import counted
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
@@ -37,7 +38,7 @@ def label_images(
         from devise.search.zeroshot import top_labels
         from devise.words import vocabulary as vocabularies
 
-        known = vocabularies.load(manifest.localise(warehouse, vocabulary))
+        known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
         chosen = known.find(candidates) if candidates is not None else None
         for batch in batches:
             if batch.num_rows == 0:
@@ -61,7 +62,7 @@ def label_images(
 
 
 def carried_labels(task: Task, live: DataFrame) -> DataFrame:
-    """The rows of the run before (schemas.LABELS) that hold tonight: of live images with the same uri and etag as then.
+    """The rows of the labels before (schemas.LABELS) that hold tonight: of live images with the uri and etag of then.
 
     None, where the model, the vocabulary or the settings were others, or that night's images are no longer there.
     """
@@ -72,10 +73,8 @@ def carried_labels(task: Task, live: DataFrame) -> DataFrame:
     listed = manifest.find(task.config.warehouse, "images", before.inputs["images"][0].split()[0])
     if listed is None:
         return task.spark.createDataFrame([], schemas.LABELS)
-    content = ["image_id", "uri", "etag"]
-    images_before = tables.read(task.spark, task.config.warehouse, [listed], schemas.IMAGES).select(content)
-    same = task.read("images").join(images_before, on=content, how="left_semi")
-    same = same.join(live, on=["image_id", "etag"], how="left_semi").select("image_id", "uri")
+    images_before = tables.read(task.spark, task.config.warehouse, [listed], schemas.IMAGES).select(CONTENT)
+    same = live.join(images_before, on=CONTENT, how="left_semi").select("image_id", "uri")
     return task.read("labels").join(same, on=["image_id", "uri"], how="left_semi").select(schemas.LABELS.names)
 
 

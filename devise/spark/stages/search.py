@@ -58,7 +58,7 @@ def query_vectors(
     from devise.search import zeroshot
     from devise.words import vocabulary as vocabularies
 
-    known = vocabularies.load(manifest.localise(warehouse, vocabulary))
+    known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
     path = str(scratch.localise(storage.normalise(vectors))) if vectors else None
     lookup = vocabularies.make_lookup(known, path)
     pictures = _embed_pictures(spark, [asked for asked in queries if asked.kind == "image"], warehouse, model)

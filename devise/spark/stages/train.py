@@ -70,7 +70,7 @@ def with_features(task: Task, images: DataFrame) -> DataFrame:
 
     one = task.spark.createDataFrame([(0,)], "n int").coalesce(1)
     network_id = one.mapInArrow(counted(identify), "network_id string").collect()[0].network_id
-    content = ["image_id", "etag"]
+    content = ["image_id", "uri", "etag"]
     cached = task.read("features").where(F.col("network_id") == network_id)
     todo = images.join(cached.select(content), on=content, how="left_anti")
     computed = task.stage(compute_features(todo, config), "features")
@@ -128,12 +128,11 @@ def fit(task: Task, rows: DataFrame) -> list[File]:
 
         fitting.use_all_cores()
         table = pa.Table.from_batches(list(batches))
-        place = manifest.localise(config.warehouse, vocabulary)
         fitted = fitting.fit(
             config,
-            vocabularies.load(place),
+            vocabularies.load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet")),
             vocabulary.vocabulary_id,
-            read_class_vectors(place),
+            read_class_vectors(config.warehouse, vocabulary),
             held_out,
             table.drop_columns("features"),
             np.asarray(vectors(table.column("features").combine_chunks())) if config.loss != "none" else None,

@@ -17,12 +17,13 @@ from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.tables import Written, deliver
 from devise.store import scratch, storage
+from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words import coverage, vocabulary
 from devise.words.classes import ClassMatches, ClassVectors
 
-CLASSES = "_classes.arrow"
-"""The core visual model's classes with their vectors; SQL engines pass over a leading underscore."""
+CLASSES = "_classes-"
+"""How the name of the file of the core visual model's classes begins; SQL engines pass over a leading underscore."""
 
 
 def write_vocabulary(task: Task) -> None:
@@ -47,12 +48,11 @@ def write_vocabulary(task: Task) -> None:
     task.written["vocabulary"] = Written(schemas.VOCABULARY.names, files)
 
 
-def read_class_vectors(folder: Path) -> ClassVectors | None:
+def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
     """The classes of the core visual model as a vocabulary's run has them; None if it was built without classes."""
-    path = folder / CLASSES
-    if not path.exists():
+    if not _has_classes(found):
         return None
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(manifest.localise_one(warehouse, found, CLASSES))) as source:
         table = pa.ipc.open_file(source).read_all()
         vectors_CD = np.array(table.column("vector").to_pylist(), dtype=np.float32)
         return ClassVectors(table.column("name").to_pylist(), table.column("texts").to_pylist(), vectors_CD)
@@ -60,11 +60,15 @@ def read_class_vectors(folder: Path) -> ClassVectors | None:
 
 def require_classes(found: Manifest) -> None:
     """`TrainingError` if a vocabulary's run has no classes: a projection cannot start from them."""
-    if CLASSES not in [file.path for file in found.files]:
+    if not _has_classes(found):
         raise TrainingError(
             f"vocabulary, run {found.run}: built without `classes`, wanted the class table of the weights, "
             "which projection convex starts from"
         )
+
+
+def _has_classes(found: Manifest) -> bool:
+    return any(file.path.startswith(CLASSES) for file in found.files)
 
 
 def _write_classes(found: ClassMatches, place: Path) -> Path:
@@ -81,6 +85,7 @@ def _write_classes(found: ClassMatches, place: Path) -> Path:
             "vector": pa.array(found.vectors_CD.tolist(), pa.list_(pa.float32())),
         }
     )
-    with pa.OSFile(str(place / CLASSES), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    path = place / f"{CLASSES}{uuid.uuid4().hex}.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    return place / CLASSES
+    return path

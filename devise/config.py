@@ -18,6 +18,8 @@ SECTIONS = (
 """The jobs, each with a section of its name."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Time = Annotated[float, Field(ge=0, le=253402300799)]
+"""Seconds since 1970, to the end of the year 9999: what a clock can show."""
 
 
 class Section(BaseModel):
@@ -245,6 +247,10 @@ class EvaluateConfig(JobConfig):
 class PublishConfig(JobConfig):
     max_reject_fraction: Fraction = 0.05
     """Of the images attempted in this run; applies from 100 attempts on."""
+    max_removed_fraction: Fraction = 0.1
+    """Of the live images, those that tonight's listing lacks: more than these, and the run is not published."""
+    accept_removed: Count | None = None
+    """The very number of removed images that is meant, where it is more than `max_removed_fraction` allows."""
     min_recall: Fraction = 0.9
     """Least recall@10 of the index, for every query kind; 0 publishes an index whose recall was never measured."""
 

@@ -5,10 +5,12 @@ or expired. Only its owner writes an object again, so nothing rests on a conditi
 not do atomically. The highest number counts and is never removed: an owner that finds a higher one has lost its lease.
 
 Expiry compares the clocks of two hosts. If they differ by more than two thirds of the lease's length, a lease in use
-may be taken; its owner finds out at its next `check`, before it commits anything.
+may be taken; its owner finds out at its next `check`, before it commits anything. One that nobody took meanwhile is
+taken again by its owner: a network that was away for minutes does not end a night of hours.
 """
 
 import os
+import re
 import socket
 import sys
 import threading
@@ -20,11 +22,12 @@ from datetime import datetime, timezone
 
 from pydantic import ValidationError
 
-from devise.config import Section
+from devise.config import Section, Time
 from devise.errors import AlreadyExists, LeaseHeld, LeaseLost, StorageError
 from devise.store import storage
 
 FOLDER = "live/lease"
+NUMBER = re.compile(r"[0-9]{8}")
 RENEWALS = 3
 """A lease is renewed so many times in its length: two may fail, and it still holds."""
 
@@ -39,8 +42,8 @@ class Claim(Section):
     run: str
     """The run that is made, made live again, or live."""
     job: str
-    taken_at: float
-    expires_at: float
+    taken_at: Time
+    expires_at: Time
     released: bool = False
 
     def is_free(self) -> bool:
@@ -51,38 +54,72 @@ class Claim(Section):
         """Who, since when and until when, in words."""
         return (
             f"{self.job} of run {self.run} (host {self.host}, process {self.pid}) "
-            f"since {_clock(self.taken_at)}, until {_clock(self.expires_at)} unless renewed"
+            f"since {clock(self.taken_at)}, until {clock(self.expires_at)} unless renewed"
         )
 
 
 class Lease:
-    """A lease that is held."""
+    """A lease that is held; its methods may be called by several threads."""
 
     def __init__(self, warehouse: str, number: int, claim: Claim, seconds: float):
         self._warehouse, self._number, self._seconds = warehouse, number, seconds
-        self._claim, self._fault = claim, ""
+        self._claim, self._fault, self._lock = claim, "", threading.RLock()
 
     def check(self) -> None:
-        """Return if the warehouse is still ours.
+        """Return if the warehouse is still ours; a lease that expired and that nobody took is taken again.
 
         Raises:
-            LeaseLost: it could not be renewed in time, or somebody else has taken it.
+            LeaseLost: somebody else has taken it.
             StorageError: the store does not answer.
         """
+        with self._lock:
+            highest, newest = _newest(self._warehouse)
+            if newest is None or newest.owner != self._claim.owner:
+                raise self._lost(highest)
+            if highest != self._number:  # we did take it again, and never heard that it was done
+                self._number, self._claim = highest, newest
+            if time.time() >= self._claim.expires_at:  # asked last: to look may have taken its time
+                self._take_again()
+
+    def _take_again(self) -> None:
+        """The next number, by a create like every taker's: only one can, and whoever works here knows by it."""
+        expired, number = self._claim, self._number + 1
+        claim = expired.model_copy(update={"expires_at": time.time() + self._seconds})
+        try:
+            storage.create(_uri(self._warehouse, number), _content(claim))
+        except AlreadyExists:
+            raise self._lost(number) from None
+        self._number, self._claim = number, claim
+        if (highest := max(_numbers(self._warehouse), default=0)) != number:
+            storage.delete(_uri(self._warehouse, number))
+            raise self._lost(highest)
+        if claim.expires_at - time.time() < self._seconds / 2:  # that took its time
+            self._write(expires_at=time.time() + self._seconds)
+        storage.delete(_uri(self._warehouse, number - 1))
+        because = f" ({self._fault})" if self._fault else ""
+        print(
+            f"{claim.job}: the lease expired at {clock(expired.expires_at)} and was not renewed{because}; nobody has "
+            f"taken it, so it is taken again, as number {number}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _lost(self, number: int) -> LeaseLost:
+        because = f"; it was not renewed in time: {self._fault}" if self._fault else ""
         where = f"{_uri(self._warehouse, self._number)}: the lease of {self._claim.job}, run {self._claim.run},"
-        if (highest := max(_numbers(self._warehouse), default=0)) != self._number:
-            raise LeaseLost(f"{where} is no longer the newest: somebody else has taken number {highest}")
-        if time.time() >= self._claim.expires_at:  # asked last: the listing may have taken its time
-            because = f" ({self._fault})" if self._fault else ""
-            raise LeaseLost(f"{where} expired at {_clock(self._claim.expires_at)} and was not renewed{because}")
+        return LeaseLost(f"{where} is no longer the newest: somebody else has taken number {number}{because}")
 
     def _renew(self) -> None:
-        self.check()
-        self._write(expires_at=time.time() + self._seconds)
+        with self._lock:
+            self.check()
+            self._write(expires_at=time.time() + self._seconds)
 
     def _release(self) -> None:
-        if max(_numbers(self._warehouse), default=0) == self._number:  # a lost one is somebody else's to remove
-            self._write(released=True)
+        with self._lock:
+            highest, newest = _newest(self._warehouse)
+            if newest is not None and newest.owner == self._claim.owner:  # a lost one is somebody else's to remove
+                self._number = highest
+                self._write(released=True)
 
     def _write(self, **changes: float) -> None:
         claim = self._claim.model_copy(update=changes)
@@ -97,6 +134,8 @@ class Lease:
                 return  # the next check says so where it can end the job
             except StorageError as error:
                 self._fault = str(error)
+            else:
+                self._fault = ""
 
 
 @contextmanager
@@ -187,7 +226,7 @@ def _numbers(warehouse: str) -> list[int]:
     folder = storage.join(warehouse, FOLDER)
     files = storage.list_level(folder, missing_ok=True)[1]
     names = (file.uri.rsplit("/", 1)[-1].removesuffix(".json") for file in files)
-    return [int(name) for name in names if name.isdigit()]
+    return [int(name) for name in names if NUMBER.fullmatch(name)]
 
 
 def _uri(warehouse: str, number: int) -> str:
@@ -198,5 +237,6 @@ def _content(claim: Claim) -> bytes:
     return claim.model_dump_json().encode()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time in words, UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,10 +53,17 @@ def status(options: argparse.Namespace) -> None:
 
 
 def rollback(options: argparse.Namespace) -> None:
-    """Make an earlier kept publication live again, as a new one."""
+    """Make an earlier kept publication live again, as a new one; the runs that it leaves are discarded."""
     from devise.warehouse import upkeep
 
-    print(upkeep.rollback(options.warehouse, options.to))
+    print("\n".join(upkeep.rollback(options.warehouse, options.to)))
+
+
+def discard(options: argparse.Namespace) -> None:
+    """Never use a run again: no night builds on it, nothing publishes it."""
+    from devise.warehouse import upkeep
+
+    print(upkeep.discard(options.warehouse, options.run))
 
 
 def expire(options: argparse.Namespace) -> None:
@@ -153,7 +161,16 @@ def _reach(options: argparse.Namespace) -> None:
 
 def _night(options: argparse.Namespace, *more: str) -> None:
     sets = [word for text in (*options.set, *more) for word in ("--set", text)]
-    run(["run_nightly", "--config", options.config, "--run", options.run, *sets])
+    words = ["--config", options.config, "--run", options.run, *sets]
+    if options.submit is None:
+        return run(["run_nightly", *words])
+    from importlib.util import find_spec
+
+    try:
+        more = shlex.split(options.submit)
+    except ValueError as error:
+        raise ConfigError(f"--submit {options.submit}: {error}") from None
+    print(shlex.join(["spark-submit", *more, find_spec("devise.jobs.run_nightly").origin, *words]))
 
 
 def _count(text: str) -> int:
@@ -183,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     going_back.add_argument(
         "--to", type=_count, metavar="PUBLICATION", help="default: the newest of a run before the live one"
     )
+    at_warehouse(command("discard", discard)).add_argument("run", metavar="RUN")
     expiring = at_warehouse(command("expire", expire))
     expiring.add_argument(
         "--keep", type=_count, default=14, metavar="N", help="newest publications to keep; default 14"
@@ -196,6 +214,12 @@ def _parser() -> argparse.ArgumentParser:
         night.add_argument("--config", required=True, help="YAML file of the nights")
         night.add_argument("--run", required=True, help="id of this night's run, after the live one")
         night.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
+        night.add_argument(
+            "--submit",
+            metavar="OPTIONS",
+            help="print the line that does it on a cluster, with these options of spark-submit, and do nothing here: "
+            "--submit='--master=yarn', --submit='' for none",
+        )
     searching = at_warehouse(command("search", search))
     searching.add_argument("text", nargs="*", help='words: ship, "ship + sail", "king - man + woman", image:URI')
     searching.add_argument("--image", help="a picture to find the like of")

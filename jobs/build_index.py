@@ -19,7 +19,7 @@ JOB = job.Job(
     "build_index",
     IndexConfig,
     main,
-    reads={"images": "this", "model": "newest", "embeddings": "all", "vocabulary": "newest", "index": "earlier"},
+    reads={"images": "this", "model": "newest", "embeddings": "chain", "vocabulary": "newest", "index": "before"},
     writes=("index",),
 )
 

@@ -26,7 +26,7 @@ JOB = job.Job(
     "embed_images",
     EmbedConfig,
     main,
-    reads={"images": "this", "model": "newest", "embeddings": "earlier", "rejects": "earlier"},
+    reads={"images": "this", "model": "newest", "embeddings": "before", "rejects": "before"},
     writes=("rejects", "embeddings"),
 )
 

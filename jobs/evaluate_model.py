@@ -1,7 +1,7 @@
 """Measure the model on labelled images and the index against exact search.
 
 reads    images, embeddings, vocabulary, index (if there is one of this run), labelled images,
-         and the metrics of the run before, whose recall holds on if the index has the same base
+         and the metrics that are live, whose recall holds on if the index has the same base
 writes   metrics     (schemas.METRICS), one row a measured figure
 """
 
@@ -21,9 +21,9 @@ JOB = job.Job(
     reads={
         "images": "this",
         "model": "newest",
-        "embeddings": "all",
+        "embeddings": "chain",
         "vocabulary": "newest",
-        "index": "all",
+        "index": "through",
         "metrics": "previous",
     },
     writes=("metrics",),

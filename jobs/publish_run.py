@@ -1,19 +1,16 @@
 """Check the gates, then make a run live, all of its tables at once.
 
 reads    the manifests of this run, and the vectors that were added since the last publication
-writes   live/live.json, by compare-and-set
+writes   live/current/live.json, by compare-and-set
 """
 
 from devise.config import PublishConfig
 from devise.spark.frame import command, job
-from devise.spark.stages.publish import check_gates, publish
-from devise.warehouse import pointer
+from devise.spark.stages.publish import foresee, make_live
 
 
 def main(task: job.Task) -> None:
-    before = pointer.settle(task.config.warehouse)
-    check_gates(task, before)
-    publish(task, before)
+    make_live(task)
 
 
 JOB = job.Job(
@@ -24,14 +21,15 @@ JOB = job.Job(
         "images": "this",
         "vocabulary": "newest",
         "model": "newest",
-        "embeddings": "all",
-        "rejects": "all",
+        "embeddings": "chain",
+        "rejects": "chain",
         "labels": "this",
-        "index": "all",
+        "index": "through",
         "results": "any",
         "metrics": "any",
     },
     writes=(),
+    foresee=foresee,
 )
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ JOB = job.Job(
     "search_images",
     SearchConfig,
     main,
-    reads={"index": "all", "model": "newest", "vocabulary": "newest"},
+    reads={"index": "through", "model": "newest", "vocabulary": "newest"},
     writes=("results",),
     files=lambda config: [config.queries_file, config.vectors],
 )

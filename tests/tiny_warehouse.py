@@ -110,17 +110,15 @@ def add_night(warehouse: str, run: str, bases: tuple[str, ...] = ()) -> None:
     chains = {table: [] if table in bases else live.runs(table) for table in ("embeddings", "rejects")}
     before = len(pointer.history(warehouse)) - 1
     counts = {"listed": 2 * before + 2, "embedded": 1, "rejected": 1, "unchanged": before, "carried": before}
-    images = _table(warehouse, run, "images", 2 * before + 2)
+    images = _table(warehouse, run, "images", 2 * before + 2, parent=live.number)
     read = [images, *(manifest.read(warehouse, table, live.runs(table)[-1]) for table in ("vocabulary", "model"))]
     read += [manifest.read(warehouse, table, name) for table, names in chains.items() for name in names]
     inputs = {table: [found.identity() for found in read if found.table == table] for table in TABLES}
     inputs["words.vec"] = ["an-outside-file's-tag"]
-    _table(
-        warehouse, run, "rejects", 1, primary="embeddings", rejects={"truncated": 1}, inputs=inputs,
-        base="rejects" in bases, **counts,
-    )  # fmt: skip
-    _table(warehouse, run, "embeddings", 1, inputs=inputs, base="embeddings" in bases, **counts)
-    _table(warehouse, run, "labels", before + 1, inputs=inputs)
+    more = {"parent": live.number, "inputs": inputs, **counts}
+    rejects = _table(warehouse, run, "rejects", 1, rejects={"truncated": 1}, base="rejects" in bases, **more)
+    _table(warehouse, run, "embeddings", 1, base="embeddings" in bases, secondary={"rejects": rejects}, **more)
+    _table(warehouse, run, "labels", before + 1, inputs=inputs, parent=live.number)
     kept = [(table, name) for table in ("vocabulary", "model", "index") for name in live.runs(table)]
     kept += [(table, name) for table, names in chains.items() for name in [*names, run]]
     pointer.swap(warehouse, [*kept, ("images", run), ("labels", run)], run, live)
@@ -143,19 +141,21 @@ def _folder(warehouse: str, table: str, run: str = RUN) -> Path:
 
 
 def _commit(
-    warehouse: str, table: str, names: dict[str, int], run=RUN, primary=None, rejects=None, inputs=None, base=False,
-    **details,
+    warehouse: str, table: str, names: dict[str, int], run=RUN, parent=0, rejects=None, inputs=None, base=False,
+    secondary=None, **details,
 ) -> Manifest:  # fmt: skip
+    """Commit the files of a run; of a secondary table only make the record, for the manifest that commits it."""
     place = storage.local_path(manifest.folder(warehouse, table, run))
     files = [
         File(path=name, size_bytes=(place / name).stat().st_size, sha256=scratch.hash_file(place / name), rows=rows)
         for name, rows in sorted(names.items())
     ]
     committed = Manifest(
-        table=table, run=run, primary=primary or table, rows=sum(rows for rows in names.values() if rows > 0),
+        table=table, run=run, parent=parent, rows=sum(rows for rows in names.values() if rows > 0),
         columns=[], files=files, rejects=rejects or {}, inputs=inputs or {}, inputs_hash="i", config={},
         config_hash="c", model_id="m" * 16, vocabulary_id="v" * 16, base=base, code_version="0", started_at=0,
-        finished_at=1, details=details,
+        finished_at=1, details=details, secondary=secondary or {},
     )  # fmt: skip
-    manifest.write(warehouse, committed)
+    if table not in manifest.COMMITTED_BY:
+        manifest.write(warehouse, committed)
     return committed

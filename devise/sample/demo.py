@@ -56,7 +56,7 @@ def upload(book: Path, uri: str) -> None:
 def download(warehouse: str, tables: Path) -> None:
     """The files of all live tables, as they lie in the warehouse, and the pointer."""
     live = pointer.read(warehouse)
-    wanted = [f"{warehouse}/live/live.json"]
+    wanted = [f"{warehouse}/live/current/live.json"]
     for entry in live.entries:
         root = manifest.folder(warehouse, entry.table, entry.run)
         listed = manifest.read(warehouse, entry.table, entry.run).files

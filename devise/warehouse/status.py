@@ -4,16 +4,19 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from devise.warehouse import lease, manifest, pointer
+from devise.warehouse import lease, lineage, manifest, pointer
 from devise.warehouse.manifest import Manifest
 
 THREADS = 16
+LAST = "\U0010ffff"
+"""Sorts after every run id."""
 PARTS = ("embedded", "rejected", "unchanged", "carried")
 """What becomes of a listed image; their sum is `listed`, exactly."""
 
 
 def describe(warehouse: str) -> list[str]:
-    """The live run and its age, its tables, the accounting of its night, who works in the warehouse, and what is kept.
+    """The live run, its age and what it was built on, its tables, the accounting of its night, who works in the
+    warehouse, what is kept, what lies ahead of it, and what was discarded.
 
     Raises:
         ManifestError: nothing is published, the pointer is torn, or a run that it names is gone.
@@ -26,6 +29,9 @@ def describe(warehouse: str) -> list[str]:
         by_table.setdefault(run.table, []).append(run)
     age_h = (time.time() - live.published_at) / 3600
     lines = [f"live: run {live.run}, publication {live.number}, published {age_h:.1f} h ago, in {warehouse}"]
+    lines.append(f"built on: {f'publication {live.parent}' if live.parent else 'nothing'}")
+    if live.restores:
+        lines[-1] += f"; a rollback to publication {live.restores}"
     lines += [f"{'table':<12} {'runs':<40} {'rows':>16} {'bytes':>20}"]
     lines += [_table(table, chain) for table, chain in by_table.items()]
     if "embeddings" in by_table:
@@ -36,8 +42,27 @@ def describe(warehouse: str) -> list[str]:
     if "vocabulary" in by_table:
         lines[-1] += f", vocabulary {by_table['vocabulary'][-1].vocabulary_id}"
     lines.append(_lease(lease.read(warehouse)))
-    kept = (f"{publication.number} (run {publication.run})" for publication in pointer.history(warehouse))
-    return [*lines, f"kept publications: {', '.join(kept)}"]
+    kept = (publication.describe() for publication in pointer.history(warehouse))
+    lines.append(f"kept publications: {', '.join(kept)}")
+    lines += _ahead(warehouse, live)
+    lines += [
+        f"discarded: run {found.run}, {lease.clock(found.discarded_at)}, by {found.because}"
+        for found in lineage.discards(warehouse)
+    ]
+    return lines
+
+
+def _ahead(warehouse: str, live: pointer.Live) -> list[str]:
+    """Runs that the next night builds on besides what is live: committed since, in no publication."""
+    line = lineage.Lineage(warehouse, LAST, live, lineage.discarded_runs(warehouse))
+    runs: dict[str, list[str]] = {}
+    for table in lineage.AHEAD:
+        for made in line.ahead(table):
+            runs.setdefault(made.run, []).append(table)
+    return [
+        f"ahead of it, not published, for runs after it: run {run} ({', '.join(tables)})"
+        for run, tables in sorted(runs.items())
+    ]
 
 
 def _table(table: str, chain: list[Manifest]) -> str:

@@ -1,6 +1,5 @@
 """Whether a run is what its manifests promise: every byte and every row of it, its counts and its inputs; no Spark."""
 
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +16,6 @@ from devise.warehouse.manifest import File, Manifest
 from devise.warehouse.status import PARTS
 
 THREADS = 16
-IDENTITY = re.compile(r"(\S+) [0-9a-f]{64}")
-"""How a manifest names an input that is a run; anything else it names is an outside file's tag."""
 Pair = tuple[str, str]
 """A table and a run."""
 
@@ -46,7 +43,7 @@ def verify(warehouse: str, run: str) -> list[Checked]:
     if not any(found.made for found in checked):
         raise ManifestError(f"{warehouse}: no table has a committed run {run}")
     made = {found.table: found.made for found in checked if found.made}
-    inputs = {pair for one in made.values() for pair, _ in _inputs(one)}
+    inputs = {pair for one in made.values() for pair, _ in one.made_from()}
     live, kept = pointer.read(warehouse), pointer.history(warehouse)
     named = {pair for publication in kept for pair in publication.pairs()}
 
@@ -57,7 +54,7 @@ def verify(warehouse: str, run: str) -> list[Checked]:
         found_inputs = dict(zip(inputs, pool.map(lambda pair: manifest.find(warehouse, *pair), inputs), strict=True))
         for found in checked:
             root = manifest.folder(warehouse, found.table, run)
-            files = list(storage.list_files(root))
+            files = list(storage.list_files(root, missing_ok=True))
             if found.made is None:
                 found.faults += [f"{file.uri}: in a run without a manifest" for file in files]
                 continue
@@ -67,7 +64,7 @@ def verify(warehouse: str, run: str) -> list[Checked]:
             found.faults += [f"{file.uri}: no manifest lists it" for file in manifest.unlisted(found.made, root, files)]
             told = [*_check_counts(found.made, made), *_check_inputs(found.made, found_inputs, expirable)]
             found.faults += [f"{root}: {fault}" for fault in told]
-    return checked
+    return [found for found in checked if found.made or found.faults]
 
 
 def report(checked: Iterable[Checked]) -> list[str]:
@@ -134,15 +131,9 @@ def _check_counts(made: Manifest, run: dict[str, Manifest]) -> Iterator[str]:
 def _check_inputs(
     made: Manifest, found: dict[Pair, Manifest | None], expirable: Callable[[Pair], bool]
 ) -> Iterator[str]:
-    for (table, run), wanted in _inputs(made):
+    for (table, run), wanted in made.made_from():
         there = found[table, run]
         if there is None and not expirable((table, run)):
             yield f"its input {table} of run {run} is gone"
         elif there is not None and there.identity() != wanted:
             yield f"its input {table} is {there.identity()}, wanted {wanted}"
-
-
-def _inputs(made: Manifest) -> list[tuple[Pair, str]]:
-    """(table, run) of each input that is a run, and the identity under which it was read."""
-    named = ((table, IDENTITY.fullmatch(name)) for table, names in made.inputs.items() for name in names)
-    return [((table, match.group(1)), match.group()) for table, match in named if match]

@@ -64,7 +64,7 @@ def test_a_publisher_that_dies_before_the_copy_leaves_yesterday_and_is_finished_
 
 def test_a_torn_or_empty_pointer_is_an_error_and_not_an_absence(warehouse):
     for content, words in ((b"{", "not a pointer"), (b"\n", "is empty")):
-        storage.write_bytes(f"{warehouse}/live/live.json", content)
+        storage.write_bytes(f"{warehouse}/live/current/live.json", content)
         with pytest.raises(ManifestError, match=words):
             pointer.read(warehouse)
 

@@ -140,24 +140,60 @@ def test_a_run_stays_while_another_table_s_kept_run_is_committed_by_it(place, lo
     assert_readable(warehouse, pointer.read(warehouse))
 
 
-def test_runs_newer_than_the_live_one_stay_after_a_rollback(place):
+def test_runs_that_a_rollback_left_stay_as_long_as_a_kept_publication_names_them(place):
     warehouse = place()
     upkeep.rollback(warehouse, 3)
+    upkeep.expire(warehouse, keep=2)  # publication 5 is one of them
+    left = {f"{table}/run={run}" for table in ("images", "embeddings", "labels") for run in ("r4", "r5")}
+    assert left - {"images/run=r4", "labels/run=r4"} <= run_folders(warehouse)
     upkeep.expire(warehouse, keep=1)
     found = run_folders(warehouse)
-    assert {f"{table}/run={run}" for table in ("images", "embeddings", "labels") for run in ("r3", "r4", "r5")} <= found
-    assert "images/run=r2" not in found
+    assert not left & found and "images/run=r3" in found and "images/run=r2" not in found
     assert_readable(warehouse, pointer.read(warehouse))
+
+
+def test_runs_newer_than_the_live_one_stay_unless_they_were_discarded(place, local):
+    for run in ("r6", "r7"):
+        _commit(str(local), "model", {}, run, parent=5)
+    warehouse = place(local)
+    upkeep.discard(warehouse, "r6")
+    upkeep.expire(warehouse, keep=1)
+    assert manifest.run_ids(warehouse, "model") == ["r1", "r7"]
+
+
+def test_a_link_in_a_run_s_folder_leads_nowhere(local, tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "letter.txt").write_text("dear")
+    for place in ("labels/run=r5", "labels/run=r9"):
+        (local / place).mkdir(exist_ok=True)
+        (local / place / "link").symlink_to(tmp_path / "theirs")
+    monkeypatch.setattr(upkeep, "LEFTOVER_SECONDS", -60.0)
+    upkeep.expire(str(local), keep=14)
+    assert (tmp_path / "theirs" / "letter.txt").read_text() == "dear"
+
+
+def test_features_of_a_discarded_run_go(local):
+    for run in ("r1b", "r6"):
+        (_folder(str(local), "features", run) / "part-0.parquet").write_bytes(run.encode())
+        features = _commit(str(local), "features", {"part-0.parquet": 1}, run)
+        _commit(str(local), "model", {}, run, parent=5, secondary={"features": features})
+    upkeep.discard(str(local), "r6")
+    upkeep.expire(str(local), keep=14)
+    assert manifest.run_ids(str(local), "features")[-1] == "r1b" and not (local / "features" / "run=r6").exists()
 
 
 def test_features_of_a_kept_model_and_the_newest_ones_stay_though_nothing_names_them(place, local):
     for run in ("r0", "r1", "r1b", "r1c"):
         names = {"part-0.parquet": 1}
         (_folder(str(local), "features", run) / "part-0.parquet").write_bytes(run.encode())
-        _commit(str(local), "features", names, run, primary="model")
-        if run != "r1":
+        features = _commit(str(local), "features", names, run)
+        if run == "r1":
+            made = manifest.read(str(local), "model", run)
+            (local / "model" / "run=r1" / NAME).unlink()
+            manifest.write(str(local), made.model_copy(update={"secondary": {"features": features}}))
+        else:
             (_folder(str(local), "model", run) / "part-0.parquet").write_bytes(run.encode())
-            _commit(str(local), "model", names, run)
+            _commit(str(local), "model", names, run, secondary={"features": features})
     warehouse = place(local)
     upkeep.expire(warehouse, keep=2)
     found = {path for path in run_folders(warehouse) if path.startswith(("features", "model"))}
@@ -181,17 +217,15 @@ def littered(place):
     left = [
         "images/run=r9/part-0-dead.parquet",
         "images/run=r9/_temporary/0/part-1.parquet",
-        "rejects/run=r8/_manifest.json",
         "rejects/run=r8/part-0.parquet",
+        "live/current/.0123abcd.tmp",
         "embeddings/run=r5/part-0-zombie.parquet",
         "embeddings/run=r5/__magic_job-1/tasks/part-0.parquet.pending",
         "_staging/embed_images/run=r8/abc/outcomes/part-0.parquet",
     ]
     ours = ["embeddings/run=r5/.part-0.parquet.crc", "labels/run=r5/._SUCCESS.crc", "elsewhere/run=r1/letter.txt"]
-    content = storage.read_bytes(f"{warehouse}/rejects/run=r5/_manifest.json")
-    second = json.dumps({**json.loads(content), "run": "r8"}).encode()
     for path in [*left, *ours]:
-        storage.write_bytes(f"{warehouse}/{path}", second if path.endswith("_manifest.json") else b"x" * 10)
+        storage.write_bytes(f"{warehouse}/{path}", b"x" * 10)
     return warehouse, stay | set(ours), set(left)
 
 
@@ -255,13 +289,22 @@ def test_an_expire_that_is_killed_leaves_whole_runs_or_none(place, monkeypatch):
 def test_a_rollback_is_a_new_publication_of_the_old_runs_by_the_old_run(place):
     warehouse = place()
     old = pointer.history(warehouse)[3]
-    line = upkeep.rollback(warehouse)
-    assert line == "publication 5 (run r5) was live; publication 6 (run r4, as publication 4) is"
+    lines = upkeep.rollback(warehouse)
+    assert lines == [
+        "publication 5 (run r5) was live; publication 6 (run r4, as publication 4) is",
+        "discarded, never to be used again: run r5",
+    ]
     live = pointer.read(warehouse)
     assert (live.number, live.run, live.pairs()) == (6, "r4", old.pairs())
-    assert "publication 7 (run r3, as publication 3) is" in upkeep.rollback(warehouse)  # further back, not to and fro
-    assert "publication 8 (run r5, as publication 5) is" in upkeep.rollback(warehouse, 5)
-    assert [publication.run for publication in pointer.history(warehouse)] == ["r1", *NIGHTS, "r4", "r3", "r5"]
+    assert (live.parent, live.restores) == (old.parent, 4) == (3, 4)
+    assert (
+        "publication 7 (run r3, as publication 3) is" in upkeep.rollback(warehouse)[0]
+    )  # further back, not to and fro
+    with pytest.raises(
+        ConfigError, match="publication 5 names run r4, r5, which was discarded and is never used again"
+    ):
+        upkeep.rollback(warehouse, 5)
+    assert [publication.run for publication in pointer.history(warehouse)] == ["r1", *NIGHTS, "r4", "r3"]
     assert pointer.read(warehouse) == pointer.settle(warehouse)
 
 
@@ -283,7 +326,7 @@ def test_rollback_and_expire_wait_for_nobody_and_work_beside_nobody(place):
     warehouse = place()
     before = everything(warehouse)
     with lease.hold(warehouse, "r6", "run_nightly"):
-        for work in (upkeep.rollback, lambda warehouse: upkeep.expire(warehouse, 1)):
+        for work in (upkeep.rollback, lambda it: upkeep.expire(it, 1), lambda it: upkeep.discard(it, "r5")):
             with pytest.raises(LeaseHeld, match="held by run_nightly of run r6"):
                 work(warehouse)
     assert everything(warehouse) == before
@@ -311,7 +354,8 @@ def refused(capsys, *arguments):
 def test_status_sums_a_chain_in_one_line_and_accounts_for_the_night(place, capsys):
     warehouse = place()
     with lease.hold(warehouse, "r6", "run_nightly"):
-        first, _, *lines = ask(capsys, "status", "--warehouse", warehouse)
+        first, second, _, *lines = ask(capsys, "status", "--warehouse", warehouse)
+    assert second == "built on: publication 4"
     assert first.startswith("live: run r5, publication 5, published 0.0 h ago, in ")
     rows = {line.split()[0]: " ".join(line.split()[1:-1]) for line in lines[:7]}
     assert rows == {
@@ -331,7 +375,7 @@ def test_status_sums_a_chain_in_one_line_and_accounts_for_the_night(place, capsy
         f"model {'m' * 16}, vocabulary {'v' * 16}",
     ]
     assert lines[10].startswith("lease: held by run_nightly of run r6 (host ") and " since " in lines[10]
-    assert lines[11] == "kept publications: 1 (run r1), 2 (run r2), 3 (run r3), 4 (run r4), 5 (run r5)"
+    assert lines[11:] == ["kept publications: 1 (run r1), 2 (run r2), 3 (run r3), 4 (run r4), 5 (run r5)"]
     assert ask(capsys, "status", "--warehouse", warehouse)[-2] == "lease: nobody works here"
     lease._take(warehouse, "r6", "run_nightly", -1)  # killed, and some time ago
     line = ask(capsys, "status", "--warehouse", warehouse)[-2]
@@ -341,6 +385,10 @@ def test_status_sums_a_chain_in_one_line_and_accounts_for_the_night(place, capsy
 def test_a_night_s_upkeep_from_a_terminal(place, capsys):
     warehouse = place()
     assert ask(capsys, "rollback", "--warehouse", warehouse, "--to", 3)[0].endswith("(run r3, as publication 3) is")
+    assert "run r4, which was discarded" in refused(capsys, "rollback", "--warehouse", warehouse, "--to", 4)[1]
+    assert "run r3 is live" in refused(capsys, "discard", "r3", "--warehouse", warehouse)[1]
+    told = ask(capsys, "status", "--warehouse", warehouse)
+    assert [line.split(",")[0] for line in told[-2:]] == ["discarded: run r4", "discarded: run r5"]
     assert "would be" in ask(capsys, "expire", "--warehouse", warehouse, "--dry-run")[-1]
     assert "0 runs removed" in ask(capsys, "expire", "--warehouse", warehouse)[-1]  # 14 are kept
     assert "5 publications forgotten" in ask(capsys, "expire", "--warehouse", warehouse, "--keep", 1)[-1]
@@ -356,6 +404,7 @@ def test_a_night_s_upkeep_from_a_terminal(place, capsys):
     [
         (["status"], "nothing is published here yet"),
         (["rollback"], "nothing is published here yet"),
+        (["discard", "r1"], "no table has a committed run r1"),
         (["expire"], "nothing is published here yet"),
         (["verify", "r1"], "no table has a committed run r1"),
     ],
@@ -397,6 +446,12 @@ def altered(path, **changes):
     path.write_text(json.dumps({**document, **changes}))
 
 
+def altered_codes(path):
+    """Another number of reject codes in what an embeddings' manifest says of its rejects."""
+    secondary = json.loads(path.read_bytes())["secondary"]
+    altered(path, secondary={"rejects": {**secondary["rejects"], "rejects": {"gone": 3}}})
+
+
 def corrupt(path):
     """Same size, one bit different."""
     content = bytearray(path.read_bytes())
@@ -423,7 +478,7 @@ DAMAGE = {
         lambda night: altered(night / "embeddings" / NAME, details={"listed": 7, "carried": 2}),
         "listed is 7, but images has 8 rows",
     ),
-    "codes": (lambda night: altered(night / "rejects" / NAME, rejects={"gone": 3}), "1 rows, but 3 reject codes"),
+    "codes": (lambda night: altered_codes(night / "embeddings" / NAME), "1 rows, but 3 reject codes"),
     "sum": (lambda night: altered(night / "labels" / NAME, rows=9), "the manifest says 9 rows, its files 4"),
 }
 

@@ -11,10 +11,12 @@ from contextlib import ExitStack
 from devise import settings
 from devise.config import JobConfig, NightlyConfig
 from devise.errors import ConfigError, DeviseError
+from devise.spark.frame import inputs
 from devise.spark.frame.job import Job, perform
 from devise.spark.frame.session import start_session
 from devise.store import s3, scratch, storage
 from devise.warehouse import lease
+from devise.warehouse.lineage import begin
 
 
 def run(job: Job, arguments: Sequence[str] | None = None) -> None:
@@ -39,6 +41,22 @@ def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments:
     _run(name, doc, arguments, plan)
 
 
+def foresee(work: Sequence[tuple[Job, JobConfig]]) -> None:
+    """Refuse what cannot end well before Spark starts: a run that must not be made, a job without what it reads.
+
+    Raises:
+        GateError, ManifestError: as `perform` would, later.
+    """
+    promised: list[str] = []
+    for job, config in work:
+        line = begin(config.warehouse, config.run)
+        for table in job.writes:
+            line.this(table)  # made before on another publication: the job would find it so, hours later
+        inputs.refuse_missing(job.name, job.reads, line, promised)
+        job.foresee(config, line, promised)
+        promised += job.writes
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line, like every other fault."""
 
@@ -59,6 +77,7 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
         s3.configure(settings.load_s3(path, options.set))
         with ExitStack() as leases:
             held = {place: leases.enter_context(lease.hold(place, options.run, name)) for place in sorted(warehouses)}
+            foresee(work)
             spark = start_session(name, any(place.startswith("s3://") for place in warehouses))
             try:
                 for job, config in work:

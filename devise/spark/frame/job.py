@@ -1,10 +1,10 @@
 """The frame of every job: arguments, inputs, commit, errors; knows nothing of what a job computes.
 
 A job is declared, not programmed: what it reads, what it writes, and a `main(task)`. The frame resolves the inputs to
-committed runs, recognises work that is done already, sweeps what a killed run left, calls `main`, and commits last.
+committed runs, recognises work that is done already, calls `main`, and commits last. What a killed run left is taken
+away only once this one's commit is won: until then it could be the work of a twin that still runs.
 """
 
-import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,25 +15,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 import devise
 from devise.config import JobConfig
-from devise.errors import ManifestError, StorageError
-from devise.spark.frame import faults, schemas, tables
+from devise.errors import ManifestError
+from devise.spark.frame import faults, inputs, schemas, tables
 from devise.spark.frame.metering import metered
 from devise.spark.frame.tables import Written
 from devise.store import storage
-from devise.warehouse import manifest, pointer
+from devise.warehouse import manifest
+from devise.warehouse.lineage import Lineage, begin
 from devise.warehouse.manifest import Manifest
-
-MAKERS = {
-    "images": "catalog_images",
-    "vocabulary": "build_vocabulary",
-    "model": "train_model",
-    "embeddings": "embed_images",
-    "rejects": "embed_images",
-    "labels": "label_images",
-    "index": "build_index",
-    "results": "search_images",
-    "metrics": "evaluate_model",
-}
 
 
 @dataclass(frozen=True)
@@ -44,15 +33,16 @@ class Job:
     config: type[JobConfig]
     main: Callable[["Task"], None]
     writes: tuple[str, ...]
-    """The last one is the primary: its manifest is written last and commits them all. Empty: the job only publishes."""
+    """The last one is the primary: its manifest commits them all. Empty: the job only publishes."""
     reads: Mapping[str, str] = field(default_factory=dict)
-    """Table -> `this` (this run's, required), `newest` (not after this run, required), `earlier` (all before this run,
-    back to the newest base), `all` (the same, up to this run), `any` (this run's if there is one); and, of work to save
-    that does not decide the output, `previous` (the last one before this run, if there is one) or `cache` (all)."""
+    """Table -> one of `inputs.HOW`."""
     files: Callable[[Any], Sequence[str | None]] = lambda config: ()
     """Outside files or folders that decide the output, for the input hash; None entries are passed over."""
+    foresee: Callable[[Any, Lineage, Sequence[str]], None] = lambda config, lineage, promised: None
+    """Raises if the settings already tell that it cannot be done, given the tables that the jobs before it promise, in
+    order. Asked before the first job of a command."""
     reuse: bool = False
-    """True if the run before serves as well where its inputs and settings are the same."""
+    """True if the newest run that this one builds on serves as well where its inputs and settings are the same."""
 
 
 @dataclass
@@ -61,6 +51,7 @@ class Task:
 
     spark: SparkSession
     config: Any
+    lineage: Lineage
     inputs: dict[str, list[Manifest]]
     staging: str
     written: dict[str, Written] = field(default_factory=dict)
@@ -69,6 +60,8 @@ class Task:
     vocabulary_id: str | None = None
     bases: set[str] = field(default_factory=set)
     """Tables of which this run holds all that is live, so that readers need no earlier one."""
+    leftovers: dict[str, list[storage.Stat]] = field(default_factory=dict)
+    """Table -> files that were in this run's folder before: none of this attempt's, whoever wrote them."""
     check: Callable[[], None] = lambda: None
     """Raises if the warehouse is no longer this process's; called right before anything is made live."""
 
@@ -91,7 +84,8 @@ class Task:
 
     def write(self, table: str, frame: DataFrame) -> Written:
         """Write the rows of a table's run; they exist only once the job commits."""
-        self.written[table] = tables.write(frame, self.folder(table), schemas.TABLES[table])
+        schema, leftovers = schemas.TABLES[table], self.leftovers.get(table, ())
+        self.written[table] = tables.write(frame, self.folder(table), schema, leftovers)
         return self.written[table]
 
 
@@ -101,46 +95,42 @@ def perform(
     """Do a job's run unless it is done already; the manifests that now hold, by table.
 
     Args:
-        check: raises if the warehouse is no longer this process's; called right before anything is swept or committed.
-            The default is for a caller that is alone in the warehouse.
+        check: raises if the warehouse is no longer this process's; called right before anything is committed. The
+            default is for a caller that is alone in the warehouse.
 
     Raises:
         ManifestError: an input is missing, or the run is committed with other inputs or settings.
-        GateError: it is not committed, and older than what is live.
+        GateError: the run is older than what is live, was discarded, or was begun on another publication.
         LeaseLost: says `check`; nothing is committed.
     """
     started_at = time.time()
-    inputs = _resolve(job, config)
-    named = {table: [run.identity() for run in runs] for table, runs in inputs.items()}
-    named |= {uri: [fingerprint(uri)] for uri in job.files(config) if uri is not None}
-    saves_work = {table for table, which in job.reads.items() if which in ("previous", "cache")}
+    lineage = begin(config.warehouse, config.run)
+    read = inputs.resolve(job.name, job.reads, lineage)
+    named = {table: [run.identity() for run in runs] for table, runs in read.items()}
+    named |= {uri: [inputs.fingerprint(uri)] for uri in job.files(config) if uri is not None}
+    saves_work = {table for table, how in job.reads.items() if how in inputs.SAVES_WORK}
     inputs_hash = manifest.hash_inputs({name: runs for name, runs in named.items() if name not in saves_work})
-    done = _done_already(job, config, inputs_hash)
+    done = _done_already(job, config, lineage, inputs_hash)
     if done is not None:
         return done
-    if job.writes:
-        pointer.refuse_older(pointer.read(config.warehouse), config.run)
-    check()  # what is swept could be the work of whoever has taken the warehouse
-    manifest.sweep(config.warehouse, job.writes, config.run)
+    check()
     scratch = storage.join(storage.normalise(config.warehouse), "_staging", job.name, f"run={config.run}")
-    storage.delete_folder(scratch)
-    task = Task(spark, config, inputs, storage.join(scratch, uuid.uuid4().hex), check=check)
-    task.model_id = inputs["model"][-1].model_id if inputs.get("model") else None
-    task.vocabulary_id = inputs["vocabulary"][-1].vocabulary_id if inputs.get("vocabulary") else None
+    task = Task(spark, config, lineage, read, storage.join(scratch, uuid.uuid4().hex), check=check)
+    task.model_id = read["model"][-1].model_id if read.get("model") else None
+    task.vocabulary_id = read["vocabulary"][-1].vocabulary_id if read.get("vocabulary") else None
+    for table in job.writes:
+        task.leftovers[table] = list(storage.list_files(task.folder(table), missing_ok=True, links=False))
     in_warehouse = faults.told_by_workers(storage.normalise(config.warehouse))
     with in_warehouse, metered(spark.sparkContext) as requests:
         job.main(task)
         task.details["requests"] = requests()
     if missing := [table for table in job.writes if table not in task.written]:
         raise ValueError(f"job {job.name} promised {missing} and wrote none")
-    committed = {}
-    for table in job.writes:
-        check()
-        written = task.written[table]
-        committed[table] = Manifest(
+    committed = {
+        table: Manifest(
             table=table,
             run=config.run,
-            primary=job.writes[-1],
+            parent=lineage.number,
             rows=written.rows,
             columns=written.columns,
             files=written.files,
@@ -157,65 +147,28 @@ def perform(
             finished_at=time.time(),
             details=task.details,
         )
-        manifest.write(config.warehouse, committed[table])
+        for table, written in task.written.items()
+    }
+    if job.writes:
+        *others, primary = job.writes
+        whole = committed[primary].model_copy(update={"secondary": {table: committed[table] for table in others}})
+        committed[primary] = whole
+        check()
+        manifest.write(config.warehouse, whole)
+        for table, files in task.leftovers.items():
+            left = manifest.unlisted(committed[table], task.folder(table), files)
+            storage.delete(*(file.uri for file in left))
     storage.delete_folder(scratch)
     counts = ", ".join(f"{table} {written.rows:,} rows" for table, written in task.written.items())
     say(job.name, f"run {config.run} committed: {counts or 'nothing to write'} ({time.time() - started_at:.1f} s)")
     return committed
 
 
-def fingerprint(uri: str) -> str:
-    """A text that changes when the file, or anything in the folder, changes; `StorageError` if nothing is there."""
-    if uri.startswith("torchvision:"):
-        return uri
-    uri = storage.normalise(uri)
-    found = storage.stat(uri)
-    if found is not None and not (storage.is_local(uri) and storage.local_path(uri).is_dir()):
-        return found.etag
-    total = count = 0
-    for file in storage.list_files(uri):
-        total += int.from_bytes(hashlib.sha256(f"{file.uri} {file.etag}".encode()).digest(), "big")
-        count += 1
-    if not count:
-        raise StorageError(f"{uri}: no such file, and no folder with files in it")
-    return f"{count} files {total % 2**256:064x}"
-
-
-def _resolve(job: Job, config: JobConfig) -> dict[str, list[Manifest]]:
-    warehouse, run = config.warehouse, config.run
-    resolved: dict[str, list[Manifest]] = {}
-    for table, which in job.reads.items():
-        if which in ("earlier", "cache"):
-            resolved[table] = manifest.earlier(warehouse, table, run)
-            continue
-        if which == "previous":
-            before = manifest.previous(warehouse, table, run)
-            resolved[table] = [before] if before else []
-            continue
-        this = manifest.find(warehouse, table, run)
-        if which == "all":
-            before = [] if this and this.base else manifest.earlier(warehouse, table, run)
-            resolved[table] = [*before, *([this] if this else [])]
-            continue
-        found = manifest.newest(warehouse, table, run) if which == "newest" else this
-        if found is None and which != "any":
-            where = manifest.folder(warehouse, table, run)
-            raise ManifestError(
-                f"{where}: {job.name} needs {table} and found no committed run; {MAKERS[table]} makes it"
-            )
-        resolved[table] = [found] if found else []
-    for table in ("embeddings", "rejects"):
-        if table in resolved and resolved.get("model"):  # vectors of another model are never mixed in
-            model_id = resolved["model"][-1].model_id
-            resolved[table] = [found for found in resolved[table] if found.model_id == model_id]
-    return resolved
-
-
-def _done_already(job: Job, config: JobConfig, inputs_hash: str) -> dict[str, Manifest] | None:
+def _done_already(job: Job, config: JobConfig, lineage: Lineage, inputs_hash: str) -> dict[str, Manifest] | None:
     if not job.writes:
         return None
     primary = job.writes[-1]
-    found = manifest.find(config.warehouse, primary, config.run)
+    found = lineage.this(primary)
     if found is not None:
         where = f"{manifest.folder(config.warehouse, primary, config.run)} is committed with"
         if found.config_hash != config.config_hash():
@@ -228,14 +181,14 @@ def _done_already(job: Job, config: JobConfig, inputs_hash: str) -> dict[str, Ma
         say(job.name, f"run {config.run} is committed already; nothing to do")
     elif job.reuse:
         # Of the newest run alone: it is what readers take, so a setting that goes back makes its run anew.
-        found = manifest.previous(config.warehouse, primary, config.run)
+        found = next(iter(reversed(lineage.before(primary))), None)
         if found is not None and (found.config_hash, found.inputs_hash) == (config.config_hash(), inputs_hash):
             say(job.name, f"inputs and settings as in run {found.run}, which stands; nothing to do")
         else:
             found = None
     if found is None:
         return None
-    return {table: manifest.read(config.warehouse, table, found.run) for table in job.writes}
+    return {**found.secondary, primary: found}
 
 
 def say(name: str, text: str) -> None:

@@ -1,6 +1,7 @@
 """Which embeddings are live tonight, told by narrow rows; vectors are read from those files only that hold one wanted.
 
-An embedding is live if its (image_id, etag) is in the run's images: those of removed and changed images stay behind.
+An embedding is live if its (image_id, uri, etag) is in the run's images: those of removed and changed images stay
+behind.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,26 @@ from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task
 from devise.warehouse.manifest import Manifest
 
-CONTENT = ["image_id", "etag"]
+CONTENT = ["image_id", "uri", "etag"]
 
 
 def find_live(task: Task) -> DataFrame:
-    """image_id, etag and `file`, the name of the file that holds the vector, of each live embedding."""
+    """image_id, uri, etag and `file`, the name of the file that holds the vector, of each live embedding.
+
+    An image_id is live once. Where two uris with one id are both embedded (the owner of the id left, the other took it,
+    and the owner came back) the first uri in order has it, as the night's accounting says too.
+    """
     images = task.read("images").select(CONTENT)
-    return embedded(task, task.inputs["embeddings"]).join(images, on=CONTENT, how="left_semi")
+    listed = embedded(task, task.inputs["embeddings"]).join(images, on=CONTENT, how="left_semi")
+    return (
+        listed.groupBy("image_id")
+        .agg(F.min(F.struct("uri", "etag", "file")).alias("first"))
+        .select("image_id", "first.*")
+    )
 
 
 def embedded(task: Task, runs: Sequence[Manifest]) -> DataFrame:
-    """image_id, etag and `file` of each content that runs of embeddings hold.
+    """image_id, uri, etag and `file` of each content that runs of embeddings hold.
 
     Once, were it embedded twice: by a night that was left half done and ended after the next one.
     """
@@ -31,7 +41,7 @@ def embedded(task: Task, runs: Sequence[Manifest]) -> DataFrame:
 
 
 def read_embeddings(task: Task, wanted: DataFrame) -> DataFrame:
-    """schemas.EMBEDDINGS of rows (image_id, etag, file) of `find_live`; they are gone through twice: stage them."""
+    """schemas.EMBEDDINGS of rows of `find_live`; they are gone through twice: stage them."""
     names = {row.file for row in wanted.select("file").distinct().collect()}
     runs = []
     for run in task.inputs["embeddings"]:

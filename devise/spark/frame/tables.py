@@ -5,8 +5,10 @@ its size, sha256 and rows. The sum of the receipts must equal the rows that Spar
 """
 
 import json
+import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,10 @@ from devise.spark.frame.metering import counted
 from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import File, Manifest
+
+APART = ("mapreduce.job.application.attempt.id", "mapreduce.fileoutputcommitter.cleanup.skipped")
+"""What keeps a write to itself: else Hadoop's committer for file:// takes what a killed one left in `_temporary` for
+its own tasks' files, and clears away what a twin has there."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,11 @@ def read_files(
     return rows.select("*", F.col("_metadata.file_name").alias("file"))
 
 
-def write(frame: DataFrame, folder: str, schema: StructType) -> Written:
+def write(frame: DataFrame, folder: str, schema: StructType, leftovers: Iterable[storage.Stat] = ()) -> Written:
     """Write a table's rows as zstd Parquet below `folder`, and take the receipts.
+
+    Args:
+        leftovers: files that were there before, and are not counted.
 
     Raises:
         SchemaError: the frame's columns are not the table's.
@@ -87,14 +96,21 @@ def write(frame: DataFrame, folder: str, schema: StructType) -> Written:
     wanted = [(column.name, column.dataType.simpleString()) for column in schema]
     if found != wanted:
         raise SchemaError(f"{folder}: found columns {found}, wanted {wanted}")
-    counted = Observation("written")
+    counted, attempt = Observation("written"), secrets.randbits(31)
     (
         frame.observe(counted, F.count(F.lit(1)).alias("rows"))
         .write.mode("append")
         .option("compression", "zstd")
+        .options(**{APART[0]: attempt, APART[1]: "true"})
         .parquet(folder)
     )
+    storage.delete_folder(storage.join(folder, "_temporary", str(attempt)))
+    if storage.is_local(folder):
+        with suppress(OSError):  # somebody else's files are in it, or it was never made
+            storage.local_path(storage.join(folder, "_temporary")).rmdir()
+    others = {file.uri for file in leftovers}
     names = [file.uri for file in storage.list_files(folder) if file.uri.endswith(".parquet")]
+    names = [uri for uri in names if uri not in others and "/_" not in uri.removeprefix(folder)]
     taken = take_receipts(frame.sparkSession, folder, names)
     written = Written(schema.names, [file for file, _ in taken], _sum_codes(codes for _, codes in taken))
     if written.rows != counted.get["rows"]:

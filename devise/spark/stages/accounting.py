@@ -8,10 +8,10 @@ from pyspark.sql import functions as F
 from devise.errors import AccountingError
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
+from devise.spark.frame.live import CONTENT
 from devise.spark.frame.tables import Written
 
 STATES = ("todo", "collision", "unchanged", "carried")
-CONTENT = ["image_id", "uri", "etag"]
 
 
 def judge_images(images: DataFrame, embeddings: DataFrame, rejects: DataFrame, retry_codes: Sequence[str]) -> DataFrame:
@@ -19,18 +19,17 @@ def judge_images(images: DataFrame, embeddings: DataFrame, rejects: DataFrame, r
 
     unchanged: embedded by this model, same etag. carried: rejected before, and its code is not to be retried.
     collision: another uri has its image_id. todo: everything else. Of two uris with one id the one embedded already
-    keeps it, else the first in order.
+    keeps it, else (also where both are) the first in order: `live.find_live` says the same.
     """
-    content = ["image_id", "etag"]
-    embedded = embeddings.select(*content, F.lit(1).alias("embedded")).dropDuplicates(content)
-    rejected = rejects.groupBy(*content).agg(
+    embedded = embeddings.select(*CONTENT, F.lit(1).alias("embedded")).dropDuplicates(CONTENT)
+    rejected = rejects.groupBy(*CONTENT).agg(
         F.max_by("code", "attempts").alias("code"), F.max("attempts").alias("attempts")
     )
     order = Window.partitionBy("image_id").orderBy(F.col("embedded").desc_nulls_last(), "uri")
     first, collided = F.col("place") == 1, F.coalesce(F.col("code") == "id_collision", F.lit(False))
     return (
-        images.join(embedded, on=content, how="left")
-        .join(rejected, on=content, how="left")
+        images.join(embedded, on=CONTENT, how="left")
+        .join(rejected, on=CONTENT, how="left")
         .withColumn("place", F.row_number().over(order))
         .withColumn(
             "state",
@@ -109,10 +108,10 @@ def split_outcomes(outcomes: DataFrame, todo: DataFrame, model_id: str) -> tuple
         F.lit("another uri has the same image_id").alias("message"),
         (F.col("attempts") + 1).alias("attempts"),
     )
-    before = todo.select("image_id", "etag", F.col("attempts").alias("attempts_before"))
+    before = todo.select(*CONTENT, F.col("attempts").alias("attempts_before"))
     rejected = (
         outcomes.where("code IS NOT NULL")
-        .join(before.where("attempts_before > 0"), on=["image_id", "etag"], how="left")
+        .join(before.where("attempts_before > 0"), on=CONTENT, how="left")
         .withColumn("attempts", F.col("attempts") + F.coalesce("attempts_before", F.lit(0)))
         .select(*collided.columns)
     )
@@ -125,10 +124,10 @@ def standing_rows(task: Task, judged: DataFrame) -> tuple[DataFrame, DataFrame]:
     unchanged, carried = (judged.where(F.col("state") == state).select(CONTENT) for state in ("unchanged", "carried"))
     last = Window.partitionBy(CONTENT).orderBy(F.desc("attempts"))
     latest = task.read("rejects").withColumn("place", F.row_number().over(last)).where("place = 1")
-    embeddings = task.read("embeddings").join(unchanged, on=["image_id", "etag"], how="left_semi")
+    embeddings = task.read("embeddings").join(unchanged, on=CONTENT, how="left_semi")
     return (
         latest.join(carried, on=CONTENT, how="left_semi").select(schemas.REJECTS.names),
-        embeddings.dropDuplicates(["image_id", "etag"]).select(schemas.EMBEDDINGS.names),
+        embeddings.dropDuplicates(CONTENT).select(schemas.EMBEDDINGS.names),
     )
 
 

@@ -1,8 +1,8 @@
 """A night's change of the index: what is new, what is to be hidden, whether that is little enough, and its files.
 
 What an index holds is never asked of faiss: it is the sidecar rows of each run of the chain whose id is in no later
-run's tombstones. All of it is one query over narrow rows (id, etag); vectors are read only from files that hold a new
-one.
+run's tombstones. All of it is one query over narrow rows (id, uri, etag); vectors are read only from files that hold a
+new one.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import StructType
 
 from devise.config import IndexConfig
 from devise.errors import AccountingError
 from devise.search import shards
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import find_live, read_embeddings
+from devise.spark.frame.live import CONTENT, find_live, read_embeddings
 from devise.spark.frame.tables import Written
 from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, write_tombstones
 from devise.warehouse import manifest
@@ -29,11 +29,11 @@ INHERITED = ("kind", "reason", "dim", "nprobe", "tuning", "centroid_score")
 """What a delta's details repeat of its base's, so that a reader needs the newest run only."""
 DRIFT_ROWS = 1_000
 """Fewer added rows than these tell nothing of drift."""
-CONTENT = StructType([StructField(name, kind) for name, kind in (("image_id", schemas.LONG), ("etag", schemas.TEXT))])
+HELD = StructType([schemas.EMBEDDINGS[name] for name in CONTENT])
 
 
 class Change(NamedTuple):
-    """rows: image_id, etag and `file`, the file of the embedding, or null of a row to be hidden; and the counts."""
+    """rows: image_id, uri, etag and `file`, of the embedding, or null of a row to be hidden; and the counts."""
 
     rows: DataFrame
     added: int
@@ -88,27 +88,25 @@ def too_much(task: Task, chain: Sequence[Manifest], change: Change) -> str | Non
 
 
 def find_change(task: Task, chain: Sequence[Manifest]) -> Change:
-    """The live embeddings that the chain does not hold under their etag, and the rows it holds that are live no more.
+    """The live embeddings that the chain does not hold under their uri and etag, and its rows that are live no more.
 
     A changed image is in both: its old row is hidden, its new one added.
     """
-    both = find_live(task).join(
-        held(task, chain).select("*", F.lit(True).alias("held")), on=CONTENT.names, how="full_outer"
-    )
+    both = find_live(task).join(held(task, chain).select("*", F.lit(True).alias("held")), on=CONTENT, how="full_outer")
     counted = Observation("change")
     changed = both.observe(counted, F.count("file").alias("live")).where("held IS NULL OR file IS NULL")
-    rows = task.stage(changed.select(*CONTENT.names, "file"), "change")
+    rows = task.stage(changed.select(*CONTENT, "file"), "change")
     found = rows.agg(F.count("file").alias("added"), F.count("*").alias("rows")).collect()[0]
     return Change(rows, found.added, found.rows - found.added, counted.get["live"])
 
 
 def held(task: Task, chain: Sequence[Manifest]) -> DataFrame:
-    """image_id and etag of every row that a search over the chain can find."""
-    sidecars = _read(task, chain, "shard-", StructType(CONTENT.fields))
-    tombstones = _read(task, chain, "tombstones-", StructType(CONTENT.fields[:1]))
+    """image_id, uri and etag of every row that a search over the chain can find."""
+    sidecars = _read(task, chain, "shard-", HELD)
+    tombstones = _read(task, chain, "tombstones-", StructType(HELD.fields[:1]))
     hidden = tombstones.groupBy("image_id").agg(F.max("place").alias("hidden_by"))
     rows = sidecars.join(hidden, on="image_id", how="left")
-    return rows.where("hidden_by IS NULL OR hidden_by <= place").select(CONTENT.names)
+    return rows.where("hidden_by IS NULL OR hidden_by <= place").select(CONTENT)
 
 
 def added_embeddings(task: Task, change: Change) -> DataFrame:

@@ -1,5 +1,7 @@
 """The gates that a run must pass before it is live, and the swap of the pointer; computes no table."""
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -9,7 +11,8 @@ from devise.search import shards
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import CONTENT, embedded, find_live
-from devise.warehouse import manifest, pointer
+from devise.warehouse import pointer
+from devise.warehouse.lineage import Lineage
 from devise.warehouse.manifest import Manifest
 from devise.warehouse.pointer import Live
 
@@ -18,7 +21,7 @@ RECALL_AT = 10
 
 
 def check_gates(task: Task, before: Live | None) -> None:
-    """Raise unless accounting, reject fraction, vectors, labels, index and recall of this run all hold.
+    """Raise unless accounting, removed and reject fraction, vectors, labels, index and recall of this run all hold.
 
     Args:
         before: what is live. What was embedded and rejected since, by nights that were not published, is judged too.
@@ -28,13 +31,12 @@ def check_gates(task: Task, before: Live | None) -> None:
     """
     config: PublishConfig = task.config
     pointer.refuse_older(before, config.run)
-    if not task.inputs["embeddings"] or task.input("embeddings").run != config.run:
-        raise GateError(f"run {config.run}: no committed embeddings of this run by model {task.model_id}")
     images, embeddings, labels = (task.input(table) for table in ("images", "embeddings", "labels"))
     chain = index_chain(task)
     index, metrics = chain[-1] if chain else None, task.inputs["metrics"][-1] if task.inputs["metrics"] else None
     _check_accounting(config, images, embeddings)
-    _check_rejects(task, before)
+    _check_removed(task)
+    _check_rejects(task)
     if before is not None and before.runs("index") and not chain:
         raise GateError(f"run {config.run}: it has no index, and the live run {before.run} has; build_index makes it")
     live = embeddings.details["embedded"] + embeddings.details["unchanged"]
@@ -54,6 +56,27 @@ def check_gates(task: Task, before: Live | None) -> None:
         _check_recall(config, metrics)
 
 
+def foresee(config: PublishConfig, lineage: Lineage, promised: Sequence[str]) -> None:
+    """What the gates will want, as far as settings tell: asked before a night's first job.
+
+    Args:
+        promised: the tables that the stages before will make, in order.
+
+    Raises:
+        GateError: the gates cannot hold, whatever comes.
+    """
+    index = "index" in promised or lineage.this("index") is not None
+    if (live := lineage.parent) and live.runs("index") and not index:
+        raise GateError(f"run {config.run}: the live run {live.run} has an index, and build_index is no stage")
+    after = promised[promised.index("index") :] if "index" in promised else promised
+    measured = "metrics" in after or ("index" not in promised and lineage.this("metrics") is not None)
+    if index and config.min_recall > 0 and not measured:
+        raise GateError(
+            f"run {config.run}: publish_run wants a measured recall of at least {config.min_recall:g}, and "
+            "evaluate_model is no stage between build_index and it"
+        )
+
+
 def index_chain(task: Task) -> list[Manifest]:
     """This run's index and the runs it was made from, base first; empty if no index was built in this run.
 
@@ -68,6 +91,16 @@ def index_chain(task: Task) -> list[Manifest]:
     return found
 
 
+def make_live(task: Task) -> None:
+    """Make this run live once its gates hold; nothing is asked of one that is live already."""
+    before = pointer.read(task.config.warehouse)
+    if before is not None and _entries(task) == before.pairs():
+        say("publish_run", f"run {task.config.run} is live already; nothing to do")
+        return
+    check_gates(task, before)
+    publish(task, before)
+
+
 def publish(task: Task, before: Live | None) -> None:
     """Make this run live, everything at once, instead of `before`.
 
@@ -76,14 +109,15 @@ def publish(task: Task, before: Live | None) -> None:
         LeaseLost: the warehouse is no longer ours.
     """
     config: PublishConfig = task.config
-    live = {**task.inputs, "index": index_chain(task)}
-    entries = [(run.table, run.run) for runs in live.values() for run in runs]
-    if before is not None and entries == before.pairs():
-        say("publish_run", f"run {config.run} is live already; nothing to do")
-        return
     task.check()
-    pointer.swap(config.warehouse, entries, config.run, before)
+    pointer.swap(config.warehouse, _entries(task), config.run, before, parent=task.lineage.number)
     say("publish_run", f"run {config.run} is live ({f'before: {before.run}' if before else 'the first one'})")
+
+
+def _entries(task: Task) -> list[tuple[str, str]]:
+    """(table, run) of all that is live with this run."""
+    live = {**task.inputs, "index": index_chain(task)}
+    return [(run.table, run.run) for runs in live.values() for run in runs]
 
 
 def _check_accounting(config: PublishConfig, images: Manifest, embeddings: Manifest) -> None:
@@ -95,16 +129,30 @@ def _check_accounting(config: PublishConfig, images: Manifest, embeddings: Manif
         )
 
 
-def _check_rejects(task: Task, before: Live | None) -> None:
+def _check_removed(task: Task) -> None:
+    """Not too many live images are missing from tonight's listing; over narrow rows of the corpus."""
+    config: PublishConfig = task.config
+    live = task.lineage.published("images")
+    if not live:
+        return
+    before = tables.read(task.spark, config.warehouse, live, schemas.IMAGES).select("image_id", "uri")
+    removed = before.join(task.read("images"), on=["image_id", "uri"], how="left_anti").count()
+    total = sum(made.rows for made in live)
+    if removed > config.max_removed_fraction * total and removed != config.accept_removed:
+        raise GateError(
+            f"run {config.run}: {removed} of {total} live images are no longer listed ({removed / total:.1%}), wanted "
+            f"at most {config.max_removed_fraction:.1%}; if they were removed on purpose, say so: "
+            f"--set publish_run.accept_removed={removed}"
+        )
+
+
+def _check_rejects(task: Task) -> None:
     """Not too many of the images attempted tonight; nor of those of earlier nights that were never published."""
     config, tonight = task.config, task.input("embeddings").details
-    runs = manifest.run_ids(config.warehouse, "embeddings")
-    runs = [run for run in runs if run < config.run and (before is None or run > before.run)]
-    kept = {pair for publication in pointer.history(config.warehouse) for pair in publication.pairs()}
-    runs = [run for run in runs if ("embeddings", run) not in kept]
     counts = [(tonight["attempted"], tonight["rejected"], "attempted")]
-    if any(manifest.find(config.warehouse, "embeddings", run) for run in runs):
-        counts.append((*_count_since(task, kept), "that are in no publication yet"))
+    beside = {pair for pair, _ in task.input("embeddings").made_from() if pair[0] == "embeddings"}
+    if beside - {("embeddings", made.run) for made in task.lineage.published("embeddings")}:
+        counts.append((*_count_since(task), "that are in no publication yet"))
     for attempted, rejected, which in counts:
         if attempted >= ATTEMPTS_FOR_FRACTION and rejected > config.max_reject_fraction * attempted:
             raise RejectedTooMany(
@@ -113,18 +161,14 @@ def _check_rejects(task: Task, before: Live | None) -> None:
             )
 
 
-def _count_since(task: Task, kept: set[tuple[str, str]]) -> tuple[int, int]:
-    """Of tonight's images those that are in no publication yet, embedded or rejected, and of these the rejected ones.
+def _count_since(task: Task) -> tuple[int, int]:
+    """Tonight's images that the parent publication lacks, embedded or rejected, and of these the rejected ones.
 
     It goes over narrow rows of the corpus: for the nights after one that was not published.
-
-    Args:
-        kept: (table, run) of all publications that are kept.
     """
 
     def published(table: str) -> list[Manifest]:
-        found = [manifest.find(task.config.warehouse, *pair) for pair in sorted(kept) if pair[0] == table]
-        return [run for run in found if run and run.model_id == task.model_id]
+        return [run for run in task.lineage.published(table) if run.model_id == task.model_id]
 
     def rejected_in(runs: list[Manifest]) -> DataFrame:
         return tables.read(task.spark, task.config.warehouse, runs, schemas.REJECTS).select(CONTENT).distinct()

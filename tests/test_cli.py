@@ -1,8 +1,10 @@
 """The command line for people: answers on standard output, one line and exit code 2 for a broken promise."""
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -48,7 +50,8 @@ def refused(capsys):
 
 
 def test_status_says_what_is_live_and_how_much(ask, published):
-    first, header, *lines = ask("status")
+    first, second, header, *lines = ask("status")
+    assert second == "built on: nothing"
     assert first.startswith("live: run r1, publication 1, published 0.0 h ago") and published[0] in first
     assert header.split() == ["table", "runs", "rows", "bytes"]
     assert [line.split()[:3] for line in lines[:3]] == [
@@ -200,7 +203,7 @@ def test_run_hands_a_job_its_arguments(monkeypatch):
     assert handed == [(name, ["--config", "c.yaml", "--run", "r1"]) for name in cli.JOBS]
 
 
-def test_replay_and_compact_are_nights_with_other_settings(monkeypatch, refused, tmp_path):
+def test_replay_and_compact_are_nights_with_other_settings_here_or_on_a_cluster(monkeypatch, refused, tmp_path, capsys):
     handed, path = [], tmp_path / "night.yaml"
     monkeypatch.setattr("devise.spark.frame.command.run_in_order", lambda name, doc, jobs, words: handed.append(words))
     path.write_text("warehouse: w\nembed_images: {retry_codes: [timeout]}\n")
@@ -212,6 +215,20 @@ def test_replay_and_compact_are_nights_with_other_settings(monkeypatch, refused,
         [*night, "r3", "--set", "label_images.k=3", "--set", "embed_images.nights_per_base=1"]
         + ["--set", "build_index.rebuild_fraction=0"],
     ]
+    handed.clear()
+    options = "--master yarn --conf 'spark.x=a b'"
+    cli.main(["compact", "--config", str(path), "--run", "r3", "--set", "label_images.k=3", "--submit", options])
+    cli.main(["replay", "--code", "corrupt", "--config", str(path), "--run", "r4", "--submit", ""])
+    compacting, replaying = (shlex.split(line) for line in capsys.readouterr().out.splitlines())
+    job = str(Path(cli.__file__).parents[1] / "jobs" / "run_nightly.py")
+    assert compacting == [
+        *["spark-submit", "--master", "yarn", "--conf", "spark.x=a b", job, *night, "r3", "--set", "label_images.k=3"],
+        *["--set", "embed_images.nights_per_base=1", "--set", "build_index.rebuild_fraction=0"],
+    ]
+    assert replaying == [
+        *["spark-submit", job, *night, "r4", "--set", "embed_images.retry_codes=['corrupt', 'timeout']"],
+    ]
+    assert handed == [] and "No closing quotation" in refused("compact", *night[:2], "--run", "r3", "--submit", "'")
     replaying = ["replay", "--code", "tired", "--config", str(path), "--run", "r4"]
     assert "unknown reject codes ['tired']" in refused(*replaying)
 
@@ -221,7 +238,7 @@ def test_a_torn_pointer_or_an_index_without_its_shard_is_one_line(refused, tmp_p
     shard = next((tmp_path / "warehouse" / "index" / "run=r1").glob("shard-00001*.faiss"))
     shard.unlink()
     assert f"{shard}: no such file" in refused("search", "lion", "--warehouse", warehouse)
-    pointer = tmp_path / "warehouse" / "live" / "live.json"
+    pointer = tmp_path / "warehouse" / "live" / "current" / "live.json"
     pointer.write_text(json.dumps({"table": "index"}) + "\n")
     assert "not a pointer of this version" in refused("status", "--warehouse", warehouse)
 

@@ -20,7 +20,7 @@ ARROWS = {
     "spark.frame": {"warehouse", "store"},
     "spark.stages": {"spark.frame", "learning", "search", "vision", "words", "warehouse", "store"},
     "sample": {"jobs", "spark.frame", "show", "words", "warehouse", "store"},
-    "jobs": {"spark.frame", "spark.stages", "warehouse"},
+    "jobs": {"spark.frame", "spark.stages"},
 }
 """Wing -> the wings it imports; errors and config are everyone's."""
 STAGE_ARROWS = {

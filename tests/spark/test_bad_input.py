@@ -31,6 +31,7 @@ from devise.errors import DeviceError, ModelError
 from devise.jobs import embed_images
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
+from devise.search.query import LiveIndex
 from devise.spark.frame import command, faults, job, schemas, tables
 from devise.spark.stages import catalog
 from devise.spark.stages.accounting import judge_images
@@ -518,6 +519,19 @@ def test_an_image_id_taken_by_another_uri_is_a_reject_and_the_night_goes_on(spar
     third = catalogue("r3", uris[1:])  # the first uri is gone: the id is free
     assert (third["listed"], third["unchanged"], third["embedded"], third["rejected"]) == (2, 1, 1, 0)
     assert [row.uri for row in read(spark, warehouse, "embeddings", "r3")] == [uris[1]]
+    rest = ("label_images", "build_index", "evaluate_model", "publish_run")
+    meant = {"publish_run": {"max_removed_fraction": 1}}
+    night(warehouse, sections, *rest, run="r3", **meant)
+    fourth = catalogue("r4", uris)  # it is back, and both are embedded by now: the first in order has the id
+    assert (fourth["listed"], fourth["unchanged"], fourth["carried"], fourth["attempted"]) == (3, 2, 1, 0)
+    night(warehouse, sections, *rest, run="r4")
+    assert {row.uri for row in read(spark, warehouse, "labels", "r4")} == {uris[0], uris[2]}
+    live = LiveIndex(str(warehouse))
+    assert {hit.uri for hit in live.search(np.eye(DIM, dtype=np.float32)[0], "word", 10)} == {uris[0], uris[2]}
+    fifth = catalogue("r5", uris[1:])
+    assert (fifth["listed"], fifth["unchanged"], fifth["attempted"]) == (2, 2, 0)
+    night(warehouse, sections, *rest, run="r5", **meant)
+    assert {row.uri for row in read(spark, warehouse, "labels", "r5")} == {uris[1], uris[2]}
 
 
 def test_of_two_uris_with_one_id_the_embedded_one_keeps_it(spark):
@@ -541,7 +555,7 @@ def test_of_two_uris_with_one_id_the_embedded_one_keeps_it(spark):
 # --- nights that were stopped ---------------------------------------------------------------------------------------
 
 
-def test_a_night_stopped_between_its_two_manifests_is_done_again_whole(spark, copy, ready, sections, monkeypatch):
+def test_a_night_stopped_before_its_manifest_is_done_again_whole(spark, copy, ready, sections, monkeypatch):
     warehouse = copy(ready)
     embedding = functools.partial(EmbedConfig, warehouse=str(warehouse), **sections["embed_images"])
     write = manifest.write
@@ -556,8 +570,7 @@ def test_a_night_stopped_between_its_two_manifests_is_done_again_whole(spark, co
         with pytest.raises(KeyboardInterrupt):
             job.perform(embed_images.JOB, spark, embedding(run="r1"))
     left = {path for path in (warehouse / "embeddings" / "run=r1").rglob("*.parquet")}
-    assert left and (warehouse / "rejects" / "run=r1" / manifest.NAME).exists()
-    assert manifest.find(str(warehouse), "rejects", "r1") is None
+    assert left and manifest.find(str(warehouse), "rejects", "r1") is None
     made = job.perform(embed_images.JOB, spark, embedding(run="r1"))["embeddings"]
     listed = {row.image_id for row in read(spark, warehouse, "images")}
     assert made.details["attempted"] == made.details["embedded"] == len(listed)

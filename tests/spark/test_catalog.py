@@ -1,6 +1,9 @@
 """Listing covers every image once, whatever its name and however the sources overlap."""
 
+import json
+
 import inventories
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -53,6 +56,18 @@ def test_an_object_listed_twice_is_one_image_and_ids_are_never_negative(spark, c
     assert min(row.image_id for row in rows) >= 0
     again = catalog.list_images(spark, [str(corpus / "a")], *EVERYTHING).collect()
     assert {(row.image_id, row.uri, row.etag) for row in again} <= {(row.image_id, row.uri, row.etag) for row in rows}
+
+
+def test_modified_at_is_a_timestamp_in_microseconds_that_every_engine_reads(spark, corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    written = tables.write(catalog.list_images(spark, [str(corpus)], *EVERYTHING), f"file://{folder}/t", schemas.IMAGES)
+    column = pq.ParquetFile(folder / "t" / written.files[0].path).schema.column(4)
+    kind = json.loads(column.logical_type.to_json())
+    assert (column.name, column.physical_type) == ("modified_at", "INT64")
+    assert (kind["Type"], kind["timeUnit"], kind["isAdjustedToUTC"]) == ("Timestamp", "microseconds", True)
+    rows = {row["uri"]: row["modified_at"] for row in pq.read_table(folder / "t").to_pylist()}
+    for uri, found in rows.items():
+        assert abs(found.timestamp() - storage.stat(uri).modified_at) < 1e-5
 
 
 def test_a_missing_source_stops_the_job_with_one_line(spark, corpus):

@@ -1,7 +1,6 @@
 """Nights of small changes: what a search over base and deltas finds is what an index built from scratch finds."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +12,11 @@ from devise.errors import AccountingError, ManifestError, StorageError
 from devise.jobs import build_index, evaluate_model
 from devise.search import index
 from devise.search.query import LiveIndex, Query
-from devise.spark.frame import job, schemas, tables
+from devise.spark.frame import inputs, job, schemas, tables
 from devise.spark.stages.search import search_shards
 from devise.store import storage
 from devise.warehouse import manifest, pointer
+from devise.warehouse.lineage import begin
 from devise.warehouse.manifest import File, Manifest
 from devise.words import vocabulary
 from devise.words.vocabulary import Vocabulary
@@ -44,17 +44,19 @@ class Corpus:
 
     def __init__(self, spark, place):
         self.spark, self.warehouse, self.run = spark, str(place), None
+        self.chains: dict[str, list[str]] = {"embeddings": [], "index": []}
         self.live: dict[int, str] = {}
         self.vectors: dict[tuple[int, str], np.ndarray] = {}
         self.rng = np.random.default_rng(1)
 
-    def night(self, run, puts=(), removals=(), model_id="m" * 16, vectors=None, anew=False, **settings):
-        """Commit what is listed and what is embedded, new content only, and build the index; its manifest.
+    def night(self, run, puts=(), removals=(), model_id="m" * 16, vectors=None, anew=False, live=True, **settings):
+        """Commit what is listed and what is embedded, new content only, build the index, publish; its manifest.
 
         Args:
             puts: (image_id, etag) that is new, changed, or changed back.
             vectors: (len(puts), DIM), instead of drawn ones.
             anew: the run of embeddings is a base.
+            live: whether the night is published.
         """
         self.run = run
         new = []
@@ -67,6 +69,7 @@ class Corpus:
             del self.live[image_id]
         new = list(self.live.items()) if anew else new
         listed = [(image_id, _uri(image_id), etag) for image_id, etag in self.live.items()]
+        self.chains["embeddings"] = [run] if anew else [*self.chains["embeddings"], run]
         self._commit("images", schemas.IMAGES, image_id=[row[0] for row in listed], uri=[row[1] for row in listed],
                      etag=[row[2] for row in listed])  # fmt: skip
         self._commit("embeddings", schemas.EMBEDDINGS, model_id, image_id=[image_id for image_id, _ in new],
@@ -79,7 +82,11 @@ class Corpus:
             self._write("vocabulary", vocabulary.to_arrow(known), schemas.VOCABULARY.names, vocabulary_id="v", dim=DIM)
         self._write("model", None, [], model_id)
         config = IndexConfig(warehouse=self.warehouse, run=run, **{"rows_per_shard": 25, **settings})
-        return job.perform(build_index.JOB, self.spark, config)["index"]
+        made = job.perform(build_index.JOB, self.spark, config)["index"]
+        self.chains["index"] = [run] if made.base else [*self.chains["index"], run]
+        if live:
+            self.publish()
+        return made
 
     def wanted(self):
         """(ids, scores) of the best K of each query: an index built anew on what is live."""
@@ -90,7 +97,7 @@ class Corpus:
 
     def found_by_spark(self):
         """The same from the search stage, and the uris."""
-        runs = job._resolve(SimpleNamespace(reads={"index": "all"}), SimpleNamespace(**vars(self)))["index"]
+        runs = inputs.resolve("search_images", {"index": "through"}, begin(self.warehouse, self.run))["index"]
         queries = [Query(str(number), "image") for number in range(len(QUERY_QD))]
         rows = search_shards(self.spark, queries, QUERY_QD.tolist(), self.warehouse, runs, K).collect()
         rows = sorted(rows, key=lambda row: (int(row["query"]), row["rank"]))
@@ -105,9 +112,22 @@ class Corpus:
             np.array([[hit.uri for hit in best] for best in hits])
         )
 
-    def publish(self, *runs):
-        pairs = [("index", run) for run in runs]
+    def publish(self, index=None):
+        """Make this run live; with an earlier chain of the index, only that."""
+        pairs = [("index", run) for run in index or self.chains["index"]]
+        if index is None:
+            pairs += [("vocabulary", "r1"), ("images", self.run), ("model", self.run)]
+            pairs += [("embeddings", run) for run in self.chains["embeddings"]]
+            pairs += [("metrics", self.run)] if manifest.find(self.warehouse, "metrics", self.run) else []
         pointer.swap(self.warehouse, pairs, self.run, pointer.settle(self.warehouse))
+
+    def _beside(self, table, base):
+        """What the embeddings of a night were made beside."""
+        runs = self.chains["embeddings"][:-1] if table == "embeddings" and not base else []
+        return {table: [manifest.read(self.warehouse, table, run).identity() for run in runs]}
+
+    def _parent(self):
+        return live.number if (live := pointer.read(self.warehouse)) else 0
 
     def assert_exact(self):
         wanted = self.wanted()
@@ -131,9 +151,10 @@ class Corpus:
             pq.write_table(rows, folder / name)
             files = [File(path=name, size_bytes=(folder / name).stat().st_size, sha256="0" * 64, rows=len(rows))]
         manifest.write(self.warehouse, Manifest(
-            table=table, run=self.run, primary=table, rows=sum(file.rows for file in files), columns=columns,
-            files=files, inputs={}, inputs_hash="i", config={}, config_hash="c", model_id=model_id,
-            vocabulary_id=vocabulary_id, base=base, code_version="0", started_at=0, finished_at=1, details=details,
+            table=table, run=self.run, parent=self._parent(), rows=sum(file.rows for file in files), columns=columns,
+            files=files, inputs=self._beside(table, base), inputs_hash="i", config={}, config_hash="c",
+            model_id=model_id, vocabulary_id=vocabulary_id, base=base, code_version="0", started_at=0, finished_at=1,
+            details=details,
         ))  # fmt: skip
 
 
@@ -158,7 +179,6 @@ def test_every_night_finds_what_an_index_built_from_scratch_finds(corpus, capsys
     base = corpus.night("r1", [(image_id, "A") for image_id in ids[:N_ROWS]])
     assert base.base and counts(base) == (3, 60, 0, 60, "r1") and base.rows == 60
     assert "a base: there is none to add to" in capsys.readouterr().out
-    corpus.publish("r1")
     corpus.assert_exact()
 
     # One image changes, one goes, one comes.
@@ -167,43 +187,37 @@ def test_every_night_finds_what_an_index_built_from_scratch_finds(corpus, capsys
     assert second.details["nprobe"] == base.details["nprobe"] and second.details["kind"] == base.details["kind"]
     line = "a delta on base r1: 2 rows added, 2 hidden, 60 live; 4 since the base are at most 0.25 of its 60"
     assert f"[build_index] {line}\n" in capsys.readouterr().out and second.details["decision"] == line
-    corpus.publish("r1", "r2")
     corpus.assert_exact()
     at_second = corpus.found_live()
 
     # The changed one is as it was at first, the one that went is back: both embeddings are the first night's.
     third = corpus.night("r3", [(ids[3], "A"), (ids[5], "A")], [ids[7]])
     assert counts(third) == (1, 2, 2, 60, "r1")
-    corpus.publish("r1", "r2", "r3")
     corpus.assert_exact()
 
     # Nothing changes: nothing but a manifest.
     fourth = corpus.night("r4")
     assert counts(fourth) == (0, 0, 0, 60, "r1") and fourth.files == []
     assert [path.name for path in storage.local_path(f"{corpus.warehouse}/index/run=r4").iterdir()] == [manifest.NAME]
-    corpus.publish("r1", "r2", "r3", "r4")
     corpus.assert_exact()
 
     # It goes again, and the other changes for the third time: with tonight's 3, 11 rows since the base.
     fifth = corpus.night("r5", [(ids[3], "C")], [ids[5]])
     assert counts(fifth) == (1, 1, 2, 59, "r1")
-    corpus.publish("r1", "r2", "r3", "r4", "r5")
     corpus.assert_exact()
 
     # 11 and 5 are more than a quarter of 60.
     sixth = corpus.night("r6", [(ids[number], "A") for number in range(61, 66)])
     assert sixth.base and counts(sixth) == (3, 64, 0, 64, "r6")
     assert "16 rows added and hidden since base r1 are more than 0.25 of its 60" in sixth.details["decision"]
-    corpus.publish("r6")
     corpus.assert_exact()
 
     seventh = corpus.night("r7", [(ids[3], "A")])
     assert counts(seventh) == (1, 1, 1, 64, "r6")
-    corpus.publish("r6", "r7")
     corpus.assert_exact()
 
     # What was live on the second night is found as it was, whatever came after.
-    corpus.publish("r1", "r2")
+    corpus.publish(index=["r1", "r2"])
     for one, other in zip(corpus.found_live(), at_second, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -270,12 +284,16 @@ def test_a_chain_that_does_not_add_up_or_has_lost_a_file_adds_nothing(two_nights
         corpus.night("r5")
 
 
-def test_recall_of_a_delta_is_its_base_s_unless_other_queries_are_asked(two_nights, capsys):
-    corpus, spark = two_nights, two_nights.spark
+def test_recall_of_a_delta_is_its_base_s_unless_other_queries_are_asked(spark, tmp_path, capsys):
+    corpus = Corpus(spark, tmp_path)
 
-    def evaluate(run, **settings):
-        config = EvaluateConfig(warehouse=corpus.warehouse, run=run, **{"recall_queries": 4, **settings})
+    def evaluate(run, puts=(), recall_queries=4, **settings):
+        """A night with its metrics, published."""
+        corpus.night(run, puts, live=False)
+        capsys.readouterr()
+        config = EvaluateConfig(warehouse=corpus.warehouse, run=run, recall_queries=recall_queries, **settings)
         made = job.perform(evaluate_model.JOB, spark, config)["metrics"]
+        corpus.publish()
         read = tables.read(spark, corpus.warehouse, [made], schemas.METRICS)
         return made, sorted(tuple(row) for row in read.collect()), capsys.readouterr().out
 
@@ -283,15 +301,13 @@ def test_recall_of_a_delta_is_its_base_s_unless_other_queries_are_asked(two_nigh
         return [made.details[name] for name in ("recall_of", "recall")]
 
     carried_line = "recall as run r1 has it: tonight's index is a delta on the same base, r1"
-    first, rows, said = evaluate("r1")
+    first, rows, said = evaluate("r1", [(image_id, "A") for image_id in IMAGE_ID_N[:30]])
     assert first.details["recall_of"] == "r1" and first.details["recall"]["10"]["image"] == 1 and len(rows) == 6
     assert carried_line not in said
-    second, same_rows, said = evaluate("r2")
+    second, same_rows, said = evaluate("r2", [(IMAGE_ID_N[0], "B")])
     assert carried_line in said and same_rows == rows and recall_of(second) == recall_of(first)
-    corpus.night("r3", [(IMAGE_ID_N[1], "B")])
-    third, other_rows, said = evaluate("r3", recall_queries=3)
+    third, other_rows, said = evaluate("r3", [(IMAGE_ID_N[1], "B")], recall_queries=3)
     assert "recall as run" not in said and third.details["recall_of"] == "r1" and other_rows != rows
-    corpus.night("r4")
     fourth, _, said = evaluate("r4", recall_queries=3, ks=[1])
     assert "recall as run r3 has it" in said and recall_of(fourth) == recall_of(third)
 
@@ -302,7 +318,6 @@ def test_an_image_embedded_twice_is_in_the_index_once(two_nights):
     vectors = np.array([corpus.vectors.pop(pair), some(corpus.rng)])
     third = corpus.night("r3", [pair, (IMAGE_ID_N[31], "A")], vectors=vectors)
     assert counts(third) == (1, 1, 0, 31, "r1")
-    corpus.publish("r1", "r2", "r3")
     corpus.assert_exact()
     anew = corpus.night("r4", [(IMAGE_ID_N[32], "A")], rebuild_fraction=0)
     assert anew.base and anew.rows == 32
@@ -314,7 +329,6 @@ def test_what_is_hidden_is_dropped_with_the_embeddings_that_a_base_drops(two_nig
     assert third.base and "1 rows are hidden in base r1, and run r3 dropped such rows" in third.details["decision"]
     fourth = corpus.night("r4", anew=True)
     assert not fourth.base and counts(fourth) == (0, 0, 0, 30, "r3")  # nothing is hidden: nothing to erase
-    corpus.publish("r3", "r4")
     corpus.assert_exact()
     assert not corpus.night("r5", [(IMAGE_ID_N[31], "A")], anew=True).base
     sixth = corpus.night("r6", [(IMAGE_ID_N[2], "B")])

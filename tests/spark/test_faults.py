@@ -326,7 +326,7 @@ def test_connections_break(place, warehouse, nights, row):
     reset = [proxy.reset(below(CORPUS, "tulip/5.jpg")), proxy.reset(below(warehouse, "images/"), methods=("HEAD",))]
     reset.append(proxy.reset(below(warehouse, "labels/"), methods=("PUT",), purposes=("multipart",)))
     unheard = [proxy.lose_answer(below(warehouse, f"{name}/run=r2/{manifest.NAME}")) for name in ("images", "rejects")]
-    unheard += [proxy.lose_answer(below(warehouse, f"live/{name}")) for name in ("history/", "live.json")]
+    unheard += [proxy.lose_answer(below(warehouse, f"live/{name}")) for name in ("history/", "current/live.json")]
     ended = place.night(warehouse)
     assert ended.code == 0, ended.errors
     assert all(rule.fired == 1 for rule in [*torn, *reset, *unheard]), [*torn, *reset, *unheard]
@@ -628,7 +628,7 @@ KILLS = {
     "before the first file": ({"prefix": "embeddings/run=r2/", "purposes": ("object", "multipart")}, YESTERDAY),
     "between files and manifest": ({"prefix": f"embeddings/run=r2/{manifest.NAME}"}, YESTERDAY),
     "between manifest and pointer": ({"prefix": "live/history/"}, YESTERDAY),
-    "between the pointer and its copy": ({"prefix": "live/live.json"}, YESTERDAY),
+    "between the pointer and its copy": ({"prefix": "live/current/live.json"}, YESTERDAY),
 }
 
 

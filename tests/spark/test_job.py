@@ -1,5 +1,6 @@
 """The frame of a job: reruns change nothing, leftovers are swept, other inputs or settings are refused."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from devise.errors import AccountingError, GateError, ManifestError, SchemaError
 from devise.jobs import build_vocabulary, catalog_images
 from devise.spark.frame import job, schemas, tables
 from devise.warehouse import manifest, pointer
+from devise.warehouse.lineage import begin
 
 
 @pytest.fixture
@@ -42,12 +44,70 @@ def test_a_committed_run_with_other_settings_is_refused_by_name(spark, tmp_path,
         job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus, exclude=["0*"]))
 
 
-def test_what_a_killed_run_left_is_swept_and_redone(spark, tmp_path, corpus):
-    leftover = tmp_path / "w" / "images" / "run=r1" / "part-00000-dead.zstd.parquet"
-    leftover.parent.mkdir(parents=True)
-    leftover.write_bytes(b"half a file")
+def test_what_a_killed_run_left_goes_once_the_commit_is_won_and_not_before(spark, tmp_path, corpus, monkeypatch):
+    folder = tmp_path / "w" / "images" / "run=r1"
+    dead = ("part-00000-dead.zstd.parquet", "_temporary/0/task_1/part-00001-dead.zstd.parquet", "_SUCCESS")
+    left = [folder / name for name in dead]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half a file")
+    write, there = manifest.write, []
+    monkeypatch.setattr(
+        manifest, "write", lambda *of: (there.append([path.name for path in left if path.exists()]), write(*of))
+    )
     committed = job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))["images"]
-    assert committed.rows == 5 and not leftover.exists()
+    assert committed.rows == 5 and there == [[path.name for path in left]]
+    found = {path.name for path in folder.rglob("*") if not path.name.endswith(".crc") and path.is_file()}
+    assert found == {manifest.NAME, "_SUCCESS", *(file.path for file in committed.files)}
+
+
+def test_a_link_among_what_a_killed_run_left_leads_nowhere(spark, tmp_path, corpus):
+    folder = tmp_path / "w" / "images" / "run=r1"
+    folder.mkdir(parents=True)
+    (folder / "link").symlink_to(corpus)
+    (folder / "part-00000-dead.zstd.parquet").touch()
+    assert job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))["images"].rows == 5
+    assert len(list(corpus.iterdir())) == 5 and not (folder / "part-00000-dead.zstd.parquet").exists()
+
+
+def test_a_zombie_that_commits_after_its_twin_is_refused_and_the_twin_s_run_is_whole(
+    spark, tmp_path, corpus, monkeypatch
+):
+    """The zombie has written its files and is about to commit; its twin does the whole job meanwhile."""
+    config, write = settings(tmp_path, corpus), manifest.write
+    won = []
+
+    def late(place, made):
+        monkeypatch.setattr(manifest, "write", write)
+        won.append(job.perform(catalog_images.JOB, spark, config)["images"])
+        write(place, made)
+
+    monkeypatch.setattr(manifest, "write", late)
+    with pytest.raises(ManifestError, match="run=r1/_manifest.json: this run is committed already"):
+        job.perform(catalog_images.JOB, spark, config)
+    committed = manifest.read(str(tmp_path / "w"), "images", "r1")
+    assert [committed] == won
+    assert tables.read(spark, str(tmp_path / "w"), [committed], schemas.IMAGES).count() == 5
+    names = {path.name for path in (tmp_path / "w" / "images" / "run=r1").glob("*.parquet")}
+    assert names == {file.path for file in committed.files}  # the zombie's were there before the twin won
+
+
+def test_a_zombie_that_commits_before_its_twin_has_a_run_with_all_its_files(spark, tmp_path, corpus, monkeypatch):
+    """Its twin began after it had written its files: were they swept, the zombie would commit files that are gone."""
+    config, held = settings(tmp_path, corpus), []
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "write", lambda *of: held.append(of))  # the zombie stands still right before its commit
+        job.perform(catalog_images.JOB, spark, config)
+
+    def main(task):
+        catalog_images.main(task)
+        manifest.write(*held[0])
+
+    with pytest.raises(ManifestError, match="run=r1/_manifest.json: this run is committed already"):
+        job.perform(dataclasses.replace(catalog_images.JOB, main=main), spark, config)
+    committed = manifest.read(str(tmp_path / "w"), "images", "r1")
+    assert committed == held[0][1]
+    assert tables.read(spark, str(tmp_path / "w"), [committed], schemas.IMAGES).count() == 5
 
 
 def test_a_reader_opens_only_files_that_the_manifest_lists(spark, tmp_path, corpus):
@@ -119,7 +179,7 @@ def test_a_setting_that_goes_back_makes_its_run_anew(spark, tmp_path):
             path.write_text(f"{len(words)} 2\n" + "".join(f"{word} 1 {place}\n" for place, word in enumerate(words)))
         config = VocabularyConfig(warehouse=str(tmp_path / "w"), run=run, vectors=str(path))
         job.perform(build_vocabulary.JOB, spark, config)
-        return manifest.newest(str(tmp_path / "w"), "vocabulary", run)
+        return begin(str(tmp_path / "w"), run).newest("vocabulary")
 
     first, second = build("r1", ["lion", "tulip"]), build("r2", ["castle", "ferry"])
     assert second.run == "r2" and build("r3", ["castle", "ferry"]).run == "r2"

@@ -18,4 +18,4 @@ def test_a_night_on_real_photographs_reproduces_conse_and_is_live(spark, data, t
         assert row["n"] >= 300 and abs(row["value"] - reference) < 0.06
     assert hit["zero-shot, vocabulary", 20]["value"] > 0.15
     assert all(row["value"] >= 0.95 for row in rows if row["name"] == "recall")
-    assert (tmp_path / "w/live/live.json").exists()
+    assert (tmp_path / "w/live/current/live.json").exists()

@@ -30,7 +30,7 @@ from devise.config import (
     TrainConfig,
     VocabularyConfig,
 )
-from devise.errors import AccountingError, GateError, RejectedTooMany
+from devise.errors import AccountingError, GateError, ManifestError, RejectedTooMany
 from devise.jobs import (
     build_index,
     build_vocabulary,
@@ -50,6 +50,7 @@ from devise.spark.frame import job, schemas, tables
 from devise.spark.stages import publish
 from devise.store import storage
 from devise.warehouse import manifest, pointer, upkeep, verify
+from devise.warehouse.lineage import begin
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 
@@ -220,13 +221,15 @@ def test_duckdb_and_pandas_read_every_table_as_it_lies(night, table, tmp_path):
     assert (list(frame.columns), len(frame)) == (columns, n_rows)
 
 
-def test_the_readme_s_sql_counts_the_best_label_of_each_live_image(night, tmp_path):
+def test_the_readme_s_sql_counts_the_best_label_and_finds_the_vector_of_each_live_image(night, tmp_path):
     warehouse, found = on_disk(night, tmp_path, "labels"), night[1]
-    on_disk(night, tmp_path, "live")
+    [on_disk(night, tmp_path, table) for table in ("live", "images", "embeddings")]
+    shutil.copytree(tmp_path / "embeddings" / "run=r1", tmp_path / "embeddings" / "run=r2")  # of a run that is not live
     shutil.copytree(tmp_path / "labels" / "run=r1", tmp_path / "labels" / "run=r0")  # the night before
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    query = readme.partition("-- DuckDB\n")[2].partition(";")[0].replace("'warehouse/", f"'{warehouse}/")
-    assert sum(images for _, images in duckdb.sql(query).fetchall()) == found["embeddings"].rows
+    queries = [part.partition(";")[0].replace("'warehouse/", f"'{warehouse}/") for part in readme.split("-- DuckDB\n")]
+    assert sum(images for _, images in duckdb.sql(queries[1]).fetchall()) == found["embeddings"].rows
+    assert len(duckdb.sql(queries[2]).fetchall()) == found["embeddings"].rows
 
 
 def test_starting_the_night_again_changes_no_byte(spark, night, corpus):
@@ -317,7 +320,7 @@ def test_after_a_base_the_runs_before_it_are_not_needed(spark, root, night, corp
         based["embeddings"].rows,
         len(corpus[2]),
     )
-    assert [found.run for found in manifest.earlier(warehouse, "embeddings", "r9")] == ["r2", "r3"]
+    assert [found.run for found in begin(warehouse, "r9").before("embeddings")] == ["r2", "r3"]
 
 
 def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
@@ -343,7 +346,7 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
         ("labels", {"n_images": 3}, AccountingError, "3 have labels"),
         ("metrics", {"recall": {"10": {"word": 0.5}}}, GateError, "'word': 0.5"),
         ("metrics", {"recall": {}}, GateError, "recall was not measured"),
-        ("embeddings", {"model_id": "other"}, GateError, "no committed embeddings of this run by model"),
+        ("embeddings", {"model_id": "other"}, ManifestError, "embeddings/run=r1: of model other, wanted"),
         ("labels", {"model_id": "other"}, GateError, "labels is of model other, wanted"),
         ("labels", {"vocabulary_id": "other"}, GateError, "labels is of vocabulary other, wanted"),
         ("metrics", {"vocabulary_id": "other"}, GateError, "metrics is of vocabulary other, wanted"),
@@ -375,15 +378,15 @@ def test_what_a_gate_held_back_the_next_night_does_not_publish(spark, root, nigh
     warehouse = copy_inputs(night, f"{root}/held", keep=("vocabulary", "model"))
     stages = (catalog_images.JOB, embed_images.JOB, label_images.JOB)
 
-    def begin(run):
+    def embed_and_label(run):
         run_all(spark, [step for step in configs(warehouse, corpus[0], run=run) if step[0] in stages])
         return lambda **more: job.perform(
             publish_run.JOB, spark, PublishConfig(warehouse=warehouse, run=run, min_recall=0, **more)
         )
 
     with pytest.raises(RejectedTooMany, match="8 of 34 images"):
-        begin("r1")()
-    publish_second = begin("r2")
+        embed_and_label("r1")()
+    publish_second = embed_and_label("r2")
     assert manifest.read(warehouse, "embeddings", "r2").details["attempted"] == 0
     with pytest.raises(RejectedTooMany, match="8 of 34 images"):
         publish_second()
@@ -408,7 +411,7 @@ def test_what_a_gate_held_back_the_next_night_does_not_publish(spark, root, nigh
         publish_second(max_reject_fraction=0.5)
     storage.write_bytes(path, held_back.content())
     publish_second(max_reject_fraction=0.5)
-    begin("r3")()  # what was published once is judged no more
+    embed_and_label("r3")()  # what was published once is judged no more
     assert pointer.read(warehouse).run == "r3"
 
 

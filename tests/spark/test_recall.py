@@ -48,7 +48,7 @@ def build(spark, frames, folder, factory, **settings):
     embeddings, vocabulary = frames
     values = {"rows_per_shard": 1001, "tune_queries": 60, **settings}
     config = IndexConfig(warehouse=str(folder), run="r1", kind=factory, **values)
-    task = Task(spark, config, {}, str(folder / "_staging"))
+    task = Task(spark, config, None, {}, str(folder / "_staging"))
     task.read = {"vocabulary": vocabulary}.__getitem__
     kind = index.choose_kind(N_ROWS, DIM, config.memory_bytes, config.kind)
     folder = task.folder("index")

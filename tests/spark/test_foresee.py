@@ -1,0 +1,85 @@
+"""What is refused before a command's first job, and before Spark starts: missing inputs, gates that cannot hold."""
+
+import pytest
+from tiny_warehouse import _commit, add_night, publish
+
+from devise.errors import GateError, ManifestError
+from devise.jobs.run_nightly import JOBS
+from devise.spark.frame.command import foresee
+from devise.warehouse import upkeep
+
+NIGHT = ["catalog_images", "embed_images", "label_images", "build_index", "evaluate_model", "publish_run"]
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    """Live are vocabulary, model and an index, and then a night on top."""
+    place, _ = publish(tmp_path)
+    add_night(place, "r2")
+    return place
+
+
+def plan(warehouse, stages, run="r3", **publish_run):
+    needed = {"catalog_images": {"sources": ["x"]}, "publish_run": publish_run}
+    made = [(JOBS[stage], needed.get(stage, {})) for stage in stages]
+    return [(job, job.config(warehouse=warehouse, run=run, **settings)) for job, settings in made]
+
+
+def test_a_whole_night_is_foreseen_to_end_well(warehouse, tmp_path):
+    foresee(plan(warehouse, NIGHT))
+    with pytest.raises(ManifestError, match="embed_images needs model and found .*; train_model makes it"):
+        foresee(plan(str(tmp_path / "new"), NIGHT))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "error", "words"),
+    [
+        ("catalog_images", ManifestError, "images/run=r3: embed_images needs images and found no committed run"),
+        ("embed_images", ManifestError, "embeddings/run=r3: label_images needs embeddings .*; embed_images makes it"),
+        ("label_images", ManifestError, "labels/run=r3: publish_run needs labels .*; label_images makes it"),
+        ("build_index", GateError, "run r3: the live run r2 has an index, and build_index is no stage"),
+        (
+            "evaluate_model",
+            GateError,
+            "wants a measured recall of at least 0.9, and evaluate_model is no stage",
+        ),
+    ],
+)
+def test_a_stage_that_another_needs_is_missed_before_the_first(warehouse, left_out, error, words):
+    with pytest.raises(error, match=words):
+        foresee(plan(warehouse, [stage for stage in NIGHT if stage != left_out]))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[*NIGHT[:4], "publish_run", "evaluate_model"], [*NIGHT[:3], "evaluate_model", "build_index", "publish_run"]],
+)
+def test_a_stage_that_comes_too_late_or_too_early_is_no_stage_between(warehouse, order):
+    with pytest.raises(GateError, match="evaluate_model is no stage between build_index and it"):
+        foresee(plan(warehouse, order))
+
+
+def test_what_a_stage_has_made_on_another_publication_is_found_before_the_first(warehouse):
+    _commit(warehouse, "images", {}, "r3", parent=1)
+    with pytest.raises(GateError, match="images/run=r3: built on publication 1, .* now is publication 2"):
+        foresee(plan(warehouse, NIGHT))
+
+
+def test_what_the_run_has_already_need_not_be_a_stage(warehouse):
+    rejects = _commit(warehouse, "rejects", {}, "r3", parent=2)
+    _commit(warehouse, "embeddings", {}, "r3", parent=2, secondary={"rejects": rejects})
+    for table in ("images", "labels", "index", "metrics"):
+        _commit(warehouse, table, {}, "r3", parent=2)
+    foresee(plan(warehouse, ["publish_run"]))
+
+
+def test_an_index_without_recall_is_published_where_none_is_asked_for(warehouse):
+    foresee(plan(warehouse, [stage for stage in NIGHT if stage != "evaluate_model"], min_recall=0))
+
+
+@pytest.mark.parametrize(("run", "words"), [("r1", "older than the live run r2"), ("r2b", "run r2b was discarded")])
+def test_a_run_that_must_not_be_made_is_refused(warehouse, run, words):
+    _commit(warehouse, "images", {}, "r2b", parent=2)
+    upkeep.discard(warehouse, "r2b")
+    with pytest.raises(GateError, match=words):
+        foresee(plan(warehouse, NIGHT, run))

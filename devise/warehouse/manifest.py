@@ -93,6 +93,9 @@ class Manifest(Section):
 
 
 def folder(warehouse: str, table: str, run: str) -> str:
+    """The URI of a run's folder; `ManifestError` if the id is none: a name never becomes a path."""
+    if not re.fullmatch(RUN_PATTERN, run):
+        raise ManifestError(f"{warehouse}: found the run id {run!r}, wanted letters, digits, dot, dash, underscore")
     return storage.join(storage.normalise(warehouse), table, f"run={run}")
 
 
@@ -145,10 +148,11 @@ def read(warehouse: str, table: str, run: str) -> Manifest:
 
 
 def run_ids(warehouse: str, table: str) -> list[str]:
-    """Ids of all runs of a table, committed or not, sorted."""
+    """Ids of all runs of a table, committed or not, sorted; a folder of another name is nobody's run."""
     roots = {storage.join(storage.normalise(warehouse), name) for name in (table, COMMITTED_BY.get(table, table))}
     names = {uri.rsplit("/", 1)[-1] for root in roots for uri in storage.list_level(root, missing_ok=True)[0]}
-    return sorted(name.removeprefix("run=") for name in names if name.startswith("run="))
+    ids = (name.removeprefix("run=") for name in names if name.startswith("run="))
+    return sorted(run for run in ids if re.fullmatch(RUN_PATTERN, run))
 
 
 def tables(warehouse: str) -> list[str]:

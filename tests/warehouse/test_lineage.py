@@ -220,6 +220,7 @@ def test_what_may_not_be_discarded_is_refused(warehouse):
         ("r4", ConfigError, "run r4 is live, in publication 4 .run r4.: "),
         ("r2", ConfigError, "embeddings.*; a rollback discards it"),  # not tonight's, and live all the same
         ("r9", ManifestError, "no table has a committed run r9"),
+        ("../../r1", ManifestError, "found the run id '../../r1', wanted letters"),
     ]:
         with pytest.raises(error, match=words):
             upkeep.discard(warehouse, run)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from devise.errors import VocabularyError
+from devise.errors import VectorError, VocabularyError
 from devise.words import wordvectors
 from devise.words.classes import ClassMatches, Senses, match_classes, read_classes
 from devise.words.nouns import OWN_RULES, Finder, Match, Noun, fold, readable, singulars, wanted_keys, words_of
@@ -59,7 +59,7 @@ def make(
     """The vocabulary of local files; `nouns` says whose words are the labels.
 
     Raises:
-        VectorError: `vectors` cannot be read.
+        VectorError: `vectors` cannot be read, or no row of it has a direction.
         VocabularyError: another file cannot be read, no noun finds a vector, or `nouns` needs a hierarchy.
     """
     tree = read_hierarchy(hierarchy) if hierarchy else None
@@ -69,6 +69,8 @@ def make(
         if tree is None:
             raise VocabularyError("found no hierarchy file, wanted one to take the nouns from")
         chosen = hierarchy_nouns(tree)
+        if not chosen:
+            raise VocabularyError(f"{hierarchy}: {len(tree.members)} synsets without any members, wanted their nouns")
         keys = wanted_keys({noun.name for noun in chosen} | {name for one in visual for name in one.names})
         keys |= wanted_keys({word for text in tree.definitions.values() for word in words_of(text)})
 
@@ -76,6 +78,10 @@ def make(
             return fold(word) in keys
 
     source = wordvectors.read(vectors, wanted)
+    if not source.words and (source.n_zero_rows or wanted is None):
+        raise VectorError(
+            f"{vectors}: none of its wanted rows has a direction: all numbers of {source.n_zero_rows} rows are zero"
+        )
     matches = match_classes(visual, Finder(source.words, source.vectors, source.subword), tree) if visual else None
     return build(chosen, source, tree, [name for one in visual for name in one.names], matches)
 

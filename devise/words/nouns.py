@@ -91,9 +91,11 @@ def _last_word(name: str) -> tuple[str, str]:
 
 
 def unit(vector_D: np.ndarray) -> np.ndarray:
-    """float32 (D,) of length 1; zeros stay zeros."""
-    length = float(np.linalg.norm(vector_D))
-    return (vector_D / length if length else vector_D).astype(np.float32)
+    """float32 (D,) of length 1; zeros stay zeros. In double precision: in single, 1e20 squared is infinite and 1e-30
+    squared is zero."""
+    wide_D = np.asarray(vector_D, dtype=np.float64)
+    length = float(np.linalg.norm(wide_D))
+    return (wide_D / length if length else wide_D).astype(np.float32)
 
 
 class Finder:

@@ -67,21 +67,26 @@ class Rows:
         return vectors
 
 
+def is_header(counts: list[bytes]) -> bool:
+    """Whether the parts of a line are the `rows dim` that fastText and word2vec write first."""
+    return len(counts) == 2 and all(count.isdigit() and len(count) <= 18 for count in counts)
+
+
 def read_text(stream: BinaryIO, name: str, rows: Rows) -> None:
     first = stream.readline()
     counts = first.split()
-    if len(counts) == 2 and all(count.isdigit() for count in counts):
+    if is_header(counts):
         promised, rows.dim = int(counts[0]), int(counts[1])
         lines = enumerate(stream, start=2)
     else:  # GloVe's text has no header
         promised, rows.dim = None, len(counts) - 1
         lines = enumerate(_chain(first, stream), start=1)
-    if rows.dim < 1:
+    if rows.dim < 1 or not (promised is not None or all(_is_number(part) for part in counts[1:])):
         raise VectorError(f"{name}, line 1: {first[:40]!r} is neither a `rows dim` header nor a word and its numbers")
     n_rows = 0
     words, numbers, places = [], [], []
     for number, line in lines:
-        row = line.rstrip(b" \r\n")
+        row = line.rstrip(b" \t\r\n")
         if not row:
             continue
         n_rows += 1
@@ -107,7 +112,11 @@ def _chain(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _split(row: bytes, dim: int, name: str, number: int) -> tuple[bytes, bytes]:
-    """Word and numbers of a line. A word may hold spaces (only ' ' separates, read from the right), but no numbers."""
+    """Word and numbers of a line, one ' ' or tab between two.
+
+    A word may hold spaces (it is read from the right), but no numbers.
+    """
+    row = row.replace(b"\t", b" ")
     n_numbers = row.count(b" ")
     if n_numbers == dim:
         word, _, numbers = row.partition(b" ")

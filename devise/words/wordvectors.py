@@ -1,14 +1,10 @@
 """Reads word vectors from the formats that fastText and word2vec write; it does not know what a noun or a label is."""
 
 import contextlib
-import gzip
-import io
 import mmap
 import shutil
 import struct
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +13,11 @@ from typing import BinaryIO
 import numpy as np
 
 from devise.errors import VectorError
-from devise.words.vectorrows import BLOCK_ROWS, CHUNK_BYTES, Rows, read_text, read_word2vec
+from devise.words import vectorfiles
+from devise.words.vectorrows import BLOCK_ROWS, CHUNK_BYTES, Rows, is_header, read_text, read_word2vec
 
 FASTTEXT_MAGIC = struct.pack("<i", 793712314)
-GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
 _CONTROL = bytes(set(range(32)) - set(b"\t\r\n"))
-_TORN = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
 @dataclass
@@ -53,48 +48,29 @@ def read(path: str | Path, wanted: Collection[str] | Callable[[str], bool] | Non
 
     Text and word2vec files are streamed: memory is the wanted rows, a quarter on top while they grow, and a block of
     2,048 lines. A fastText .bin is loaded whole by its library. A .zip may hold one vector file, or a model's .bin and
-    .vec under one name, of which the .bin is read. The sentence-end mark of fastText is left out.
+    .vec under one name, of which the .bin is read. A byte order mark and fastText's sentence-end mark are left out.
 
     Args:
         wanted: words to keep, spelled as in the file, or a test of a word; None keeps all.
 
     Raises:
-        VectorError: missing, empty or torn file; a row of another dimension; a number that is none, NaN or infinite;
-            a header that promises other rows than there are; a .zip with no or several vector files.
+        VectorError: missing, empty or torn file, or one that is something else; a row of another dimension; a
+            number that is none, NaN or infinite; a header that promises other rows than there are; a .zip that is
+            locked, or with no or several vector files.
     """
     keep = wanted if callable(wanted) or wanted is None else frozenset(wanted).__contains__
     name = str(path)
     try:
         with contextlib.ExitStack() as stack:
-            stream = _unwrap(name, stack)
+            stream = vectorfiles.unpack(name, stack)
             start = stream.peek(CHUNK_BYTES)
-            if not start:
-                raise VectorError(f"{name}: empty, wanted word vectors")
             if start.startswith(FASTTEXT_MAGIC):
                 return _read_fasttext(_on_disk(stream, name, stack), name, keep)
             rows = Rows(name, keep)
             (read_word2vec if _is_word2vec_binary(start) else read_text)(stream, name, rows)
             return _finished(rows)
-    except _TORN as error:
-        raise VectorError(f"{name}: torn or truncated: {error}") from error
     except OSError as error:
         raise VectorError(f"{name}: {error.strerror or error}") from error
-
-
-def _unwrap(name: str, stack: contextlib.ExitStack) -> io.BufferedReader:
-    stream = stack.enter_context(open(name, "rb"))  # noqa: SIM115  the stack closes it
-    if stream.peek(4).startswith(ZIP_MAGIC):
-        archive = stack.enter_context(zipfile.ZipFile(stream))
-        members = [member for member in archive.namelist() if not member.endswith("/") and "__MACOSX" not in member]
-        vectors = [member for member in members if member.endswith((".bin", ".vec", ".txt", ".vec.gz", ".bin.gz"))]
-        if len(vectors) > 1 and {member.rsplit(".", 1)[0] for member in vectors} == {vectors[0].rsplit(".", 1)[0]}:
-            vectors = [member for member in vectors if member.endswith(".bin")]
-        if len(vectors) != 1:
-            raise VectorError(f"{name}: holds {vectors or members}, wanted one file of word vectors")
-        stream = io.BufferedReader(stack.enter_context(archive.open(vectors[0])), CHUNK_BYTES)
-    if stream.peek(4).startswith(GZIP_MAGIC):
-        stream = io.BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=stream)), CHUNK_BYTES)
-    return stream
 
 
 def _is_word2vec_binary(start: bytes) -> bool:
@@ -105,7 +81,7 @@ def _is_word2vec_binary(start: bytes) -> bool:
     """
     header, _, rest = start.partition(b"\n")
     counts = header.split()
-    if len(counts) != 2 or not all(count.isdigit() for count in counts):
+    if not is_header(counts):
         return False
     numbers = rest.partition(b" ")[2][: 4 * int(counts[1])]
     line = numbers.partition(b"\n")[0].decode("utf-8", "replace")

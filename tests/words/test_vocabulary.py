@@ -122,6 +122,22 @@ def test_a_label_that_a_class_names_is_seen():
     assert coverage.n_seen == 2
 
 
+def test_numbers_whose_squares_overflow_or_vanish_keep_their_direction():
+    for scale in (3e38, 1e20, 1.0, 1e-20, 1e-44):
+        vector_D = np.array([scale, -scale, 0, scale], np.float32)
+        assert np.allclose(unit(vector_D), np.array([1, -1, 0, 1]) / np.sqrt(3), atol=1e-6)
+    assert not unit(np.zeros(3, np.float32)).any()
+
+
+def test_what_has_no_direction_or_no_noun_is_told_of_its_file(tmp_path):
+    (tmp_path / "zero.vec").write_text("2 3\nship 0 0 0\nsail 0 0 0\n")
+    with pytest.raises(VectorError, match=r"zero\.vec: none .* has a direction: all numbers of 2 rows are zero"):
+        make(tmp_path / "zero.vec")
+    (tmp_path / "tree.tsv").write_text("id\tmembers\thypernyms\tdefinition\na\t\t\tx\nb\t\ta\ty\n")
+    with pytest.raises(VocabularyError, match=r"tree\.tsv: 2 synsets without any members"):
+        make(tmp_path / "zero.vec", tmp_path / "tree.tsv", "hierarchy")
+
+
 def test_a_vocabulary_without_labels_is_refused():
     with pytest.raises(VocabularyError, match=r"none of 2 nouns has a vector, e\.g\. \['unicorn', 'centaur'\]"):
         built("unicorn", "centaur")

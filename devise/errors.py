@@ -9,7 +9,9 @@ class DeviseError(Exception):
     """A promise that an input, a setting or an output broke; printed as one line, exit code 2."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().splitlines())  # a library's message or a file's name may hold line ends
+        # A library's message or a file's name may hold line ends, escape codes, or bytes that are no UTF-8.
+        line = " ".join(super().__str__().splitlines())
+        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
 
 
 class ConfigError(DeviseError):

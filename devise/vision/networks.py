@@ -4,7 +4,6 @@ Shape letters: N images, F features, D dims, C classes, H and W pixels.
 """
 
 import difflib
-import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import torchvision
 from torch import nn
 
 from devise.errors import ModelError
-from devise.store.scratch import hash_file
+from devise.vision.weights import read_state
 
 SMALL_CNN = "small_cnn"
 HIDDEN_UNITS = 512
@@ -44,7 +43,8 @@ def build_core(
 
     Args:
         architecture: a torchvision classifier's name, or `small_cnn` (for pictures of about 64 pixels).
-        weights_path: local file with a state dict that fits exactly, `torchvision:DEFAULT`, or None for fresh weights.
+        weights_path: local file with a state dict that fits exactly (see `weights`), `torchvision:DEFAULT`, or None for
+            fresh weights.
         sha256: of that file, 64 hex digits, checked when given.
         n_classes: outputs of the classification layer; default 1000, and no layer at all for `small_cnn`.
 
@@ -241,15 +241,7 @@ def _torchvision_classifier(architecture: str, weights_path: str | None, n_class
 
 
 def _load_weights(network: nn.Module, architecture: str, path: str, sha256: str | None) -> None:
-    try:
-        if sha256 is not None and (found := hash_file(path)) != sha256:
-            raise ModelError(f"{path}: sha256 is {found}, wanted {sha256}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise ModelError(f"{path}: cannot be read as a state dict: {reason}") from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(f"{path}: found {type(state).__name__}, wanted a state dict of tensors")
+    state = read_state(path, sha256)
     if fault := misfit(network, state):
         raise ModelError(f"{path}: weights do not fit {architecture}: {fault}")
     network.load_state_dict(state)

@@ -16,6 +16,11 @@ SECTIONS = (
     "search_images", "evaluate_model", "publish_run", "run_nightly",
 )  # fmt: skip
 """The jobs, each with a section of its name."""
+ENDINGS_READ = (
+    *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "avif", "avifs", "bmp", "tif", "tiff", "ico"),
+    *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm"),
+)
+"""How names of the formats that `devise.vision.images` reads end."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Time = Annotated[float, Field(ge=0, le=253402300799)]
@@ -63,8 +68,10 @@ class S3Config(Section):
 class CatalogConfig(JobConfig):
     sources: list[str] = Field(min_length=1)
     """Prefixes to list, file:// or s3:// or plain local folders."""
-    include: list[str] = ["*.jpg", "*.jpeg", "*.png", "*.gif", "*.webp", "*.bmp", "*.tif", "*.tiff"]
-    """Shell patterns on the key below the prefix, letters' case ignored; an object must match one."""
+    include: list[str] = [f"*.{ending}" for ending in ENDINGS_READ]
+    """Shell patterns on the key below the prefix, letters' case ignored; an object must match one. What matches none is
+    counted by its ending. Default: the endings of every format that is read; names without an ending may be anything,
+    and are listed by `*` alone."""
     exclude: list[str] = []
     """Shell patterns on the key below the prefix; an object that matches one is left out."""
     fan_out: list[Annotated[str, Field(min_length=1)]] = []

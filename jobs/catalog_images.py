@@ -6,15 +6,17 @@ writes   images      (schemas.IMAGES), one row an object
 
 from devise.config import CatalogConfig
 from devise.spark.frame import command, job
-from devise.spark.stages.catalog import find_images, refuse_empty, refuse_missing, watch_sources
+from devise.spark.stages.catalog import find_images, refuse_empty, refuse_missing, tell_passed_over, watch_sources
 
 
 def main(task: job.Task) -> None:
     config = task.config
-    images = find_images(task.spark, config)
+    images, passed_over = find_images(task.spark, config)
     if config.inventory:  # of a listing the plan has looked
         images, found = watch_sources(images, config.sources)
-    refuse_empty(task.write("images", images).rows, config.sources)
+    rows = task.write("images", images).rows
+    tell_passed_over(task, rows, passed_over)
+    refuse_empty(rows, config.sources)
     if config.inventory:
         refuse_missing(found, config.sources, config.inventory)
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from devise.errors import InventoryError
 from devise.store import listing, scratch, storage
+from devise.store.passedover import Tell, ending, ignore
 
 NEEDED = {"key": "Key", "size": "Size", "lastmodifieddate": "LastModifiedDate", "etag": "ETag"}
 VERSIONS = {"islatest": "IsLatest", "isdeletemarker": "IsDeleteMarker"}
@@ -87,7 +88,12 @@ def read_manifest(uri: str, sources: Sequence[str]) -> Inventory:
 
 
 def read_objects(
-    inventory: Inventory, file: DataFile, roots: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+    inventory: Inventory,
+    file: DataFile,
+    roots: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    passed_over: Tell = ignore,
 ) -> Iterator[pa.RecordBatch]:
     """The objects of one data file (listing.OBJECTS) that are below one of the roots and match its patterns.
 
@@ -96,6 +102,7 @@ def read_objects(
 
     Args:
         roots: sources as URIs that end in `/`; an object below two of them is one row.
+        passed_over: is told the ending of every object below a root that matches no patterns.
 
     Raises:
         InventoryError: the file's MD5 is not the manifest's, or its rows are not what the manifest promises.
@@ -103,7 +110,12 @@ def read_objects(
     tests = [(root, listing.matcher(root, include, exclude)) for root in roots]
 
     def is_wanted(uri: str) -> bool:
-        return not uri.endswith("/") and any(uri.startswith(root) and matches(uri) for root, matches in tests)
+        below = [matches for root, matches in tests if uri.startswith(root)]
+        if not below or uri.endswith("/"):
+            return False
+        if not (wanted := any(matches(uri) for matches in below)):
+            passed_over(ending(uri))
+        return wanted
 
     content = _fetch(file)
     try:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from devise.errors import StorageError
 from devise.store import storage
+from devise.store.passedover import NOT_UTF8, Tell, ending, ignore
 from devise.store.storage import Stat
 
 OBJECTS = pa.schema(
@@ -102,14 +103,14 @@ def overlap(parts: Sequence[Part]) -> bool:
     return any(lower.startswith(upper) for upper, lower in pairwise(roots))
 
 
-def read(part: Part) -> Iterator[list[Stat]]:
-    """The objects of a part, a page at a time.
+def read(part: Part, passed_over: Tell = ignore) -> Iterator[list[Stat]]:
+    """The objects of a part, a page at a time; what can be no row of a table (see `passedover`) is only told.
 
     Raises:
         StorageError: the folder or bucket may not be read, or a part with bounds is not listed in the keys' order.
     """
     if storage.is_local(part.prefix):
-        yield from _read_local(part)
+        yield from _read_local(part, passed_over)
         return
     last = part.after
     for folders, files in storage.list_pages(part.prefix, part.after, part.deep):
@@ -119,6 +120,22 @@ def read(part: Part) -> Iterator[list[Stat]]:
             yield [file for file in files if file.uri <= part.upto]
             return
         yield files
+
+
+def read_matching(
+    part: Part, include: Sequence[str], exclude: Sequence[str], passed_over: Tell = ignore
+) -> Iterator[list[Stat]]:
+    """The objects of a part that the patterns ask for, a page at a time; of the others the endings are told."""
+    matches = matcher(part.source, include, exclude)
+    for objects in read(part, passed_over):
+        found = []
+        for file in objects:
+            if matches(file.uri):
+                found.append(file)
+            else:
+                passed_over(ending(file.uri))
+        if found:
+            yield found
 
 
 def matcher(source: str, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
@@ -136,13 +153,9 @@ def matcher(source: str, include: Sequence[str], exclude: Sequence[str]) -> Call
 
 
 def batch(objects: Sequence[Stat]) -> pa.RecordBatch:
-    """Objects as columns (OBJECTS); `StorageError` if a local file's name is no UTF-8: no table can hold it."""
-    try:
-        uris = pa.array([found.uri for found in objects], pa.string())
-    except UnicodeEncodeError as error:
-        raise StorageError(f"{error.object!a}: a file name that is no UTF-8, wanted another name") from None
+    """Objects as columns (OBJECTS)."""
     columns = [
-        uris,
+        pa.array([found.uri for found in objects], pa.string()),
         pa.array([found.etag for found in objects], pa.string()),
         pa.array([found.size_bytes for found in objects], pa.int64()),
         pa.array([round(found.modified_at * 1e6) for found in objects], pa.int64()).cast(OBJECTS[3].type),
@@ -160,7 +173,7 @@ def _level(root: str, folder: str, pages: int) -> tuple[list[str], list[Part]]:
     """The folders on the first pages of a folder's level, and the parts for all else in it."""
     if storage.is_local(folder):
         folders = storage.list_level(folder.rstrip("/"))[0]
-        return [found + "/" for found in folders], [Part(root, folder, deep=False)]
+        return [found + "/" for found in folders if _is_utf8(found)], [Part(root, folder, deep=False)]
     folders, last = [], ""
     for number, (found, files) in enumerate(storage.list_pages(folder, deep=False)):
         if number == pages:
@@ -174,15 +187,38 @@ def _level(root: str, folder: str, pages: int) -> tuple[list[str], list[Part]]:
     return folders, [Part(root, folder, deep=False, upto=last), Part(root, folder, after=last)]
 
 
-def _read_local(part: Part) -> Iterator[list[Stat]]:
-    place = part.prefix.rstrip("/")
+def _read_local(part: Part, passed_over: Tell) -> Iterator[list[Stat]]:
     found: list[Stat] = []
-    for file in storage.list_files(place) if part.deep else storage.list_level(place)[1]:
+    for file in _local_files(part, passed_over):
+        if not _is_utf8(file.uri):
+            passed_over(NOT_UTF8)
+            continue
         found.append(file)
         if len(found) == ROWS_PER_BATCH:
             yield found
             found = []
     yield found
+
+
+def _local_files(part: Part, passed_over: Tell) -> Iterator[Stat]:
+    place = part.prefix.rstrip("/")
+    if part.deep:
+        yield from storage.list_files(place, passed_over=passed_over)
+        return
+    folders, files = storage.list_level(place, passed_over=passed_over)
+    yield from files
+    for folder in folders:
+        if not _is_utf8(folder):  # no part of a plan can name it
+            yield from storage.list_files(folder, passed_over=passed_over)
+
+
+def _is_utf8(uri: str) -> bool:
+    """Whether a local name's bytes are UTF-8: Python stands lone surrogates for those that are none."""
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_disorder(last: str, files: Sequence[Stat]) -> str:

@@ -1,12 +1,15 @@
 """Files of the local file system: only `storage` uses it, and only for file:// URIs; errors are Python's own."""
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
+
+from devise.store.passedover import LINK, SPECIAL, Tell, ignore
 
 
 def etag(found: os.stat_result) -> str:
@@ -17,6 +20,14 @@ def etag(found: os.stat_result) -> str:
 def read(path: Path) -> tuple[bytes, str]:
     """The content and its tag."""
     with open(path, "rb") as file:
+        return file.read(), etag(os.fstat(file.fileno()))
+
+
+def read_regular(path: Path) -> tuple[bytes, str]:
+    """As `read`, of a regular file alone: a pipe would never end. `OSError` for anything else."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "a pipe or device, wanted a file")
         return file.read(), etag(os.fstat(file.fileno()))
 
 
@@ -57,37 +68,51 @@ def copy(source: str | Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def walk(folder: Path, links: bool = True) -> Iterator[tuple[str, os.stat_result]]:
+def walk(folder: Path, passed_over: Tell = ignore, links: bool = True) -> Iterator[tuple[str, os.stat_result]]:
     """Path of every file below a folder, and what is known of it, in no promised order.
 
-    Args:
-        links: False keeps to the folder: a link in it is passed over.
+    Links are followed, but for those that lead nowhere or back to a folder that they lie in. They, and what is neither
+    a file nor a folder (a pipe, a device), are told to `passed_over`. With `links` False no link is followed.
     """
     folders = [str(folder)]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=links):
-                    folders.append(entry.path)
-                elif entry.is_file(follow_symlinks=links):
-                    try:
-                        found = entry.stat()
-                    except FileNotFoundError:  # removed since the folder was read
-                        continue
-                    yield entry.path, found
+        below, files = level(Path(folders.pop()), passed_over, links)
+        folders += below
+        yield from files
 
 
-def level(folder: Path) -> tuple[list[str], list[tuple[str, os.stat_result]]]:
-    """Paths of the folders, and of the files with what is known of them, directly below a folder."""
+def level(
+    folder: Path, passed_over: Tell = ignore, links: bool = True
+) -> tuple[list[str], list[tuple[str, os.stat_result]]]:
+    """Paths of the folders, and of the files with what is known of them, directly below a folder; as `walk` does."""
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
-                folders.append(entry.path)
-            elif entry.is_file():
-                with suppress(FileNotFoundError):  # removed since the folder was read, like others' temporary files
+            if not links and entry.is_symlink():
+                continue
+            try:
+                if entry.is_dir():
+                    if entry.is_symlink() and _leads_back(entry.path):
+                        passed_over(LINK)
+                    else:
+                        folders.append(entry.path)
+                elif entry.is_file():
                     files.append((entry.path, entry.stat()))
+                else:
+                    passed_over(LINK if entry.is_symlink() else SPECIAL)
+            except FileNotFoundError:
+                continue  # removed since the folder was read, like others' temporary files
+            except OSError:
+                if not entry.is_symlink():
+                    raise
+                passed_over(LINK)  # to itself, or to where nobody may look
     return folders, files
+
+
+def _leads_back(link: str) -> bool:
+    """Whether a link to a folder leads to one of the folders on its own path, or above: a walk would never end."""
+    target = Path(os.path.realpath(link))
+    return any(Path(os.path.realpath(parent)).is_relative_to(target) for parent in Path(link).parents)
 
 
 def delete_folder(path: Path) -> None:

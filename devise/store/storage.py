@@ -12,6 +12,7 @@ from pathlib import Path
 
 from devise.errors import AlreadyExists, DeviseError, ImageError, PointerMoved, StorageError
 from devise.store import localfiles, s3, traffic
+from devise.store.passedover import Tell, ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def fetch_image(uri: str, etag: str) -> bytes:
     """
     try:
         if is_local(uri):
-            content, found = localfiles.read(local_path(uri))
+            content, found = localfiles.read_regular(local_path(uri))
             if found != etag:
                 raise ImageError("changed", "the file changed after it was listed")
             return content
@@ -174,10 +175,9 @@ def replace(uri: str, content: bytes, etag: str) -> None:
         raise PointerMoved(f"{uri}: written by somebody else since it was read")
 
 
-def list_files(prefix: str, missing_ok: bool = False, links: bool = True) -> Iterator[Stat]:
-    """Every object below the folder `prefix`, or `prefix` itself if it is a file; lazily, in no promised order.
-
-    Local links are followed, unless `links` is False.
+def list_files(prefix: str, missing_ok: bool = False, passed_over: Tell = ignore, links: bool = True) -> Iterator[Stat]:
+    """Every object below the folder `prefix`, or it itself if it is a file; lazily, in no order. Links that lead nowhere
+    or in a circle (with `links` False, all), pipes and devices are left out, and told to `passed_over`.
 
     Raises:
         StorageError: the folder (unless `missing_ok`) or bucket is missing, or may not be read.
@@ -190,11 +190,11 @@ def list_files(prefix: str, missing_ok: bool = False, links: bool = True) -> Ite
         if local_path(prefix).is_file():
             yield _stat_file(prefix, local_path(prefix).stat())
         elif not missing_ok or local_path(prefix).is_dir():
-            for path, found in localfiles.walk(local_path(prefix), links):
+            for path, found in localfiles.walk(local_path(prefix), passed_over, links):
                 yield _stat_file("file://" + path, found)
 
 
-def list_level(prefix: str, missing_ok: bool = False) -> tuple[list[str], list[Stat]]:
+def list_level(prefix: str, missing_ok: bool = False, passed_over: Tell = ignore) -> tuple[list[str], list[Stat]]:
     """The folders (as URIs) and the files directly below `prefix`, both sorted; on S3 no folder is ever missing."""
     if not is_local(prefix):
         pages = list(list_pages(join(prefix, ""), deep=False))
@@ -205,7 +205,7 @@ def list_level(prefix: str, missing_ok: bool = False) -> tuple[list[str], list[S
             return [], [_stat_file(prefix, local_path(prefix).stat())]
         if missing_ok and not local_path(prefix).is_dir():
             return [], []
-        paths, entries = localfiles.level(local_path(prefix))
+        paths, entries = localfiles.level(local_path(prefix), passed_over)
         files = [_stat_file("file://" + path, known) for path, known in entries]
         return sorted("file://" + path for path in paths), sorted(files, key=lambda file: file.uri)
 
@@ -272,14 +272,11 @@ def _stat_file(uri: str, found: os.stat_result) -> Stat:
 def _stat_page(bucket: str, page: dict) -> list[Stat]:
     place = f"s3://{bucket}/"
     return [
-        Stat(place + found["Key"], found["Size"], _etag(found), found["LastModified"].timestamp())
+        # Some servers list what is just being removed without an etag.
+        Stat(place + found["Key"], found["Size"], found.get("ETag", "").strip('"'), found["LastModified"].timestamp())
         for found in page.get("Contents", [])
         if not found["Key"].endswith("/")  # the empty objects that consoles make for folders
     ]
-
-
-def _etag(found: dict) -> str:
-    return found.get("ETag", "").strip('"')  # some servers list what is just being removed without one
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Listing covers every image once, whatever its name and however the sources overlap."""
 
 import json
+import os
 
 import inventories
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from devise.errors import EmptyCorpus, InventoryError, ManifestError, StorageErr
 from devise.jobs import catalog_images
 from devise.spark.frame import command, job, schemas, tables
 from devise.spark.stages import catalog
-from devise.store import listing, storage
+from devise.store import listing, passedover, storage
 
 EVERYTHING = (["*"], [])
 
@@ -80,6 +81,31 @@ def test_an_empty_corpus_commits_nothing(spark, corpus, tmp_path):
     with pytest.raises(EmptyCorpus, match="found no image"):
         job.perform(catalog_images.JOB, spark, config)
     assert not list((tmp_path / "w").rglob("_manifest.json"))
+
+
+def test_one_bad_name_is_counted_and_the_night_goes_on(spark, corpus, tmp_path_factory, capsys):
+    os.symlink("self.jpg", corpus / "self.jpg")
+    os.symlink("..", corpus / "deep" / "above")
+    os.mkfifo(corpus / "a" / "pipe.jpg")
+    for name in (b"caf\xe9.jpg", b"caf\xe9/1.jpg"):
+        path = os.path.join(os.fsencode(corpus / "skip"), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(b"x")
+    config = CatalogConfig(
+        warehouse=str(tmp_path_factory.mktemp("w")), run="r1", sources=[str(corpus)], exclude=["*.gif"]
+    )
+    made = job.perform(catalog_images.JOB, spark, config)["images"]
+    assert made.rows == 5
+    assert made.details["passed_over"] == {
+        ".gif": 1,
+        ".txt": 1,
+        passedover.LINK: 2,
+        passedover.NOT_UTF8: 2,
+        passedover.SPECIAL: 1,
+    }
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith("[catalog_images] 5 images listed, 7 passed over: 2 links that lead nowhere")
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,18 @@
 """The parts of a listing cover every object once, however keys are called and wherever they are cut."""
 
+import os
 from itertools import product
 
 import listserver
 import pytest
 from listserver import ListServer, MadeKeys
+from PIL import Image
 
 from devise.config import CatalogConfig, S3Config
-from devise.errors import StorageError
-from devise.store import listing, s3, storage
+from devise.errors import ImageError, StorageError
+from devise.store import listing, passedover, s3, storage
 from devise.store.listing import Part
+from devise.vision.images import FORMATS
 
 ODD_KEYS = sorted(
     ["in/00", "in/00a", "in/0", "in/01/x.jpg", "in/ff.jpg", "in/fg", "in/ g +.jpg", "in/:", "in/100%41.jpg", "in/a=b"]
@@ -123,9 +126,90 @@ def test_a_folder_that_is_not_mounted_is_no_corpus_that_was_removed(tmp_path):
         listing.plan([str(tmp_path / "a"), str(tmp_path / "b")], [])
 
 
-def test_a_local_name_that_is_no_utf_8_is_one_line():
-    with pytest.raises(StorageError, match=r"caf\\udce9.jpg': a file name that is no UTF-8"):
-        listing.batch([storage.Stat("file:///a/caf\udce9.jpg", 1, "e", 0.0)])
+@pytest.fixture
+def odd_folder(tmp_path):
+    """Two pictures beside everything that a folder may hold, and under which kind each is counted."""
+    root = tmp_path / "corpus"
+    (root / "deep" / "er").mkdir(parents=True)
+    for name in ("1.jpg", "deep/er/2.JPEG", "deep/notes.txt", "3.heic", "4.HEIC", "README", ".hidden", "a.1234"):
+        (root / name).write_bytes(b"x")
+    os.symlink("self.jpg", root / "self.jpg")
+    os.symlink("gone.jpg", root / "dangling.jpg")
+    os.symlink(root / "1.jpg" / "below", root / "through_a_file.jpg")
+    os.symlink("../..", root / "deep" / "above")
+    os.symlink(".", root / "here")
+    os.symlink("x" * 300, root / "too_long.jpg")
+    os.mkfifo(root / "pipe.jpg")
+    for name in (b"caf\xe9.jpg", b"caf\xe9/1.jpg", b"caf\xe9/er/2.jpg"):
+        path = os.path.join(os.fsencode(root), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(b"x")
+    counts = {passedover.LINK: 6, passedover.SPECIAL: 1, passedover.NOT_UTF8: 3, ".heic": 2, ".txt": 1}
+    return root, counts | {passedover.NO_ENDING: 2, passedover.OTHERS: 1}
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 100])
+def test_one_bad_name_costs_its_own_file_and_is_counted_once_however_the_listing_is_cut(odd_folder, wanted):
+    root, counts = odd_folder
+    passed_over, found = passedover.PassedOver(), []
+    for part in listing.spread(f"file://{root}/", wanted):
+        for page in listing.read_matching(part, ["*.jpg", "*.jpeg"], [], passed_over.tell):
+            found += listing.batch(page).column("uri").to_pylist()
+    assert sorted(found) == [f"file://{root}/1.jpg", f"file://{root}/deep/er/2.JPEG"]
+    assert passed_over.counts == counts
+
+
+def test_links_that_lead_elsewhere_are_followed_and_those_in_a_circle_end(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.jpg").write_bytes(b"x")
+    os.symlink("../b", tmp_path / "a" / "to_b")
+    os.symlink("../a", tmp_path / "b" / "to_a")
+    os.symlink("a.jpg", tmp_path / "a" / "same.jpg")
+    found = {file.uri.removeprefix(f"file://{tmp_path}/a/") for file in storage.list_files(f"file://{tmp_path}/a")}
+    assert found == {"a.jpg", "same.jpg", "to_b/b.jpg"}
+
+
+def test_a_pipe_that_took_an_image_s_place_is_a_reject_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="a pipe or device, wanted a file") as caught:
+        storage.fetch_image(f"file://{tmp_path}/pipe.jpg", "1-1")
+    assert caught.value.code == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.HEIC", ".heic"), ("a.tar.7z", ".7z"), ("b.3gp", ".3gp"), ("a", passedover.NO_ENDING)]
+    + [(".jpg", passedover.NO_ENDING), ("a.", passedover.OTHERS), ("a.123", passedover.OTHERS)]
+    + [
+        ("a.b/c", passedover.NO_ENDING),
+        ("v1.of the house", passedover.OTHERS),
+        ("a.0123456789abcdef", passedover.OTHERS),
+    ],
+)
+def test_an_ending_is_one_that_a_format_may_have(name, kind):
+    assert passedover.ending(f"s3://b/{name}") == kind
+
+
+def test_counts_are_bounded_and_lose_nothing():
+    counts = passedover.PassedOver()
+    for number in range(5 * passedover.N_ENDINGS):
+        counts.tell(f".a{number}")
+    assert len(counts.counts) <= passedover.N_ENDINGS + 1
+    total = passedover.add(counts.counts, {f".b{number}": 2 for number in range(500)} | {".heic": 9})
+    assert len(total) <= passedover.N_ENDINGS and total[".heic"] == 9
+    assert sum(total.values()) == 5 * passedover.N_ENDINGS + 1009
+    line = passedover.describe(total)
+    assert line.startswith("2,009 passed over: ") and line.endswith("more kinds")
+    assert passedover.describe({".txt": 1, ".heic": 1200}) == "1,201 passed over: 1,200 .heic, 1 .txt"
+    assert passedover.describe({}) == "0 passed over"
+
+
+def test_the_default_lists_every_ending_of_the_formats_that_are_read():
+    read_here = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+    listed = CatalogConfig(warehouse="w", run="r1", sources=["s"]).include
+    assert {f"*{ending}" for ending in read_here} <= set(listed) and len(listed) == len(set(listed))
 
 
 def test_a_source_spelled_twice_is_listed_once(serve):

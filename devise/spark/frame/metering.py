@@ -1,5 +1,6 @@
-"""Requests that workers make for a job, summed on the driver; what is counted is `devise.store.traffic`'s.
+"""Counts that workers make for a job, summed on the driver: requests, and what listings pass over.
 
+What is counted is `devise.store.traffic`'s and `devise.store.passedover`'s.
 Spark's accumulators bring the counts: those of a task that is tried again after it failed are lost with it.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 from pyspark import AccumulatorParam, SparkContext
 from pyspark.accumulators import Accumulator
 
-from devise.store import traffic
+from devise.store import passedover, traffic
 from devise.store.traffic import Counts
 
 
@@ -21,6 +22,14 @@ class _Sum(AccumulatorParam):
 
     def addInPlace(self, value1: Counts, value2: Counts) -> Counts:
         return traffic.add(value1, value2)
+
+
+class _SumOfKinds(AccumulatorParam):
+    def zero(self, value: dict[str, int]) -> dict[str, int]:
+        return {}
+
+    def addInPlace(self, value1: dict[str, int], value2: dict[str, int]) -> dict[str, int]:
+        return passedover.add(value1, value2)
 
 
 _current: ContextVar[Accumulator | None] = ContextVar("meter", default=None)
@@ -51,3 +60,8 @@ def counted(work: Callable[[Iterator[Any]], Iterator[Any]]) -> Callable[[Iterato
             meter.add(traffic.since(before))
 
     return count
+
+
+def tally(context: SparkContext) -> Accumulator:
+    """A count by kind of what is passed over, which workers add to; on the driver whole once the rows are written."""
+    return context.accumulator({}, _SumOfKinds())

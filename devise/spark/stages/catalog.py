@@ -1,9 +1,11 @@
 """Lists a corpus into rows: the driver plans, the executors list; the parts are `devise.store.listing`'s."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple
 
 import pyarrow as pa
+from pyspark.accumulators import Accumulator
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StructType
@@ -11,19 +13,25 @@ from pyspark.sql.types import LongType, StructType
 from devise.config import CatalogConfig
 from devise.errors import EmptyCorpus
 from devise.spark.frame import schemas
-from devise.spark.frame.metering import counted
-from devise.store import inventory, listing, storage
+from devise.spark.frame.job import Task, say
+from devise.spark.frame.metering import counted, tally
+from devise.store import inventory, listing, passedover, storage
 from devise.store.listing import Part
 
 OBJECTS = StructType(schemas.IMAGES.fields[1:])
 PART = "source string, prefix string, deep boolean, after string, upto string"
 
 
-def find_images(spark: SparkSession, config: CatalogConfig) -> DataFrame:
-    """The images of the corpus (schemas.IMAGES), listed, or read from an S3 Inventory where one is named."""
+def find_images(spark: SparkSession, config: CatalogConfig) -> tuple[DataFrame, Accumulator]:
+    """The images of the corpus (schemas.IMAGES), listed, or read from an S3 Inventory where one is named.
+
+    And the counts, by ending or reason, of what was passed over: whole once the images are written.
+    """
+    passed_over = tally(spark.sparkContext)
+    patterns = config.include, config.exclude
     if config.inventory is None:
-        return list_images(spark, config.sources, config.include, config.exclude, config.fan_out)
-    return read_inventory(spark, config.inventory, config.sources, config.include, config.exclude)
+        return list_images(spark, config.sources, *patterns, config.fan_out, passed_over), passed_over
+    return read_inventory(spark, config.inventory, config.sources, *patterns, passed_over), passed_over
 
 
 def list_images(
@@ -32,8 +40,12 @@ def list_images(
     include: Sequence[str],
     exclude: Sequence[str],
     fan_out: Sequence[str] = (),
+    passed_over: Accumulator | None = None,
 ) -> DataFrame:
     """One row an object below the sources (schemas.IMAGES) whose key matches; an object found twice is one row.
+
+    Args:
+        passed_over: a `tally` of what is no row; below two sources, counted twice.
 
     Raises:
         StorageError: a source is missing or may not be read, found before any listing starts.
@@ -43,12 +55,10 @@ def list_images(
     planned = spark.createDataFrame([astuple(part) for part in parts], PART).repartition(tasks)
 
     def list_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for part in (Part(**row) for row in batch.to_pylist()):
-                matches = listing.matcher(part.source, include, exclude)
-                for objects in listing.read(part):
-                    if found := [file for file in objects if matches(file.uri)]:
-                        yield listing.batch(found)
+        with _told(passed_over) as tell:
+            for part in (Part(**row) for batch in batches for row in batch.to_pylist()):
+                for objects in listing.read_matching(part, include, exclude, tell):
+                    yield listing.batch(objects)
 
     listed = planned.mapInArrow(counted(list_parts), OBJECTS)
     if listing.overlap(parts):  # only then is an object listed twice: else the corpus would be shuffled for nothing
@@ -57,7 +67,12 @@ def list_images(
 
 
 def read_inventory(
-    spark: SparkSession, uri: str, sources: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+    spark: SparkSession,
+    uri: str,
+    sources: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    passed_over: Accumulator | None = None,
 ) -> DataFrame:
     """The rows that `list_images` would give, from an S3 Inventory's manifest at `uri`; each data file is a task.
 
@@ -69,9 +84,9 @@ def read_inventory(
     found = inventory.read_manifest(storage.normalise(uri), roots)
 
     def read_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for number in batch.column("id").to_pylist():
-                yield from inventory.read_objects(found, found.files[number], roots, include, exclude)
+        with _told(passed_over) as tell:
+            for number in (number for batch in batches for number in batch.column("id").to_pylist()):
+                yield from inventory.read_objects(found, found.files[number], roots, include, exclude, tell)
 
     files = spark.range(len(found.files), numPartitions=len(found.files))
     return (
@@ -94,6 +109,12 @@ def watch_sources(images: DataFrame, sources: Sequence[str]) -> tuple[DataFrame,
     return images.observe(found, *seen), found
 
 
+def tell_passed_over(task: Task, n_images: int, passed_over: Accumulator) -> None:
+    """Say how many images were listed and what was passed over, by ending, and keep it in the manifest's details."""
+    task.details["passed_over"] = dict(sorted(passed_over.value.items()))
+    say("catalog_images", f"{n_images:,} images listed, {passedover.describe(passed_over.value)}")
+
+
 def refuse_missing(found: Observation, sources: Sequence[str], inventory_uri: str) -> None:
     """`EmptyCorpus` if a source has no image: a mistyped prefix must not pass for a corpus that was removed."""
     for number, source in enumerate(sources):
@@ -105,3 +126,12 @@ def refuse_empty(n_images: int, sources: Sequence[str]) -> None:
     """`EmptyCorpus` if nothing was listed: a night that would unpublish a whole corpus is a mistake somewhere."""
     if n_images == 0:
         raise EmptyCorpus(f"{', '.join(sources)}: found no image that matches, wanted at least one")
+
+
+@contextmanager
+def _told(passed_over: Accumulator | None) -> Iterator[passedover.Tell]:
+    """What a worker's listing tells of what it passes over, added to the driver's count when it ends."""
+    counted_here = passedover.PassedOver()
+    yield counted_here.tell
+    if passed_over is not None:
+        passed_over.add(counted_here.counts)

@@ -1,39 +1,41 @@
 """`devise ...` for people: runs jobs, says what is live, answers queries in a terminal; computes nothing itself."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import devise
+from devise import process
 from devise.config import SECTIONS as JOBS
-from devise.errors import ConfigError, DeviseError
+from devise.errors import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit code 2 and one line for a broken promise."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["run"]:
-        return run(arguments[1:])
-    options = _parser().parse_args(arguments)
-    try:
+    with process.ending("devise"):
+        if arguments[:1] == ["run"]:
+            return run(arguments[1:])
+        options = _parser().parse_args(arguments)
         if getattr(options, "nights", None):
             _reach(options)
         options.do(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
-    except DeviseError as error:
-        print(f"devise: error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def run(arguments: Sequence[str]) -> None:
     """`devise run NAME --config FILE --run ID [--set ...]`: the same as `spark-submit jobs/NAME.py ...`."""
+    if arguments[:1] in (["--help"], ["-h"]):
+        print(
+            "usage: devise run NAME --config FILE --run ID [--set SECTION.KEY=VALUE ...]\n\nRun a job; NAME is one of"
+        )
+        print("\n".join(f"  {name}" for name in JOBS))
+        print("\n`devise run NAME --help` tells what it reads and writes.")
+        return
     if not arguments or arguments[0] not in JOBS:
-        print(f"devise run: wanted a job: {', '.join(JOBS)}", file=sys.stderr)
-        sys.exit(2)
+        found = f"found {arguments[0]!r}, " if arguments else ""
+        raise ConfigError(f"run: {found}wanted a job: {', '.join(JOBS)}")
     from importlib import import_module
 
     from devise.spark.frame import command
@@ -106,8 +108,12 @@ def search(options: argparse.Namespace) -> None:
     from devise.search import query
     from devise.show import terminal
 
+    if options.image is not None and options.text:
+        raise ConfigError(f"found words {options.text} and --image {options.image}, wanted one of them")
+    if options.sheet is not None:
+        terminal.refuse_sheet(options.sheet)
     live = query.LiveIndex(options.warehouse)
-    if options.image:
+    if options.image is not None:
         asked = query.Query(f"{query.IMAGE}{options.image}", "image")
         vector = terminal.embed_picture(live, options.image)
     else:
@@ -123,8 +129,8 @@ def search(options: argparse.Namespace) -> None:
     hits = live.search(vector, asked.kind, options.k)
     for hit in hits:
         print(f"{hit.rank:>3}  {hit.score:6.3f}  {hit.uri}")
-    if options.sheet:
-        terminal.write_sheet(hits, asked.text, Path(options.sheet))
+    if options.sheet is not None:
+        terminal.write_sheet(hits, asked.text, options.sheet)
         print(f"contact sheet: {options.sheet}")
 
 
@@ -174,13 +180,20 @@ def _night(options: argparse.Namespace, *more: str) -> None:
 
 
 def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"found {number}, wanted 1 or more")
+    if not (text.isascii() and text.isdigit() and len(text) < 16) or (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, wanted a whole number of 1 or more")
     return number
 
 
+def _named(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("found nothing, wanted a path or URI")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="devise", description="Zero-shot labels for a whole image corpus.")
+    parser = process.Parser(prog="devise", description="Zero-shot labels for a whole image corpus.")
+    parser.add_argument("--version", action="version", version=f"devise {devise.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, do: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
@@ -190,8 +203,10 @@ def _parser() -> argparse.ArgumentParser:
 
     def at_warehouse(made: argparse.ArgumentParser, required: bool = True) -> argparse.ArgumentParser:
         either = made.add_mutually_exclusive_group(required=required)
-        either.add_argument("--warehouse", help="the warehouse, a path, file:// or s3://")
-        either.add_argument("--config", dest="nights", help="YAML file of the nights: its warehouse, its s3 section")
+        either.add_argument("--warehouse", type=_named, help="the warehouse, a path, file:// or s3://")
+        either.add_argument(
+            "--config", dest="nights", type=_named, help="YAML file of the nights: its warehouse, its s3 section"
+        )
         return made
 
     commands.add_parser("run", help="run a job: devise run NAME --config FILE --run ID", add_help=False)
@@ -211,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     replaying, compacting = command("replay", replay), command("compact", compact)
     replaying.add_argument("--code", required=True, action="append", metavar="CODE", help="may be given several times")
     for night in (replaying, compacting):
-        night.add_argument("--config", required=True, help="YAML file of the nights")
+        night.add_argument("--config", required=True, type=_named, help="YAML file of the nights")
         night.add_argument("--run", required=True, help="id of this night's run, after the live one")
         night.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
         night.add_argument(
@@ -222,17 +237,17 @@ def _parser() -> argparse.ArgumentParser:
         )
     searching = at_warehouse(command("search", search))
     searching.add_argument("text", nargs="*", help='words: ship, "ship + sail", "king - man + woman", image:URI')
-    searching.add_argument("--image", help="a picture to find the like of")
-    searching.add_argument("--vectors", help="word vectors for words that are no labels")
+    searching.add_argument("--image", type=_named, help="a picture to find the like of")
+    searching.add_argument("--vectors", type=_named, help="word vectors for words that are no labels")
     searching.add_argument("-k", type=_count, default=10)
-    searching.add_argument("--sheet", help="write a contact sheet (PNG) of the answers here")
+    searching.add_argument("--sheet", type=_named, help="write a contact sheet (PNG) of the answers here")
     asking = at_warehouse(command("words", words), required=False)
     asking.add_argument("text", nargs="*", help="words to compare")
     asking.add_argument("--near", metavar="WORD", help="the labels nearest to a word")
     asking.add_argument(
         "--known", metavar="WORD", help="is it a seen label, a zero-shot one, or none, and by which rule"
     )
-    asking.add_argument("--vectors", help="word vectors; default the ones of the sample")
+    asking.add_argument("--vectors", type=_named, help="word vectors; default the ones of the sample")
     asking.add_argument("-k", type=_count, default=10)
     drawing = command("demo", demo)
     drawing.add_argument("--folder", default="demo", help="where the pictures and tables go")

@@ -1,6 +1,8 @@
 """The command line for people: answers on standard output, one line and exit code 2 for a broken promise."""
 
+import errno
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -150,6 +152,14 @@ def test_columns_prints_the_data_dictionary(ask):
     ("arguments", "words"),
     [
         (["search"], "nothing asked: give words, or --image FILE"),
+        (["search", "lion", "--image", "x.png"], "found words ['lion'] and --image x.png, wanted one of them"),
+        (["search", "lion", "--sheet", "out"], "--sheet out: ends in '', wanted .png, .jpg"),
+        (["search", "lion", "--sheet", "out.tar"], "--sheet out.tar: ends in '.tar', wanted .png, .jpg"),
+        (["search", "lion", "--sheet", ""], "argument --sheet: found nothing"),
+        (["search", "lion", "--vectors", ""], "argument --vectors: found nothing"),
+        (["search", "--image", " "], "argument --image: found nothing"),
+        (["words", "--near", "lion", "--known", "tulip"], "found --near and --known, wanted one of them"),
+        (["words", "lion", "--known", "tulip"], "found words and --known, wanted one of them"),
         (["search", "submarine"], "'submarine' is no word"),
         (["search", "lion", "-", "lion"], "the words cancel out"),
         (["search", "--image", "absent.png"], "absent.png: no such picture"),
@@ -243,11 +253,31 @@ def test_a_torn_pointer_or_an_index_without_its_shard_is_one_line(refused, tmp_p
     assert "not a pointer of this version" in refused("status", "--warehouse", warehouse)
 
 
-@pytest.mark.parametrize("k", ["0", "-3", "many"])
-def test_a_number_of_answers_that_is_none_is_refused(capsys, published, k):
+@pytest.mark.parametrize("k", ["0", "-3", "many", "1.5", "9" * 5000, "٣"])
+def test_a_number_of_answers_that_is_none_is_refused(refused, published, k):
+    line = refused("search", "lion", "-k", k, "--warehouse", published[0])
+    assert "argument -k: " in line and "wanted a whole number of 1 or more" in line
+
+
+def test_more_answers_than_there_are_pictures_are_all_of_them(ask):
+    assert ask("search", "lion", "-k", "2000000000") == ask("search", "lion", "-k", "12")
+
+
+def test_a_sheet_that_cannot_be_written_is_one_line_and_leaves_nothing(published, tmp_path, capsys, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["search", "lion", "-k", k, "--warehouse", published[0]])
-    assert stopped.value.code == 2 and "argument -k: " in capsys.readouterr().err.splitlines()[-1]
+        cli.main(["search", "lion", "--sheet", f"{tmp_path}/s.png", "--warehouse", published[0]])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"devise: error: file://{tmp_path}/s.png: No space left on device\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_run_names_the_jobs(ask):
+    lines = ask("run", "--help", warehouse=None)
+    assert {line.strip() for line in lines} >= {*cli.JOBS, "`devise run NAME --help` tells what it reads and writes."}
 
 
 def test_a_sheet_s_captions_need_no_folder(monkeypatch, tmp_path):

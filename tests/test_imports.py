@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "devise").rglob("*.py"))
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
-ON_TOP = {"errors", "config", "yamlfile", "settings", "cli"}
+ON_TOP = {"errors", "config", "yamlfile", "settings", "process", "cli", "__main__"}
 ARROWS = {
     "store": set(),
     "warehouse": {"store"},
@@ -81,12 +81,20 @@ def arrows(wing: str) -> set[str]:
 
 @pytest.mark.parametrize("wing", ARROWS)
 def test_a_wing_imports_the_wings_that_are_listed_and_no_other(wing):
-    assert arrows(wing) - {"errors", "config"} == ARROWS[wing] | ({"settings"} if wing == "spark.frame" else set())
+    assert arrows(wing) - {"errors", "config"} == ARROWS[wing] | (
+        {"settings", "process"} if wing == "spark.frame" else set()
+    )
 
 
 @pytest.mark.parametrize(
     ("module", "allowed"),
-    [("errors", set()), ("config", set()), ("yamlfile", {"errors"}), ("settings", {"errors", "config", "yamlfile"})],
+    [
+        ("errors", set()),
+        ("config", set()),
+        ("yamlfile", {"errors"}),
+        ("process", {"errors"}),
+        ("settings", {"errors", "config", "yamlfile"}),
+    ],
 )
 def test_what_everyone_uses_knows_no_wing(module, allowed):
     assert arrows(module) == allowed

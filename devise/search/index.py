@@ -216,7 +216,9 @@ def search(
     for shard, hidden_H in zip(shards, hidden or [()] * len(shards), strict=True):
         if query_QD.shape[1] != shard.d:
             raise IndexingError(f"queries have {query_QD.shape[1]} dims, the index {shard.d}")
-        score_QK, id_QK = shard.search(query_QD, k, params=_parameters(shard, nprobe, hidden_H))
+        score_QK, id_QK = shard.search(
+            query_QD, min(k, max(1, shard.ntotal)), params=_parameters(shard, nprobe, hidden_H)
+        )
         ids.append(id_QK)
         scores.append(np.where(id_QK >= 0, score_QK, -np.inf).astype(np.float32))
     if not shards:

@@ -91,6 +91,7 @@ class LiveIndex:
             raise IndexingError(f"the query has {len(query_D)} dims, the live index {self.index.details['dim']}")
         self._fetch()
         opened = [index.read_index(shard.index.fetch()) for shard in self.shards]
+        k = min(k, max(1, sum(shard.ntotal for shard in opened)))  # memory follows k, and there are no more rows
         nprobe = self.index.details["nprobe"][kind]
         ids_QK, scores_QK = index.search(opened, query_D[None, :], k, nprobe, self.hidden)
         uris = shards.find_uris([shard.sidecar.fetch() for shard in self.shards], self.hidden, ids_QK[0])

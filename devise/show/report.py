@@ -1,4 +1,4 @@
-"""Pages of pictures: contact sheets as PNG; knows no tables and no models."""
+"""Pages of pictures: contact sheets; knows no tables and no models."""
 
 import io
 from collections.abc import Sequence
@@ -6,7 +6,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from devise.store import storage
+
 TILE, CAPTION, GAP, MARGIN, TITLE = 160, 34, 12, 20, 46
+KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 PAPER, INK, FAINT, EMPTY = (250, 249, 246), (34, 34, 38), (120, 118, 114), (226, 224, 219)
 
 
@@ -18,13 +21,16 @@ def contact_sheet(
     Args:
         tiles: encoded image or picture, and its caption (two lines at most, then an ellipsis). What cannot be decoded
             becomes a grey tile that says so.
-        path: the PNG to write; its folder is made if absent.
+        path: the picture to write, a path or URI that ends in one of KINDS, whole or not at all; its folder is made if
+            absent.
 
     Raises:
-        ValueError: there are no tiles.
+        ValueError: there are no tiles, or another ending.
+        StorageError: it cannot be written.
     """
-    if not tiles:
-        raise ValueError("a contact sheet needs at least one tile")
+    kind = KINDS.get(Path(path).suffix.lower())
+    if not tiles or kind is None:
+        raise ValueError(f"found {len(tiles)} tiles for {path}, wanted at least one, and an ending of {list(KINDS)}")
     columns = min(columns, len(tiles))
     n_rows = -(-len(tiles) // columns)
     width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
@@ -46,8 +52,9 @@ def contact_sheet(
             sheet.paste(fitted, (left + (TILE - fitted.width) // 2, top + (TILE - fitted.height) // 2))
         for line, text in enumerate(_two_lines(pen, caption, small)):
             pen.text((left, top + TILE + 3 + 15 * line), text, INK if line == 0 else FAINT, font=small)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, optimize=True)
+    content = io.BytesIO()
+    sheet.save(content, kind, optimize=True)
+    storage.write_bytes(storage.normalise(str(path)), content.getvalue())
 
 
 def _picture(content: bytes | Image.Image) -> Image.Image | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from devise.errors import ConfigError, VocabularyError
+from devise.errors import ConfigError, IndexingError, VocabularyError
 from devise.search import query
 from devise.search.query import Hit, LiveIndex
 from devise.store import scratch, storage
@@ -41,16 +41,29 @@ def embed_picture(live: LiveIndex, path: str) -> np.ndarray:
     return outcome.embedding_ND[0]
 
 
-def write_sheet(hits: Sequence[Hit], title: str, path: Path) -> None:
-    """A contact sheet (PNG) of search results."""
+def refuse_sheet(path: str) -> None:
+    """`ConfigError` if a sheet's name does not say which kind of picture it is to be; asked before any work."""
+    from devise.show.report import KINDS
+
+    if (ending := Path(path).suffix.lower()) not in KINDS:
+        raise ConfigError(f"--sheet {path}: ends in {ending!r}, wanted {', '.join(KINDS)}")
+
+
+def write_sheet(hits: Sequence[Hit], title: str, path: str) -> None:
+    """A contact sheet of search results, its kind by the name's ending."""
     from devise.show.report import contact_sheet
 
+    if not hits:
+        raise IndexingError(f"--sheet {path}: no picture was found to put on it")
     tiles = [(storage.read_bytes(hit.uri), f"{hit.uri.rsplit('/', 2)[-2]}  {hit.score:.2f}") for hit in hits]
     contact_sheet(tiles, f"nearest to: {title}", path)
 
 
 def words(options: argparse.Namespace) -> None:
     """`devise words`: a table of correlations, a word's neighbours, or how a word is known."""
+    asked = {"words": options.text, "--near": options.near, "--known": options.known}
+    if len(given := [name for name, value in asked.items() if value]) > 1:
+        raise ConfigError(f"found {' and '.join(given)}, wanted one of them")
     known, path = _vocabulary(options)
     if options.near:
         vector = vocabulary.make_lookup(known, path)(options.near)

@@ -34,7 +34,8 @@ def normalise(text: str) -> str:
         return "file://" + os.path.abspath("/" + text[len("file:") :].lstrip("/"))
     if "://" in text:
         raise StorageError(f"{text}: found scheme {text.split('://')[0]!r}, wanted file:// or s3://")
-    return "file://" + os.path.abspath(os.path.expanduser(text))
+    with _faults(f"{text} in the folder that this runs in"):
+        return "file://" + os.path.abspath(os.path.expanduser(text))
 
 
 def join(uri: str, *parts: str) -> str:

@@ -34,9 +34,22 @@ def opened(path):
 
 
 def test_no_tiles_are_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(ValueError, match="at least one tile"):
+    with pytest.raises(ValueError, match="found 0 tiles"):
         contact_sheet([], "nothing", tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize("name", ["sheet", "sheet.", "sheet.svg", ".png"])
+def test_a_name_without_a_known_ending_is_refused_and_nothing_is_written(tmp_path, name):
+    with pytest.raises(ValueError, match="wanted at least one, and an ending of"):
+        contact_sheet([(encoded(), "x")], "t", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.JPG", "JPEG"), ("b.webp", "WEBP"), ("c.PNG", "PNG")])
+def test_a_sheet_is_of_the_kind_that_its_ending_says(tmp_path, name, kind):
+    contact_sheet([(encoded(), "x")], "t", tmp_path / name)
+    assert Image.open(tmp_path / name).format == kind
 
 
 def test_one_tile_makes_a_sheet_with_its_picture_in_a_new_folder(tmp_path):

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from devise import settings
+from devise import process, settings
 from devise.config import JobConfig, NightlyConfig
-from devise.errors import ConfigError, DeviseError
+from devise.errors import ConfigError
 from devise.spark.frame import inputs
 from devise.spark.frame.job import Job, perform
-from devise.spark.frame.session import start_session
+from devise.spark.frame.session import hush, refuse_spelling, start_session
 from devise.store import s3, scratch, storage
 from devise.warehouse import lease
 from devise.warehouse.lineage import begin
@@ -57,19 +57,12 @@ def foresee(work: Sequence[tuple[Job, JobConfig]]) -> None:
         promised += job.writes
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, like every other fault."""
-
-    def error(self, message: str) -> None:
-        raise ConfigError(f"{message}; --help tells what is wanted")
-
-
 def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Callable) -> None:
-    parser = _Parser(prog=name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = process.Parser(prog=name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="YAML file with a section per job (local or s3://)")
     parser.add_argument("--run", required=True, help="run id given by the scheduler, such as 2026-11-23")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    try:
+    with process.ending(name):
         options = parser.parse_args(arguments)
         path = scratch.localise(storage.normalise(options.config))
         work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
@@ -80,10 +73,12 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
             foresee(work)
             spark = start_session(name, any(place.startswith("s3://") for place in warehouses))
             try:
-                for job, config in work:
-                    perform(job, spark, config, held[storage.normalise(config.warehouse)].check)
+                refuse_spelling(spark, warehouses)
+                with process.stoppable():  # Spark takes Ctrl-C to itself
+                    for job, config in work:
+                        perform(job, spark, config, held[storage.normalise(config.warehouse)].check)
+            except process.Stopped:
+                hush(spark)
+                raise
             finally:
                 spark.stop()
-    except DeviseError as error:
-        print(f"{name}: error: {error}", file=sys.stderr, flush=True)
-        sys.exit(2)

@@ -1,31 +1,40 @@
 """Starting Spark, with a Java and a Python for it; knows no job."""
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyspark
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from devise.config import S3Config
 from devise.errors import ConfigError
 from devise.store import s3
 
+LOCALE = "C.UTF-8"
+"""Of the JVMs: how Java spells file names is settled by its environment alone (`sun.jnu.encoding` is read-only)."""
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "512",  # the default, 10,000 rows, is 12 MB of vectors and more
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # the default is INT96, long deprecated
+    "spark.executorEnv.LC_ALL": LOCALE,
 }
 """What correctness and speed need everywhere; memory, masters and committers are in conf/spark."""
 S3_CONF = "s3.conf" if pyspark.__version__.startswith("3.") else "s3-spark4.conf"
 """The connector and committer for s3:// where the cluster brings none: they must fit Spark's Hadoop."""
 TOLD_AGAIN = r"(?s)(Exception in task|Task \d+ in stage|Aborting (task|job)|Job:? job_).*"
 """Spark's log lines, each with a trace of a page, about a task whose exception ends the action on the driver anyway."""
+INTERRUPT_LOGGED = "KeyboardInterrupt while sending command."
+"""What py4j writes to the root logger, with a traceback, when a signal ends its wait for Java."""
 
 
 def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
@@ -39,6 +48,7 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
         ConfigError: no Java 17, or a Spark that cannot read s3://.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["LC_ALL"] = LOCALE
     find_java()
     builder = SparkSession.builder.appName(f"devise {name}")
     store = s3.configured()
@@ -52,11 +62,42 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
         settings |= {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.memory": "2g"}
         settings |= {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
         settings |= {"spark.master": os.environ.get("DEVISE_MASTER", "local[*]")}
-        session = builder.config(map=(read_conf(S3_CONF) if tables_on_s3 else {}) | settings).getOrCreate()
+        settings = (read_conf(S3_CONF) if tables_on_s3 else {}) | settings
+        _start_java(settings)
+        session = builder.config(map=settings).getOrCreate()
         _tell_once(session)
     if tables_on_s3:
         _refuse_without_s3(session)
     return session
+
+
+def _start_java(settings: Mapping[str, str]) -> None:
+    """The JVM, out of reach of the terminal's Ctrl-C: else each of its workers would end on its own, with a traceback.
+
+    It ends with this process, whatever ends that: it reads from a pipe that closes then.
+    """
+    if SparkContext._gateway is not None:
+        return
+    try:
+        os.getcwd()
+        conf = SparkConf().setAll(list(settings.items()))
+        gateway = launch_gateway(conf, {"start_new_session": True})
+    except FileNotFoundError:
+        raise ConfigError("the folder that this runs in was removed: Java does not start there") from None
+    SparkContext._ensure_initialized(gateway=gateway, conf=conf)
+
+
+def hush(session: SparkSession) -> None:
+    """Say nothing more of jobs that are stopped on purpose."""
+    session.sparkContext.setLogLevel("OFF")
+
+
+def refuse_spelling(session: SparkSession, places: Iterable[str]) -> None:
+    """`ConfigError` if Java, started by others in a locale without UTF-8, spells a local path otherwise than Python."""
+    spelled = session.sparkContext._jvm.System.getProperty("sun.jnu.encoding")
+    lost = [place for place in places if place.startswith("file://") and not place.isascii()]
+    if lost and spelled.upper() not in ("UTF-8", "UTF8"):
+        raise ConfigError(f"{lost[0]}: Java takes file names for {spelled}: start spark-submit with LC_ALL={LOCALE}")
 
 
 def s3a_settings(store: S3Config) -> dict[str, str]:
@@ -102,15 +143,21 @@ def _refuse_without_s3(session: SparkSession) -> None:
 def _tell_once(session: SparkSession) -> None:
     """Keep TOLD_AGAIN out of a terminal's log: a broken promise is one line there, and any other fault one traceback.
 
-    Nothing is hidden: what these lines hold is in the exception that the driver raises, and every other error is still
-    logged (a level of FATAL would lose those). Under spark-submit the log is left as it is.
+    So is what py4j logs of a signal. Nothing is hidden: what these lines hold is in the exception that the driver
+    raises, and every other error is still logged (a level of FATAL would lose those). Under spark-submit the log is
+    left as it is.
     """
+    logging.getLogger().addFilter(_is_no_interrupt)
     log4j = session.sparkContext._jvm.org.apache.logging.log4j
     context = log4j.LogManager.getContext(False)
     result = log4j.core.Filter.Result
     told_again = log4j.core.filter.RegexFilter.createFilter(TOLD_AGAIN, None, False, result.DENY, result.NEUTRAL)
     context.getConfiguration().getRootLogger().addFilter(told_again)
     context.updateLoggers()
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return record.msg != INTERRUPT_LOGGED
 
 
 def find_java() -> None:

@@ -128,9 +128,10 @@ def nearest_in_shards(
         from devise.search import index as indices
 
         query_QD, hidden, sidecar = np.asarray(vectors, dtype=np.float32), [shard.hidden()], shard.sidecar.fetch()
+        n_found = min(k, max(1, opened.ntotal))  # memory follows it
         for kind in sorted(set(kinds)):
             rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
-            ids_QK, scores_QK = indices.search([opened], query_QD[rows_Q], k, nprobe[kind], hidden)
+            ids_QK, scores_QK = indices.search([opened], query_QD[rows_Q], n_found, nprobe[kind], hidden)
             uris = shards.find_uris([sidecar], hidden, ids_QK)
             keep = ids_QK >= 0
             columns = [

@@ -1,0 +1,145 @@
+"""How a command of ours ends: exit codes, one line for a fault, signals, lost outputs; it knows no command, no Spark.
+
+0 is done; 2 and one line a broken promise; 130 and 143, with a line, an interrupt (Ctrl-C) and a SIGTERM, once all that
+was held is released; 1 and a traceback a fault of ours.
+"""
+
+import argparse
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from types import FrameType
+from typing import Any, NoReturn
+
+from devise.errors import ConfigError, DeviseError
+
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end; raised in the main thread, so that everything held is released on the way.
+
+    A KeyboardInterrupt, because libraries put their connections in order for those.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(SIGNALS[number])
+        self.exit_code = 128 + number
+
+
+class OutputLost(DeviseError):
+    """What was to be said on standard output cannot be: the disk that it goes to is full, say."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, like every other fault; options are written out."""
+
+    def __init__(self, *arguments: Any, **settings: Any):
+        super().__init__(*arguments, allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; `{self.prog} --help` tells what is wanted")
+
+
+@contextmanager
+def ending(name: str) -> Iterator[None]:
+    """The body's faults become the process's one line, that begins with `name`, and its exit code.
+
+    Raises:
+        SystemExit: 2 for a DeviseError or an output that cannot be written, 130 or 143 for a signal. A reader of
+            standard output that has seen enough is no fault.
+    """
+    _open_standard_streams()
+    try:
+        with stoppable(), redirect_stdout(_Output(sys.stdout)):
+            yield
+            sys.stdout.flush()
+    except BrokenPipeError:  # of standard output alone: see _Output
+        _drop_output()
+    except OutputLost as error:
+        _drop_output()
+        _end(name, f"error: {error}", 2)
+    except DeviseError as error:
+        _end(name, f"error: {error}", 2)
+    except Stopped as stopped:
+        _end(name, str(stopped), stopped.exit_code)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """While the body runs, an interrupt and a SIGTERM raise `Stopped`; a second one ends the process at once.
+
+    May be entered again inside itself, to take the signals back from a library that took them.
+    """
+    if threading.current_thread() is not threading.main_thread():  # who started the thread has the signals
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not signal.SIG_DFL:  # it was asked to stop meanwhile
+                signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    for known in SIGNALS:
+        signal.signal(known, signal.SIG_DFL)
+    raise Stopped(number)
+
+
+def _end(name: str, text: str, code: int) -> NoReturn:
+    print(f"{name}: {text}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+class _Output:
+    """Standard output whose own faults are told from those of files; what it cannot spell is written in ASCII."""
+
+    def __init__(self, stream: io.TextIOBase):
+        self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        return _written(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        _written(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _written(write: Callable[[], Any]) -> Any:
+    try:
+        return write()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(f"standard output cannot be written: {error.strerror or error}") from None
+
+
+def _open_standard_streams() -> None:
+    """Where one is closed, the next file that is opened would be it, and be written what was to be said."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _drop_output() -> None:
+    """What is left in the buffer goes nowhere: Python flushes it once more at its end, and would fail again."""
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # one that a test put there
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)

@@ -98,7 +98,9 @@ def fingerprint(uri: str) -> str:
         return found.etag
     total = count = 0
     for file in storage.list_files(uri):
-        total += int.from_bytes(hashlib.sha256(f"{file.uri} {file.etag}".encode()).digest(), "big")
+        total += int.from_bytes(
+            hashlib.sha256(f"{file.uri} {file.etag}".encode(errors="surrogateescape")).digest(), "big"
+        )
         count += 1
     if not count:
         raise StorageError(f"{uri}: no such file, and no folder with files in it")

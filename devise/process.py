@@ -45,24 +45,30 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; `{self.prog} --help` tells what is wanted")
 
 
+class ReaderLeft(OutputLost):
+    """Whoever read standard output has seen enough: `head`, say."""
+
+
 @contextmanager
-def ending(name: str) -> Iterator[None]:
+def ending(name: str, answers: bool = True) -> Iterator[None]:
     """The body's faults become the process's one line, that begins with `name`, and its exit code.
 
+    Args:
+        answers: what is said is all that there is to do, so that a reader who has seen enough is no fault; False for
+            work, which must not end undone and be taken for done.
+
     Raises:
-        SystemExit: 2 for a DeviseError or an output that cannot be written, 130 or 143 for a signal. A reader of
-            standard output that has seen enough is no fault.
+        SystemExit: 2 for a DeviseError or an output that cannot be written, 130 or 143 for a signal.
     """
     _open_standard_streams()
     try:
         with stoppable(), redirect_stdout(_Output(sys.stdout)):
             yield
             sys.stdout.flush()
-    except BrokenPipeError:  # of standard output alone: see _Output
-        _drop_output()
     except OutputLost as error:
         _drop_output()
-        _end(name, f"error: {error}", 2)
+        if not (answers and isinstance(error, ReaderLeft)):
+            _end(name, f"error: {error}", 2)
     except DeviseError as error:
         _end(name, f"error: {error}", 2)
     except Stopped as stopped:
@@ -119,10 +125,9 @@ class _Output:
 def _written(write: Callable[[], Any]) -> Any:
     try:
         return write()
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise OutputLost(f"standard output cannot be written: {error.strerror or error}") from None
+        lost = ReaderLeft if isinstance(error, BrokenPipeError) else OutputLost
+        raise lost(f"standard output cannot be written: {error.strerror or error}") from None
 
 
 def _open_standard_streams() -> None:

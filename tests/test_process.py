@@ -1,5 +1,6 @@
 """How a command ends: one line and the right exit code, whatever its outputs, its folder, its locale, its signals."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -65,6 +66,22 @@ def test_a_second_signal_ends_a_release_that_hangs():
         running.send_signal(signal.SIGINT)
         assert running.wait() == -signal.SIGINT and time.monotonic() - began < 30
         assert b"Traceback" not in running.stderr.read()
+
+
+@pytest.mark.parametrize(("answers", "code"), [(True, 0), (False, 2)])
+def test_a_reader_that_has_seen_enough_ends_an_answer_but_never_work_in_silence(answers, code):
+    lines = "for number in range(99999):\n        print(number)"
+    program = f"from devise.process import ending\nwith ending('work', answers={answers}):\n    {lines}"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.readline()
+        running.stdout.close()
+        said = b"" if answers else b"work: error: standard output cannot be written: Broken pipe\n"
+        assert running.stderr.read() == said and running.wait() == code
+
+
+def test_a_broken_connection_is_not_taken_for_a_reader_that_left():
+    with pytest.raises(BrokenPipeError), ending("work"):
+        raise BrokenPipeError(errno.EPIPE, "of a socket")
 
 
 def test_signals_are_the_caller_s_again_afterwards():

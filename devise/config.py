@@ -6,9 +6,12 @@ pydantic checks kinds and ranges and refuses unknown keys; `devise.settings` rea
 
 import hashlib
 import json
+import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from devise.values import Count, Fraction, Positive, Section, Seed, Side, Size, Text, Threads, once
 
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SECTIONS = (
@@ -21,16 +24,6 @@ ENDINGS_READ = (
     *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm"),
 )
 """How names of the formats that `devise.vision.images` reads end."""
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Time = Annotated[float, Field(ge=0, le=253402300799)]
-"""Seconds since 1970, to the end of the year 9999: what a clock can show."""
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
 
 
 class JobConfig(Section):
@@ -57,27 +50,27 @@ class S3Config(Section):
     """URL of an S3 server; default AWS's own, or what AWS_ENDPOINT_URL_S3 says."""
     path_style: bool = False
     """Bucket in the path of a request, not in the host's name; servers other than AWS mostly want it."""
-    region: str | None = None
+    region: Text | None = None
     """Default: what the environment or the profile says."""
     requester_pays: bool = False
     """Agree to pay for requests on buckets that are set up so."""
-    kms_key: str | None = None
+    kms_key: Text | None = None
     """Encrypt what is written with this KMS key (SSE-KMS); default: as the bucket is set up."""
 
 
 class CatalogConfig(JobConfig):
-    sources: list[str] = Field(min_length=1)
+    sources: list[Text] = Field(min_length=1)
     """Prefixes to list, file:// or s3:// or plain local folders."""
-    include: list[str] = [f"*.{ending}" for ending in ENDINGS_READ]
+    include: Annotated[list[Text], Field(min_length=1)] = [f"*.{ending}" for ending in ENDINGS_READ]
     """Shell patterns on the key below the prefix, letters' case ignored; an object must match one. What matches none is
     counted by its ending. Default: the endings of every format that is read; names without an ending may be anything,
     and are listed by `*` alone."""
-    exclude: list[str] = []
+    exclude: list[Text] = []
     """Shell patterns on the key below the prefix; an object that matches one is left out."""
     fan_out: list[Annotated[str, Field(min_length=1)]] = []
     """For s3:// sources with very many objects in one folder: how keys go on below the source, such as 00 to ff. The
     stretches from each text to the next are listed side by side; what starts with none of them is in one of those."""
-    inventory: str | None = None
+    inventory: Text | None = None
     """URI of the manifest.json of an S3 Inventory (Parquet or CSV, with Size, LastModifiedDate and ETag), read instead
     of listing. It is as old as its date: what is gone or changed since is a reject, what is new is in the next one."""
 
@@ -92,40 +85,57 @@ class CatalogConfig(JobConfig):
 
 
 class VocabularyConfig(JobConfig):
-    vectors: str
+    vectors: Text
     """Word vectors: fastText .bin, .vec, .vec.gz, a .zip of one, or word2vec .bin."""
-    hierarchy: str | None = None
+    hierarchy: Text | None = None
     """Noun hierarchy (columns id, lexfile, members, hypernyms, definition): gives synsets and synonyms."""
     nouns: Literal["vectors", "hierarchy"] = "vectors"
     """Where the labels come from: every word of the vectors, or every noun of the hierarchy that finds a vector."""
-    classes: str | None = None
+    classes: Text | None = None
     """Class table of the core visual model (index, wnid, name, synonyms): its labels are the seen ones."""
+
+    @model_validator(mode="after")
+    def _nouns_from_somewhere(self) -> "VocabularyConfig":
+        if self.nouns == "hierarchy" and self.hierarchy is None:
+            raise ValueError("nouns: hierarchy takes them from `hierarchy`, found none")
+        return self
 
 
 class LabelledConfig(Section):
-    source: str
-    """A folder of class folders or wnid-named files, or a CSV or Parquet file with columns uri and label."""
+    source: Text
+    """A folder of class folders or wnid-named files; or a table with columns uri and label: CSV or Parquet, one file or
+    a folder of parts."""
     kind: Literal["folders", "wnids", "table"] = "folders"
     """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
-    names: str | None = None
+    names: Text | None = None
     """kind wnids: class table that names each wnid. kind folders: JSON, folder name -> label, or groups of those."""
-    only: str | None = None
+    only: Text | None = None
     """With a JSON file of groups in `names`: the group to use."""
-    fraction: Fraction = 1.0
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the pictures to use, drawn by hash of the uri."""
+
+    @model_validator(mode="after")
+    def _names_fit_the_kind(self) -> "LabelledConfig":
+        if self.only is not None and (self.names is None or self.kind != "folders"):
+            raise ValueError("only: names a group of the JSON file in `names`, for kind folders alone")
+        if self.kind == "wnids" and self.names is None:
+            raise ValueError("labels by wnid need `names`, a class table")
+        if self.kind == "table" and self.names is not None:
+            raise ValueError("names: has no effect on kind table, whose labels are in the table")
+        return self
 
 
 class TrainConfig(JobConfig):
-    architecture: str
+    architecture: Text
     """A torchvision classifier's name, or small_cnn."""
-    weights: str | None = None
+    weights: Text | None = None
     """State dict file (local or s3://), `torchvision:DEFAULT`, or nothing: the core is trained from scratch."""
-    weights_sha256: str | None = None
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$"), AfterValidator(str.lower)] | None = None
     """Checked when given."""
-    resize: Count = 256
-    crop: Count = 224
+    resize: Side = 256
+    crop: Side = 224
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Preprocessing: short side in pixels, centre crop, and normalisation of RGB in 0 to 1."""
     projection: Literal["linear", "mlp", "convex"] = "convex"
     """`convex` starts from the weights' own classes, whose table build_vocabulary was given."""
@@ -133,21 +143,21 @@ class TrainConfig(JobConfig):
     """`none` leaves a convex projection as it starts (ConSE)."""
     labelled: LabelledConfig | None = None
     """Pictures to learn from; needed unless loss is none."""
-    held_out: list[str] = []
+    held_out: list[Text] = []
     """Labels that training must never see; classes with such a label are dropped."""
-    held_out_file: str | None = None
+    held_out_file: Text | None = None
     """JSON file of groups, folder name -> label, with the group after `#`: its labels are held out too."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Positive = 1.0
     top_t: Count = 10
     """Convex projection: softmax temperature, and how many of the most probable classes are kept."""
-    ridge_lambda: Annotated[float, Field(gt=0)] = 300.0
-    margin: Annotated[float, Field(gt=0)] = 0.1
+    ridge_lambda: Positive = 300.0
+    margin: Positive = 0.1
     epochs: Count = 20
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Positive = 1e-3
     core_epochs: Count = 12
-    core_seconds: Annotated[float, Field(gt=0)] = 90.0
+    core_seconds: Positive = 90.0
     """Training a core from scratch: passes over the pictures, and the seconds after which it stops early."""
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainConfig":
@@ -157,23 +167,43 @@ class TrainConfig(JobConfig):
             raise ValueError(f"loss ridge is the closed form of projection linear, not of {self.projection}")
         if self.labelled is None and (self.loss != "none" or self.weights is None):
             raise ValueError("labelled pictures are needed to train (a loss is set, or the core has no weights)")
+        if self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} is cut from a picture of short side {self.resize}, wanted at most that")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_idle(self) -> "TrainConfig":
+        stepwise, scratch = self.loss in ("cosine", "hinge_rank"), self.weights is None
+        starts_from_ridge = self.projection == "linear" and self.loss != "none"
+        used = {
+            "weights_sha256": not scratch,
+            "temperature": self.projection == "convex", "top_t": self.projection == "convex",
+            "ridge_lambda": starts_from_ridge, "margin": self.loss == "hinge_rank",
+            "epochs": stepwise, "learning_rate": stepwise, "core_epochs": scratch, "core_seconds": scratch,
+        }  # fmt: skip
+        for name, has_effect in used.items():
+            if not has_effect and getattr(self, name) != type(self).model_fields[name].default:
+                weights = "no weights" if scratch else "weights"
+                raise ValueError(
+                    f"{name}: has no effect with {weights}, projection {self.projection}, loss {self.loss}"
+                )
         return self
 
 
 class EngineConfig(Section):
     device: Literal["auto", "cuda", "cpu"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_size: Count | None = None
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Pictures per pass through the network; default 8 on a CPU, 256 on a GPU."""
-    threads: Count | None = None
+    threads: Threads | None = None
     """Threads per Python worker that decode and (on a CPU) infer; default spark.task.cpus."""
-    fetch_threads: Count = 4
+    fetch_threads: Threads = 4
     """Threads per Python worker that read objects ahead."""
-    requests_per_second: Annotated[float, Field(gt=0)] | None = None
+    requests_per_second: Positive | None = None
     """Cap on the GETs of images a second of the whole job, shared by the tasks that run at one time; default none."""
-    max_pixels: Count = 100_000_000
+    max_pixels: Size = 100_000_000
     """Larger pictures are rejected from their header, undecoded."""
-    max_inflight_bytes: Count = 256 * 2**20
+    max_inflight_bytes: Size = 256 * 2**20
     """Bytes of encoded pictures that a worker may hold at once."""
 
 
@@ -193,15 +223,15 @@ class EmbedConfig(JobConfig):
 class LabelConfig(JobConfig):
     k: Count = 5
     """Labels per image."""
-    candidates: list[str] | None = None
+    candidates: Annotated[list[Text], Field(min_length=1)] | None = None
     """Only these labels; default the whole vocabulary."""
 
 
 class IndexConfig(JobConfig):
-    kind: str = "auto"
+    kind: Text = "auto"
     """A faiss factory string, or auto: chosen from rows, dim and memory, and printed with the reason."""
-    rows_per_shard: Count = 2_000_000
-    memory_bytes: Count = 8 * 2**30
+    rows_per_shard: Size = 2_000_000
+    memory_bytes: Size = 8 * 2**30
     """Memory that all shards together may take when searched."""
     sample_rows: Count = 200_000
     """Rows that train the template, drawn by hash of the id."""
@@ -214,15 +244,15 @@ class IndexConfig(JobConfig):
     max_drift: float = Field(default=0.1, ge=0, le=2)
     """How much less near (mean cosine) new rows may be to their lists' centroids than the base's; looked at from 1,000
     new rows on. Rows that trained few lists are up to 0.09 nearer than rows just like them: that is no drift."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class SearchConfig(JobConfig):
-    queries: list[str] = []
+    queries: list[Text] = []
     """Words, `ship + sail`, `a - b + c`, or `image:URI`."""
-    queries_file: str | None = None
-    """CSV or Parquet with a column `query`."""
-    vectors: str | None = None
+    queries_file: Text | None = None
+    """CSV or Parquet with a column `query`: one file, or a folder of parts."""
+    vectors: Text | None = None
     """Word vectors for words that are no labels; default: only the vocabulary's words are known."""
     k: Count = 10
 
@@ -234,21 +264,28 @@ class SearchConfig(JobConfig):
 
 
 class SplitConfig(Section):
-    name: str
+    name: Text
     """Name of the measured split, as it stands in the metrics table."""
     labelled: LabelledConfig
-    candidates: Literal["given", "vocabulary"] | list[str] = "vocabulary"
+    candidates: Literal["given", "vocabulary"] | Annotated[list[Text], Field(min_length=1)] = "vocabulary"
     """Rank among the split's own labels, the whole vocabulary, or the labels listed."""
 
 
 class EvaluateConfig(JobConfig):
     splits: list[SplitConfig] = []
-    ks: list[Count] = [1, 2, 5, 10, 20]
-    hierarchy: str | None = None
+    ks: Annotated[list[Count], Field(min_length=1), AfterValidator(once)] = [1, 2, 5, 10, 20]
+    hierarchy: Text | None = None
     """Noun hierarchy for hp@k; without it hp@k is not measured."""
     recall_queries: Count = 200
     """Queries of each kind for recall@k of the index against exact search."""
-    seed: int = 0
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _splits_are_told_apart(self) -> "EvaluateConfig":
+        once([unicodedata.normalize("NFC", split.name) for split in self.splits])
+        if not self.splits and self.hierarchy is not None:
+            raise ValueError("hierarchy: is for hp@k of `splits`, found none")
+        return self
 
 
 class PublishConfig(JobConfig):
@@ -256,12 +293,12 @@ class PublishConfig(JobConfig):
     """Of the images attempted in this run; applies from 100 attempts on."""
     max_removed_fraction: Fraction = 0.1
     """Of the live images, those that tonight's listing lacks: more than these, and the run is not published."""
-    accept_removed: Count | None = None
+    accept_removed: Size | None = None
     """The very number of removed images that is meant, where it is more than `max_removed_fraction` allows."""
     min_recall: Fraction = 0.9
     """Least recall@10 of the index, for every query kind; 0 publishes an index whose recall was never measured."""
 
 
 class NightlyConfig(JobConfig):
-    stages: list[str] = Field(min_length=1)
+    stages: Annotated[list[Text], Field(min_length=1), AfterValidator(once)]
     """Jobs in order, by name."""

@@ -1,16 +1,21 @@
 """The sections of a YAML file, checked whole: a frozen model per job (`devise.config`); faults are one line."""
 
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from devise import yamlfile
-from devise.config import SECTIONS, JobConfig, S3Config, Section
+from devise.config import SECTIONS, JobConfig, S3Config
 from devise.errors import ConfigError
+from devise.values import Section
 
 SHARED = ("warehouse", "s3")
 """What all jobs of a file share."""
+FOUND = reprlib.Repr()
+FOUND.maxstring = FOUND.maxother = 200
+"""How a wrong value is printed: shortened, it may be a book."""
 S = TypeVar("S", bound=Section)
 J = TypeVar("J", bound=JobConfig)
 
@@ -47,7 +52,8 @@ def load_warehouse(path: str | Path) -> str:
 def _section(path: str | Path, document: dict[str, Any], section: str, model: type[S], shared: dict[str, Any]) -> S:
     if unknown := [key for key in document if key not in (*SHARED, *SECTIONS)]:
         raise ConfigError(f"{path}: unknown sections {unknown}; known are {[*SHARED, *sorted(SECTIONS)]}")
-    values = document.get(section) or {}
+    values = document.get(section)
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{path}, {section}: found {type(values).__name__}, wanted a mapping of settings")
     try:
@@ -67,5 +73,5 @@ def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
     fault = faults[0]
     where = ".".join(map(str, fault["loc"]))
     secret = model is S3Config  # whose values may hold what was meant to be one
-    found = "" if secret or fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
+    found = "" if secret or fault["type"] in ("missing", "value_error") else f", found {FOUND.repr(fault['input'])}"
     return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{found}"

@@ -1,9 +1,22 @@
 """Settings are checked whole before anything starts."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from devise import settings
-from devise.config import CatalogConfig, EmbedConfig, LabelConfig, SearchConfig, TrainConfig
+from devise.config import (
+    CatalogConfig,
+    EmbedConfig,
+    EvaluateConfig,
+    LabelConfig,
+    LabelledConfig,
+    S3Config,
+    SearchConfig,
+    TrainConfig,
+    VocabularyConfig,
+)
 from devise.errors import ConfigError
 
 
@@ -109,3 +122,121 @@ def test_what_stands_where_the_store_is_told_is_never_printed(tmp_path):
     with pytest.raises(ConfigError, match="s3: endpoint: ") as refused:
         settings.load_s3(path)
     assert "S3CRET" not in str(refused.value) and "KEY" not in str(refused.value)
+
+
+SPLIT = {"name": "a", "labelled": {"source": "x"}}
+CORE = {"architecture": "mobilenet_v2", "weights": "w"}
+LEAST_AND_MOST = [
+    (CatalogConfig, {"sources": [""]}, "sources.0: found '', wanted a text that is not blank"),
+    (CatalogConfig, {"sources": ["x"], "include": []}, "include: "),
+    (CatalogConfig, {"sources": ["x"], "exclude": [" "]}, "exclude.0: "),
+    (CatalogConfig, {"sources": ["x"], "inventory": ""}, "inventory: "),
+    (LabelConfig, {"candidates": []}, "candidates: "),
+    (LabelConfig, {"candidates": ["ship", ""]}, "candidates.1: "),
+    (LabelConfig, {"k": 2**31}, "k: "),
+    (SearchConfig, {"queries": ["\t"]}, "queries.0: "),
+    (SearchConfig, {"queries_file": ""}, "queries_file: "),
+    (EvaluateConfig, {"ks": []}, "ks: "),
+    (EvaluateConfig, {"ks": [1, 5, 1]}, "ks: found 1 twice"),
+    (EvaluateConfig, {"seed": -1}, "seed: "),
+    (EvaluateConfig, {"splits": [{**SPLIT, "candidates": []}]}, "splits.0.candidates"),
+    (EvaluateConfig, {"splits": [SPLIT, SPLIT]}, "found 'a' twice, wanted each once"),
+    (
+        EvaluateConfig,
+        {"splits": [{**SPLIT, "name": "caf\u00e9"}, {**SPLIT, "name": "cafe\u0301"}]},
+        "twice, wanted each",
+    ),
+    (EvaluateConfig, {"splits": [{**SPLIT, "labelled": None}]}, "splits.0.labelled.source: Field required"),
+    (EvaluateConfig, {"hierarchy": "x"}, "hierarchy: is for hp@k of `splits`"),
+    (LabelledConfig, {"source": ""}, "source: "),
+    (LabelledConfig, {"source": "x", "fraction": 0}, "fraction: "),
+    (LabelledConfig, {"source": "x", "only": "seen"}, "only: names a group of the JSON file in `names`"),
+    (LabelledConfig, {"source": "x", "kind": "wnids", "names": "x", "only": "seen"}, "only: names a group"),
+    (LabelledConfig, {"source": "x", "kind": "wnids"}, "labels by wnid need `names`"),
+    (LabelledConfig, {"source": "x", "kind": "table", "names": "x"}, "names: has no effect on kind table"),
+    (VocabularyConfig, {"vectors": "x", "nouns": "hierarchy"}, "takes them from `hierarchy`, found none"),
+    (TrainConfig, {**CORE, "std": [1, 1, 0]}, "std.2: "),
+    (TrainConfig, {**CORE, "temperature": float("inf")}, "temperature: "),
+    (TrainConfig, {**CORE, "mean": [float("nan"), 0, 0]}, "mean.0: "),
+    (TrainConfig, {**CORE, "resize": 100}, "crop 224 is cut from a picture of short side 100"),
+    (TrainConfig, {**CORE, "margin": 0.5}, "margin: has no effect with weights, projection convex, loss none"),
+    (TrainConfig, {**CORE, "core_epochs": 5}, "core_epochs: has no effect with weights"),
+    (TrainConfig, {**CORE, "weights_sha256": "abc"}, "weights_sha256: "),
+    (
+        TrainConfig,
+        {"architecture": "small_cnn", "labelled": {"source": "x"}, "weights_sha256": "a" * 64},
+        "weights_sha256: has no effect with no weights",
+    ),
+    (EmbedConfig, {"engine": {"threads": 10**6}}, "engine.threads: "),
+    (EmbedConfig, {"engine": 0}, "engine: "),
+]
+
+
+@pytest.mark.parametrize(("model", "values", "words"), LEAST_AND_MOST)
+def test_every_list_and_count_has_its_least_and_most_and_what_has_no_effect_is_refused(model, values, words):
+    shared = {} if model is LabelledConfig else {"warehouse": "w", "run": "r"}
+    with pytest.raises(ValidationError) as refused:
+        model(**shared, **values)
+    assert words in f"{settings._one_line(refused.value, model)}"
+
+
+def test_null_is_an_empty_section_and_an_empty_group_everywhere(tmp_path):
+    path = write(tmp_path, "warehouse: w\ns3:\nlabel_images:\nembed_images: {engine: null}\n")
+    assert settings.load_s3(path) == S3Config()
+    assert settings.load(path, "label_images", LabelConfig, "r1") == LabelConfig(warehouse="w", run="r1")
+    assert settings.load(path, "embed_images", EmbedConfig, "r1") == EmbedConfig(warehouse="w", run="r1")
+    set_it = ["embed_images.engine.batch_size=4", "label_images.k=3", "s3.region=x"]
+    assert settings.load(path, "embed_images", EmbedConfig, "r1", set_it).engine.batch_size == 4
+    assert settings.load(path, "label_images", LabelConfig, "r1", set_it).k == 3
+    assert settings.load_s3(path, set_it).region == "x"
+
+
+@pytest.mark.parametrize("value", ["0", "''", "[]", "false"])
+def test_a_section_that_is_a_value_is_not_passed_over(tmp_path, value):
+    path = write(tmp_path, f"warehouse: w\nlabel_images: {value}\n")
+    with pytest.raises(ConfigError, match="label_images: found .*, wanted a mapping of settings"):
+        settings.load(path, "label_images", LabelConfig, "r1")
+
+
+def test_numbers_and_truths_are_read_from_the_environment_s_texts(tmp_path, monkeypatch):
+    monkeypatch.setenv("N", "7")
+    monkeypatch.setenv("TRUTH", "true")
+    path = write(
+        tmp_path, "warehouse: ${N}\ns3: {path_style: '${TRUTH}'}\nevaluate_model: {ks: [1, '${N}'], seed: 0${N}}"
+    )
+    found = settings.load(path, "evaluate_model", EvaluateConfig, "r1")
+    assert (found.warehouse, found.ks, found.seed) == ("7", [1, 7], 7)
+    assert settings.load_s3(path).path_style is True
+    monkeypatch.setenv("TRUTH", "perhaps")
+    with pytest.raises(ConfigError, match="s3: path_style: "):
+        settings.load_s3(path)
+
+
+def test_a_sha256_is_the_same_in_capitals(tmp_path):
+    made = [TrainConfig(warehouse="w", run="r", **CORE, weights_sha256=text * 32) for text in ("ab", "AB", "aB")]
+    assert {config.config_hash() for config in made} == {made[0].config_hash()}
+    assert made[1].weights_sha256 == "ab" * 32
+
+
+def test_a_wrong_value_that_is_a_book_is_printed_short(tmp_path):
+    path = write(tmp_path, f"warehouse: w\nlabel_images: {{k: {'x' * 10**6}}}\n")
+    with pytest.raises(ConfigError) as refused:
+        settings.load(path, "label_images", LabelConfig, "r1")
+    assert len(str(refused.value)) < 500
+
+
+KEYS = st.sampled_from([*SearchConfig.model_fields, *EvaluateConfig.model_fields, *TrainConfig.model_fields, "x", ""])
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(KEYS, below, max_size=3)),
+)
+
+
+@given(
+    st.dictionaries(KEYS, VALUES, max_size=4), st.sampled_from([SearchConfig, EvaluateConfig, TrainConfig, EmbedConfig])
+)
+def test_any_settings_are_taken_or_are_one_line(values, model):
+    try:
+        settings._section("here", {"search_images": values}, "search_images", model, {"warehouse": "w", "run": "r"})
+    except ConfigError as refused:
+        assert "\n" not in str(refused) and "here, search_images: " in str(refused)

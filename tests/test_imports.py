@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "devise").rglob("*.py"))
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
-ON_TOP = {"errors", "config", "yamlfile", "settings", "process", "cli", "__main__"}
+ON_TOP = {"errors", "values", "config", "yamlfile", "settings", "process", "cli", "__main__"}
 ARROWS = {
     "store": set(),
     "warehouse": {"store"},
@@ -90,10 +90,11 @@ def test_a_wing_imports_the_wings_that_are_listed_and_no_other(wing):
     ("module", "allowed"),
     [
         ("errors", set()),
-        ("config", set()),
+        ("values", set()),
+        ("config", {"values"}),
         ("yamlfile", {"errors"}),
         ("process", {"errors"}),
-        ("settings", {"errors", "config", "yamlfile"}),
+        ("settings", {"errors", "values", "config", "yamlfile"}),
     ],
 )
 def test_what_everyone_uses_knows_no_wing(module, allowed):

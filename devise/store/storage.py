@@ -26,12 +26,12 @@ class Stat:
 
 
 def normalise(text: str) -> str:
-    """The URI of a path or URI: s3a:// and s3n:// become s3://, a plain path becomes an absolute file:// URI."""
+    """The URI of a path or URI: s3a:// and s3n:// become s3://, a path or file://localhost/x an absolute file:///x."""
     for scheme in ("s3://", "s3a://", "s3n://"):
         if text.startswith(scheme):
             return "s3://" + text[len(scheme) :]
     if text.startswith("file:"):
-        return "file://" + os.path.abspath("/" + text[len("file:") :].lstrip("/"))
+        return "file://" + os.path.abspath("/" + text[len("file:") :].removeprefix("//localhost/").lstrip("/"))
     if "://" in text:
         raise StorageError(f"{text}: found scheme {text.split('://')[0]!r}, wanted file:// or s3://")
     with _faults(f"{text} in the folder that this runs in"):

@@ -22,9 +22,9 @@ from datetime import datetime, timezone
 
 from pydantic import ValidationError
 
-from devise.config import Section, Time
 from devise.errors import AlreadyExists, LeaseHeld, LeaseLost, StorageError
 from devise.store import storage
+from devise.values import Section, Time
 
 FOLDER = "live/lease"
 NUMBER = re.compile(r"[0-9]{8}")

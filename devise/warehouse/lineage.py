@@ -12,9 +12,9 @@ from functools import cached_property
 
 from pydantic import ValidationError
 
-from devise.config import Section, Time
 from devise.errors import AlreadyExists, GateError, ManifestError
 from devise.store import storage
+from devise.values import Section, Time
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 from devise.warehouse.pointer import Live

@@ -12,9 +12,10 @@ import time
 
 from pydantic import Field, ValidationError, model_validator
 
-from devise.config import RUN_PATTERN, Section, Time
+from devise.config import RUN_PATTERN
 from devise.errors import AlreadyExists, GateError, ManifestError, PointerMoved
 from devise.store import storage
+from devise.values import Section, Time
 
 CURRENT = "live/current/live.json"
 HISTORY = "live/history"

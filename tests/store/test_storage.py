@@ -15,6 +15,8 @@ from devise.store import scratch, storage
         ("s3n://b/k", "s3://b/k"),
         ("/a/../b c/ü=1%20", "file:///b c/ü=1%20"),
         ("file:/a", "file:///a"),
+        ("file://localhost/a", "file:///a"),
+        ("file:///localhost/a", "file:///localhost/a"),
         ("file:///a/", "file:///a"),
     ],
 )

@@ -66,6 +66,10 @@ class InventoryError(DeviseError):
     """An S3 Inventory that is torn, of another bucket, or lacks what a listing tells."""
 
 
+class TableError(DeviseError):
+    """A table that people wrote and that is none: its encoding, its columns, a type that is no text."""
+
+
 class VectorError(DeviseError):
     """Word vectors that are torn, of the wrong dimension or not finite."""
 

@@ -8,13 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import csv, parquet
 
 from devise.errors import ConfigError, TrainingError
+from devise.words.nouns import compose_letters
+from devise.words.texttables import Cell, read_columns
 
 Labels = Sequence[Sequence[int]]
 """For each image the rows of its true labels in some table of label vectors."""
@@ -25,7 +26,8 @@ LISTED = 10
 def labels_from_folder(uri: str, root: str, names: Mapping[str, str] | None = None) -> list[str]:
     """The label of an image in a class folder: the first folder below `root`, or what `names` calls that folder.
 
-    Empty for an image that lies in no class folder, or whose folder `names` does not name. Nothing is decoded.
+    Empty for an image that lies in no class folder, or whose folder `names` (see `folder_names`) does not name. Nothing
+    is percent-decoded.
 
     Raises:
         ValueError: `uri` is not below `root`.
@@ -38,6 +40,7 @@ def labels_from_folder(uri: str, root: str, names: Mapping[str, str] | None = No
         return []
     if names is None:
         return [folder]
+    folder = compose_letters(folder)
     return [names[folder]] if folder in names else []
 
 
@@ -55,7 +58,8 @@ def labels_from_wnid(uri: str, names: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def folder_names(document: Any, group: str | None, source: str) -> dict[str, str]:
-    """Folder -> label out of a JSON document: `{folder: label}`, or groups of it, `{group: {folder: label}}`.
+    """Folder, its letters composed (NFC), -> label out of a JSON document: `{folder: label}`, or groups of it,
+    `{group: {folder: label}}`.
 
     Args:
         document: as `json.load` gives it.
@@ -63,7 +67,7 @@ def folder_names(document: Any, group: str | None, source: str) -> dict[str, str
         source: named in the error.
 
     Raises:
-        ConfigError: there is no such group, or it is no mapping of texts to texts.
+        ConfigError: there is no such group, it is no mapping of texts to texts, or it names a folder twice.
     """
     if group is not None:
         groups = [key for key, value in document.items() if isinstance(value, dict)]
@@ -72,52 +76,43 @@ def folder_names(document: Any, group: str | None, source: str) -> dict[str, str
         document = document[group]
     if not isinstance(document, dict) or not all(isinstance(label, str) for label in document.values()):
         raise ConfigError(f"{source}: wanted folder -> label{' (name a group)' if group is None else ''}")
-    return document
+    names: dict[str, str] = {}
+    for folder, label in document.items():
+        if (composed := compose_letters(folder)) in names:
+            raise ConfigError(f"{source}: names the folder {composed!r} twice, its letters composed and decomposed")
+        names[composed] = label
+    return names
 
 
-def read_pairs(source: str | IO[bytes], format: Literal["csv", "parquet"]) -> list[tuple[str, list[str]]]:
+def read_pairs(path: str | Path) -> list[tuple[str, list[str]]]:
     """(uri, label texts) of a table with columns `uri` and `label`, in the order in which each uri first occurs.
 
     A label cell holds one text, several as `a|b`, or (Parquet) a list of texts. Rows of one uri are put together, a
     repeated label counts once. A row without any label stays, with an empty list.
 
     Args:
-        source: a local path or an open binary file.
+        path: a local file, or a folder of parts; see `words.texttables`.
 
     Raises:
-        TrainingError: not such a file, no rows, a missing column, a row without uri, or no label at all.
+        TableError: not such a table.
+        TrainingError: no rows, a row without uri, or no label at all.
     """
-    name = source if isinstance(source, str) else getattr(source, "name", "labels")
-    table = _read_table(source, format, name)
-    if not {"uri", "label"} <= set(table.column_names):
-        raise TrainingError(f"{name}: found columns {table.column_names}, wanted uri and label")
-    if table.num_rows == 0:
-        raise TrainingError(f"{name}: found no rows, wanted labelled images")
+    uris, labels = read_columns(path, "uri", "label")
+    if not uris:
+        raise TrainingError(f"{path}: found no rows, wanted labelled images")
     pairs: dict[str, dict[str, None]] = {}
-    for row, (uri, cell) in enumerate(zip(table["uri"].to_pylist(), table["label"].to_pylist(), strict=True)):
-        if not uri:
-            raise TrainingError(f"{name}, row {row + 1}: found no uri")
-        pairs.setdefault(str(uri), {}).update(dict.fromkeys(_texts(cell)))
+    for row, (uri, cell) in enumerate(zip(uris, labels, strict=True), start=1):
+        if not isinstance(uri, str) or not uri.strip():
+            raise TrainingError(f"{path}, row {row}: found no uri")
+        pairs.setdefault(uri, {}).update(dict.fromkeys(_texts(cell)))
     if not any(pairs.values()):
-        raise TrainingError(f"{name}: found {len(pairs)} images and not one label")
+        raise TrainingError(f"{path}: found {len(pairs)} images and not one label")
     return [(uri, list(texts)) for uri, texts in pairs.items()]
 
 
-def _read_table(source: str | IO[bytes], format: str, name: str) -> pa.Table:
-    try:
-        if format == "parquet":
-            return parquet.read_table(source)
-        as_text = csv.ConvertOptions(column_types={"uri": pa.string(), "label": pa.string()})
-        return csv.read_csv(source, convert_options=as_text)
-    except FileNotFoundError:
-        raise TrainingError(f"{name}: no such file") from None
-    except pa.ArrowInvalid as error:
-        raise TrainingError(f"{name}: not a readable {format} table: {' '.join(str(error).split())}") from None
-
-
-def _texts(cell: str | list[str] | None) -> list[str]:
+def _texts(cell: Cell) -> list[str]:
     cells = cell if isinstance(cell, list) else [cell or ""]
-    return [text for one in cells for text in map(str.strip, str(one).split(SEPARATOR)) if text]
+    return [text for one in cells for text in map(str.strip, one.split(SEPARATOR)) if text]
 
 
 @dataclass(frozen=True)
@@ -191,7 +186,7 @@ def drop_targets(labels: Sequence[Collection[str]], held_out: Collection[str]) -
     """Mark every row that names a held-out noun: training never sees a target noun.
 
     A row is an image or a class with all its label texts, its target included: a "sports car" whose target is "car"
-    gives the answer "car" away. Case, `_`, `-` and spaces do not count.
+    gives the answer "car" away. Case, `_`, `-` and spaces do not count, nor how letters are composed.
 
     Returns:
         keep_N bool, and the rows dropped by held-out noun, as it was given, in its order; a row may count twice.
@@ -207,7 +202,8 @@ def drop_targets(labels: Sequence[Collection[str]], held_out: Collection[str]) -
 
 
 def _fold(text: str) -> str:
-    return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
+    folded = compose_letters(compose_letters(text).casefold())
+    return " ".join(folded.replace("_", " ").replace("-", " ").split())
 
 
 def draw_rows(image_id_N: np.ndarray, fraction: float, salt: int) -> np.ndarray:

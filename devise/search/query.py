@@ -17,6 +17,7 @@ from devise.store import scratch, storage
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 from devise.warehouse.pointer import Live
+from devise.words.nouns import compose_letters
 
 IMAGE = "image:"
 
@@ -45,9 +46,10 @@ class Hit:
 
 
 def parse(text: str) -> Query:
-    """The kind of a query by its form."""
+    """The kind of a query by its form; words have their letters composed (NFC), a picture's URI is left as it is."""
     if text.startswith(IMAGE):
         return Query(text, "image")
+    text = compose_letters(text)
     return Query(text, "words" if re.search(r"\s[+-]\s", text.strip()) else "word")
 
 
@@ -84,7 +86,7 @@ class LiveIndex:
         return vocabulary.make_lookup(known, path)
 
     def search(self, query_D: np.ndarray, kind: str, k: int) -> list[Hit]:
-        """The k images nearest to a unit vector, best first; ties go to the lower image_id."""
+        """The k images nearest to a unit vector, or all if they are fewer, best first; ties to the lower image_id."""
         from devise.search import index
 
         if len(query_D) != self.index.details["dim"]:

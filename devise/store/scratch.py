@@ -60,6 +60,24 @@ def localise(uri: str, sha256: str | None = None) -> Path:
     return localise_folder(key, {name: Remote(uri, found.size_bytes, sha256)}) / name
 
 
+def localise_table(uri: str) -> Path:
+    """A local file or folder with what is at `uri`: one file, or a folder of a table's parts.
+
+    Raises:
+        StorageError: nothing is there, or it cannot be read.
+    """
+    if storage.is_local(uri) or storage.stat(uri) is not None:
+        return localise(uri)
+    folders, files = storage.list_level(uri)
+    if folders := [folder for folder in folders if not folder.rsplit("/", 1)[-1].startswith(("_", "."))]:
+        raise StorageError(f"{folders[0]}: a folder in a folder, wanted files alone, the parts of a table")
+    parts = {name: file for file in files if not (name := file.uri.rsplit("/", 1)[-1]).startswith((".", "_"))}
+    if not parts:
+        raise StorageError(f"{uri}: no such file, and no folder with files in it")
+    key = hashlib.sha256(" ".join(sorted(f"{file.uri} {file.etag}" for file in parts.values())).encode()).hexdigest()
+    return localise_folder(key, {name: Remote(file.uri, file.size_bytes, None) for name, file in parts.items()})
+
+
 def localise_folder(key: str, files: Mapping[str, Remote]) -> Path:
     """A local folder with these files, by their paths in it: fetched once per host and kept as `key`.
 

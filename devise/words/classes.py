@@ -12,7 +12,8 @@ import numpy as np
 
 from devise.errors import VocabularyError
 from devise.words.nouns import Finder, Match, readable, unit, words_of
-from devise.words.synsets import Hierarchy, join, read_lines, split_names
+from devise.words.synsets import Hierarchy, join, split_names
+from devise.words.texttables import read_table
 
 SENSE_MARGIN = 0.05
 """A name's vector is of the right sense unless another sense's reference is nearer by more than this cosine."""
@@ -29,23 +30,29 @@ class ImageClass:
 
 
 def read_classes(path: str | Path) -> list[ImageClass]:
-    """A class table, tab-separated: a header, then index, wnid, name, synonyms (comma-separated), in order of index.
+    """A class table, tab-separated, CSV or Parquet: a header, then rows in order of index.
+
+    The columns are index, wnid, name and synonyms (comma-separated), in this order, whatever the header calls them.
 
     Raises:
-        VocabularyError: missing or empty file, a line without its columns, or indices that are not 0 to C - 1.
+        TableError: no such file, none that can be read as a table, or a line without its columns.
+        VocabularyError: other columns, no classes, indices that are not 0 to C - 1, a wnid twice, or no name.
     """
-    classes = []
-    for number, line in enumerate(read_lines(path)[1:], start=2):
-        columns = line.split("\t")
-        if len(columns) != 4 or columns[0] != str(len(classes)):
+    header, rows = read_table(path)
+    if len(header) != 4:
+        raise VocabularyError(f"{path}, line 1: found columns {header}, wanted index, wnid, name and synonyms")
+    classes: dict[str, ImageClass] = {}
+    for number, row in enumerate(rows):
+        index, wnid, name, synonyms = row
+        if index != str(number) or not wnid or not name or wnid in classes:
             raise VocabularyError(
-                f"{path}, line {number}: found {columns[:2]}, wanted {len(classes)}, wnid, name and synonyms"
+                f"{path}, row {number + 1}: found {row[:3]}, wanted {number}, a wnid of its own, name and synonyms"
             )
-        names = dict.fromkeys((columns[2], *split_names(columns[3])))
-        classes.append(ImageClass(len(classes), columns[1], columns[2], tuple(names)))
+        names = dict.fromkeys((name, *(synonyms if isinstance(synonyms, list) else split_names(synonyms or ""))))
+        classes[wnid] = ImageClass(number, wnid, name, tuple(names))
     if not classes:
         raise VocabularyError(f"{path}: found a header and no classes")
-    return classes
+    return list(classes.values())
 
 
 class Senses:

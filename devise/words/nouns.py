@@ -1,6 +1,7 @@
 """Names of things and how they are spelled: the rules that find a name's vector; it does not know senses or labels."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -46,18 +47,24 @@ class Match:
 
 
 def readable(word: str) -> str:
-    """A word of a vector file as people write it: words separated by one space."""
-    return " ".join(word.replace("_", " ").split())
+    """A word of a vector file as people write it: words separated by one space, letters composed (NFC)."""
+    return " ".join(compose_letters(word).replace("_", " ").split())
 
 
 def fold(name: str) -> str:
-    """What stays of a name when case, spaces, `_` and `-` do not count."""
-    return name.casefold().translate(SEPARATORS)
+    """What stays of a name when case, spaces, `_` and `-` do not count, nor how its letters are composed."""
+    return compose_letters(compose_letters(name).casefold()).translate(SEPARATORS)
+
+
+def compose_letters(text: str) -> str:
+    """The text in Unicode's form NFC (https://unicode.org/reports/tr15/): an e with its accent is one letter."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def words_of(name: str) -> list[str]:
     """The content words of a name or of a definition, in lower case, without articles and prepositions."""
-    return [word for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", name.casefold()) if word not in STOP_WORDS]
+    lowered = compose_letters(name).casefold()
+    return [word for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", lowered) if word not in STOP_WORDS]
 
 
 def singulars(name: str) -> list[str]:

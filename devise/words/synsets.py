@@ -1,7 +1,5 @@
 """The noun hierarchy: synsets, their words and hypernyms, hops, correct sets; it does not know vectors or pictures."""
 
-import gzip
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ import numpy as np
 
 from devise.errors import VocabularyError
 from devise.words.nouns import fold, singulars
+from devise.words.texttables import Cell, read_table
 
 COLUMNS = ("id", "members", "hypernyms", "definition")
 UNREACHED = np.iinfo(np.int16).max
@@ -112,54 +111,47 @@ class Hierarchy:
 
 
 def read_hierarchy(path: str | Path) -> Hierarchy:
-    """A hierarchy from a tab-separated file, plain or .gz, told by its first line.
+    """A hierarchy from a table, plain or .gz: tab-separated, CSV or Parquet, told by its first line or bytes.
 
     With a header that names id, members and hypernyms (each `a|b`) and definition: the whole hierarchy. Without, lines
     of `wnid<TAB>word, word`: synsets and their words only.
 
     Raises:
-        VocabularyError: missing, empty or torn file, or a line without its columns.
+        TableError: no such file, none that can be read as a table, or a line without its columns.
+        VocabularyError: a column that is not there once, a synset without id or twice, or no synset with a word.
     """
-    lines = read_lines(path)
-    header = lines[0].split("\t")
-    if "members" not in header:
-        rows = [_columns(line, number, 2, path) for number, line in enumerate(lines, start=1)]
-        return Hierarchy({wnid: split_names(words) for wnid, words in rows})
-    if missing := [column for column in COLUMNS if column not in header]:
-        raise VocabularyError(f"{path}: found columns {header}, no {missing}")
-    at = [header.index(column) for column in COLUMNS]
-    members, hypernyms, definitions = {}, {}, {}
-    for number, line in enumerate(lines[1:], start=2):
-        row = _columns(line, number, len(header), path)
-        synset, words, parents, definitions[row[at[0]]] = (row[column] for column in at)
-        members[synset] = [word for word in words.split("|") if word]
-        hypernyms[synset] = [parent for parent in parents.split("|") if parent]
-    return Hierarchy(members, hypernyms, definitions)
+    header, rows = read_table(path)
+    if "members" in header:
+        if wrong := [column for column in COLUMNS if header.count(column) != 1]:
+            raise VocabularyError(f"{path}: found columns {header}, no {wrong} or not once")
+        at = [header.index(column) for column in COLUMNS]
+        rows = [[row[column] for column in at] for row in rows]
+        synsets, members, hypernyms, definitions = ([row[place] for row in rows] for place in range(4))
+        tree = Hierarchy(
+            dict(zip(synsets, map(_parts, members), strict=True)),
+            dict(zip(synsets, map(_parts, hypernyms), strict=True)),
+            {synset: text or "" for synset, text in zip(synsets, definitions, strict=True)},
+        )
+    elif len(header) == 2:  # what looks like one is the first line
+        synsets = [wnid for wnid, _ in [header, *rows]]
+        tree = Hierarchy({wnid: split_names(words or "") for wnid, words in [header, *rows]})
+    else:
+        raise VocabularyError(f"{path}, line 1: found {len(header)} columns, wanted a header, or 2: wnid and its words")
+    if odd := [synset for synset, times in Counter(synsets).items() if not synset or times > 1]:
+        raise VocabularyError(f"{path}: found the synsets {odd[:3]} without id or twice, wanted each once")
+    if not any(tree.members.values()):
+        raise VocabularyError(f"{path}: none of its {len(synsets)} synsets has a member, wanted words")
+    return tree
 
 
-def read_lines(path: str | Path) -> list[str]:
-    """Lines of a text file, plain or .gz, without their ends; `VocabularyError` if it is missing, torn or empty."""
-    try:
-        content = Path(path).read_bytes()
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise VocabularyError(f"{path}: cannot be read: {error}") from error
-    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-    if not lines:
-        raise VocabularyError(f"{path}: empty, wanted lines of nouns")
-    return lines
+def _parts(cell: Cell) -> list[str]:
+    """The texts of `a|b`, or of a list."""
+    return [text for text in (cell if isinstance(cell, list) else (cell or "").split("|")) if text]
 
 
 def split_names(text: str) -> list[str]:
     """The names of a comma-separated synonym list."""
     return [name for part in text.split(",") if (name := part.strip())]
-
-
-def _columns(line: str, number: int, n_columns: int, path: str | Path) -> list[str]:
-    columns = line.split("\t")
-    if len(columns) != n_columns:
-        raise VocabularyError(f"{path}, line {number}: found {len(columns)} columns, wanted {n_columns}")
-    return columns
 
 
 def join(wnids: Mapping[str, Sequence[str]], hierarchy: Hierarchy) -> dict[str, str]:

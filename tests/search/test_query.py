@@ -40,6 +40,11 @@ def test_a_picture_asked_about_is_named_as_in_the_tables(tmp_path):
     assert Query("image:s3://bucket/a + b.jpg", "image").uri == "s3://bucket/a + b.jpg"
 
 
+def test_words_are_asked_however_their_letters_are_composed_and_a_picture_s_name_is_left_as_it_is():
+    assert query.parse("cafe\u0301 + ship") == Query("caf\u00e9 + ship", "words")
+    assert query.parse("image:/cafe\u0301.jpg").text == "image:/cafe\u0301.jpg"
+
+
 def test_answers_are_the_nearest_of_all_shards_best_first_with_their_uris(published):
     warehouse, pictures = published
     live = LiveIndex(warehouse)
@@ -73,7 +78,7 @@ def test_every_published_picture_finds_itself_and_more_than_there_are_gives_all(
     for uri, (image_id, embedding_D) in pictures.items():
         best = live.search(embedding_D, "image", 1)[0]
         assert (best.uri, best.image_id) == (uri, image_id) and best.score == pytest.approx(1, abs=1e-5)
-    hits = live.search(unit(np.ones(DIM)), "word", 50)
+    hits = live.search(unit(np.ones(DIM)), "word", 10**30)
     assert {hit.uri for hit in hits} == set(pictures) and len(hits) == 12
 
 

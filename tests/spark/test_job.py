@@ -185,3 +185,10 @@ def test_a_setting_that_goes_back_makes_its_run_anew(spark, tmp_path):
     assert second.run == "r2" and build("r3", ["castle", "ferry"]).run == "r2"
     back = build("r4", ["lion", "tulip"])
     assert back.run == "r4" and back.vocabulary_id == first.vocabulary_id != second.vocabulary_id
+
+
+@pytest.mark.parametrize("name", ["a?", "x [54]", "../../x", "x" * 300 + "é", "", "A"])
+def test_no_name_of_people_becomes_a_place_in_scratch(name):
+    task = job.Task(None, None, None, {}, "file:///nowhere")
+    with pytest.raises(ValueError, match="wanted small letters, digits and dashes"):
+        task.stage(None, name)

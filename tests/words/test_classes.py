@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from devise.errors import VocabularyError
+from devise.errors import TableError, VocabularyError
 from devise.words import wordvectors
 from devise.words.classes import ImageClass, Senses, match_classes, read_classes
 from devise.words.nouns import Finder, unit
@@ -90,20 +90,23 @@ def test_classes_are_read_with_all_their_names_once(tmp_path):
     [
         ("", ": empty"),
         (HEADER, "found a header and no classes"),
-        (HEADER + "0\tn1\tdog\tdog\n2\tn2\tpug\tpug\n", "line 3: found ['2', 'n2'], wanted 1, wnid"),
-        (HEADER + "1\tn1\tdog\tdog\n", "line 2: found ['1', 'n1'], wanted 0"),
-        (HEADER + "0\tn1\tdog\n", "line 2: found ['0', 'n1'], wanted 0"),
+        (HEADER + "0\tn1\tdog\tdog\n2\tn2\tpug\tpug\n", "row 2: found ['2', 'n2', 'pug'], wanted 1, a wnid"),
+        (HEADER + "1\tn1\tdog\tdog\n", "row 1: found ['1', 'n1', 'dog'], wanted 0"),
+        (HEADER + "0\tn1\tdog\n", "line 2: found 3 columns, wanted 4"),
         (HEADER + "0\tn1\tdog\tdog\tanimal\n", "line 2"),
-        (HEADER + "zero\tn1\tdog\tdog\n", "line 2"),
+        (HEADER + "zero\tn1\tdog\tdog\n", "row 1"),
+        (HEADER + "0\tn1\tdog\tdog\n1\tn1\tpug\tpug\n", "row 2: found ['1', 'n1', 'pug'], wanted 1, a wnid of its own"),
+        (HEADER + "0\tn1\t\tdog\n", "row 1"),
+        ("wnid\tname\nn1\tdog\n", "line 1: found columns ['wnid', 'name']"),
     ],
 )
 def test_a_class_table_that_is_none_is_refused_in_one_line(content, place, tmp_path):
     path = tmp_path / "classes.tsv"
     path.write_text(content)
-    with pytest.raises(VocabularyError) as caught:
+    with pytest.raises((TableError, VocabularyError)) as caught:
         read_classes(path)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value) and place in str(caught.value)
-    with pytest.raises(VocabularyError, match="nowhere"):
+    with pytest.raises(TableError, match="nowhere"):
         read_classes(tmp_path / "nowhere")
 
 

@@ -6,8 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from devise.errors import VocabularyError
-from devise.words.synsets import Hierarchy, join, read_hierarchy, read_lines, split_names
+from devise.errors import TableError, VocabularyError
+from devise.words.synsets import Hierarchy, join, read_hierarchy, split_names
+from devise.words.texttables import read_table
 
 #              entity
 #            /        \
@@ -193,6 +194,7 @@ def test_a_hierarchy_is_read_from_either_format(pack, tmp_path):
         (FULL.replace("barks", "barks\tloud").encode(), ", line 3: found 6 columns, wanted 5"),
         (FULL.replace("\thypernyms", "\tabove").encode(), "no ['hypernyms']"),
         (NAMES.replace("\tpug", " pug").encode(), ", line 2: found 1 columns, wanted 2"),
+        (FULL.replace("definition", "members").encode(), "no ['members', 'definition'] or not once"),
         (b"caf\xe9\tx\n", "cannot be read"),
         (gzip.compress(FULL.encode())[:-9], "cannot be read"),
         (gzip.compress(FULL.encode())[:-8] + b"\0" * 8, "cannot be read"),
@@ -201,15 +203,15 @@ def test_a_hierarchy_is_read_from_either_format(pack, tmp_path):
 )
 def test_a_hierarchy_that_cannot_be_read_is_refused_in_one_line(content, place, tmp_path):
     (tmp_path / "tree.tsv").write_bytes(content)
-    with pytest.raises(VocabularyError) as caught:
+    with pytest.raises((TableError, VocabularyError)) as caught:
         read_hierarchy(tmp_path / "tree.tsv")
     assert str(caught.value).startswith(str(tmp_path / "tree.tsv")) and "\n" not in str(caught.value)
     assert place in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(VocabularyError, match=r"nowhere\.tsv: cannot be read"):
-        read_lines(tmp_path / "nowhere.tsv")
+    with pytest.raises(TableError, match=r"nowhere\.tsv: cannot be read: No such file"):
+        read_hierarchy(tmp_path / "nowhere.tsv")
 
 
 def test_a_synonym_list_is_split_at_commas():
@@ -285,8 +287,7 @@ def above(tree: Hierarchy, synset: str) -> set[str]:
 
 def test_the_first_398_classes_of_imagenet_join_animals_and_no_other_does(data, nouns):
     wnids = {}
-    for line in read_lines(data / "taxonomy/imagenet1k_classes.tsv")[1:]:
-        _, wnid, name, synonyms = line.split("\t")
+    for _, wnid, name, synonyms in read_table(data / "taxonomy/imagenet1k_classes.tsv")[1]:
         wnids[wnid] = [name, *split_names(synonyms)]
     found = join(wnids, nouns)
     assert len(found) == len(set(found.values())) == 1000

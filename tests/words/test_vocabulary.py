@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from devise.errors import SchemaError, VectorError, VocabularyError
+from devise.errors import SchemaError, TableError, VectorError, VocabularyError
 from devise.words import wordvectors
 from devise.words.classes import read_classes
 from devise.words.coverage import build, hierarchy_nouns, make
@@ -203,9 +203,9 @@ def test_a_vocabulary_of_files_that_do_not_serve_is_refused(files):
         make(files / "vectors.vec", nouns="hierarchy")
     with pytest.raises(VectorError, match="nowhere"):
         make(files / "nowhere.vec", files / "tree.tsv")
-    with pytest.raises(VocabularyError, match="nowhere"):
+    with pytest.raises(TableError, match="nowhere"):
         make(files / "vectors.vec", files / "nowhere.tsv")
-    with pytest.raises(VocabularyError, match="nowhere"):
+    with pytest.raises(TableError, match="nowhere"):
         make(files / "vectors.vec", classes=files / "nowhere.tsv")
 
 
@@ -465,3 +465,14 @@ def test_real_labels_have_the_synset_of_their_vector(data, source):
     assert all(
         synset in tree.synsets(label) for label, synset in zip(vocabulary.labels, vocabulary.synsets, strict=True)
     )
+
+
+def test_a_name_is_one_label_and_found_however_its_letters_are_composed(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    (tmp_path / "words.vec").write_text(f"3 2\n{decomposed} 1 0\n{composed} 0 1\nship 1 1\n")
+    made, _ = make(tmp_path / "words.vec")
+    assert made.labels == [composed, "ship"]
+    for name in (composed, decomposed, decomposed.upper(), f"{decomposed}s"):
+        assert made.find_one(name) == 0
+    (tmp_path / "wide.vec").write_text(f"{decomposed}_bar 1 2\n")
+    assert make_lookup(made, tmp_path / "wide.vec")(f"{composed} bar") is not None

@@ -5,6 +5,7 @@ committed runs, recognises work that is done already, calls `main`, and commits 
 away only once this one's commit is won: until then it could be the work of a twin that still runs.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,14 @@ class Task:
         return tables.read(self.spark, self.config.warehouse, self.inputs[table], schemas.TABLES[table])
 
     def stage(self, frame: DataFrame, name: str) -> DataFrame:
-        """Compute a frame once: write it to scratch in the warehouse and read it back."""
+        """Compute a frame once: write it to scratch in the warehouse and read it back.
+
+        Raises:
+            ValueError: the name is no word of small letters, digits and dashes: Spark takes `?`, `[` and others in a
+                path for a pattern, so what people write is no name here.
+        """
+        if not re.fullmatch("[a-z0-9-]+", name):
+            raise ValueError(f"found the name {name!r}, wanted small letters, digits and dashes")
         path = storage.join(self.staging, name)
         frame.write.option("compression", "zstd").parquet(path)
         return self.spark.read.schema(frame.schema).parquet(path)

@@ -7,8 +7,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from devise.config import EvaluateConfig, SplitConfig
-from devise.errors import TrainingError
+from devise.config import EvaluateConfig
+from devise.errors import TrainingError, VocabularyError
 from devise.learning.metrics import interval
 from devise.search import shards
 from devise.spark.frame import schemas, tables
@@ -34,20 +34,22 @@ SCORED = StructType(
 """One image's share of one metric: 1 or 0 of a hit, a precision of hp."""
 
 
-def evaluate_split(task: Task, live: DataFrame, split: SplitConfig, vocabulary: Manifest) -> list[tuple]:
+def evaluate_split(task: Task, live: DataFrame, number: int, vocabulary: Manifest) -> list[tuple]:
     """hit@k (and hp@k with a hierarchy) of one labelled set among the embedded images, as rows of schemas.METRICS.
 
     Args:
         live: the rows of `find_live`.
+        number: the split's place among those of the settings.
 
     Raises:
         TrainingError: no labelled image is among the embedded ones, or no label is known.
     """
     config: EvaluateConfig = task.config
+    split = config.splits[number]
     labelled = labelled_images(task.spark, split.labelled).select("image_id", "uri", "texts")
-    chosen = task.stage(live.join(labelled, on=["image_id", "uri"], how="inner"), f"split-{split.name}-live")
+    chosen = task.stage(live.join(labelled, on=["image_id", "uri"], how="inner"), f"split-{number}-live")
     joined = read_embeddings(task, chosen).join(chosen.select("image_id", "texts"), on="image_id", how="inner")
-    joined = task.stage(joined.select("embedding", "texts"), f"split-{split.name}")
+    joined = task.stage(joined.select("embedding", "texts"), f"split-{number}")
     given = None
     if split.candidates == "given":
         given = [row.texts for row in joined.select("texts").distinct().collect()]  # a few thousand names at most
@@ -72,6 +74,19 @@ def evaluate_split(task: Task, live: DataFrame, split: SplitConfig, vocabulary: 
     ]
 
 
+def refuse_unknown_candidates(config: EvaluateConfig, vocabulary: Manifest) -> None:
+    """`VocabularyError` if a split lists a candidate that no label is found for: it would be left out unseen."""
+    from devise.words import vocabulary as vocabularies
+
+    for split in config.splits:
+        if isinstance(split.candidates, list):
+            known = vocabularies.load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet"))
+            try:
+                known.find(split.candidates)
+            except VocabularyError as error:
+                raise VocabularyError(f"split {split.name}: {error}") from None
+
+
 def score_images(
     labelled: DataFrame,
     config: EvaluateConfig,
@@ -87,7 +102,7 @@ def score_images(
         from devise.words import vocabulary as vocabularies
 
         known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
-        tree = str(scratch.localise(storage.normalise(hierarchy))) if hierarchy else None
+        tree = str(scratch.localise_table(storage.normalise(hierarchy))) if hierarchy else None
         scorer = evaluation.Scorer(known, ks, tree, given, alternatives)
         for batch in batches:
             if batch.num_rows:
@@ -140,6 +155,7 @@ def carry_recall(task: Task, chain: Sequence[Manifest]) -> list[tuple] | None:
 def evaluate(task: Task) -> DataFrame:
     """All metrics of a run, printed and as a frame (schemas.METRICS)."""
     config: EvaluateConfig = task.config
+    refuse_unknown_candidates(config, task.input("vocabulary"))
     chain = shards.chain(task.inputs["index"])
     if chain and chain[-1].run != config.run:
         chain = []  # there was no index built tonight
@@ -147,8 +163,8 @@ def evaluate(task: Task) -> DataFrame:
     rows, live = [], find_live(task)
     if config.splits or (chain and carried is None):
         live = task.stage(live, "live")
-    for split in config.splits:
-        rows += evaluate_split(task, live, split, task.input("vocabulary"))
+    for number in range(len(config.splits)):
+        rows += evaluate_split(task, live, number, task.input("vocabulary"))
     if carried is not None:
         rows += carried
     elif chain:

@@ -1,7 +1,9 @@
 """Labelled images as rows: which picture is said to show what; the reading of names is `devise.learning.labelled`."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -9,12 +11,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from devise.config import CatalogConfig, LabelledConfig
-from devise.errors import ConfigError, TrainingError
+from devise.errors import ConfigError
 from devise.learning import labelled
 from devise.spark.frame import schemas
 from devise.spark.frame.metering import counted
 from devise.spark.stages import catalog
 from devise.store import scratch, storage
+from devise.words.texttables import decode
 
 LABELLED = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS)])
 """An image and the texts of its labels."""
@@ -26,7 +29,7 @@ def labelled_images(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     """One row a labelled image (LABELLED), drawn by hash of the uri where only a share is wanted.
 
     Raises:
-        TrainingError, ConfigError, StorageError: the source or the names cannot be read.
+        TableError, TrainingError, ConfigError, StorageError: the source or the names cannot be read.
     """
     rows = _from_table(spark, settings) if settings.kind == "table" else _from_paths(spark, settings)
     if settings.fraction < 1:
@@ -39,14 +42,20 @@ def read_class_names(uri: str) -> dict[str, list[str]]:
     """wnid -> its names, in order, of a class table."""
     from devise.words.classes import read_classes
 
-    return {found.wnid: list(found.names) for found in read_classes(scratch.localise(storage.normalise(uri)))}
+    return {found.wnid: list(found.names) for found in read_classes(scratch.localise_table(storage.normalise(uri)))}
 
 
 def read_json(uri: str) -> dict:
-    """A JSON object; `ConfigError` if the file holds none."""
+    """A JSON object; `ConfigError` if the file holds none, or one that has a key twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if twice := [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]:
+            raise ConfigError(f"{uri}: {twice[0]!r} stands twice, wanted once")
+        return dict(pairs)
+
     try:
-        document = json.loads(storage.read_bytes(storage.normalise(uri)))
-    except ValueError as error:
+        document = json.loads(decode(storage.read_bytes(storage.normalise(uri)), uri), object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{uri}: not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{uri}: found {type(document).__name__}, wanted a JSON object")
@@ -57,8 +66,6 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     root = storage.normalise(settings.source)
     names: dict | None = None
     if settings.kind == "wnids":
-        if settings.names is None:
-            raise TrainingError(f"{settings.source}: labels by wnid need `names`, a class table")
         names = read_class_names(settings.names)
     elif settings.names is not None:
         names = labelled.folder_names(read_json(settings.names), settings.only, settings.names)
@@ -80,8 +87,7 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
 
 
 def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
-    path = scratch.localise(storage.normalise(settings.source))
-    pairs = labelled.read_pairs(str(path), "parquet" if path.suffix == ".parquet" else "csv")
+    pairs = labelled.read_pairs(scratch.localise_table(storage.normalise(settings.source)))
     rows = [(storage.normalise(uri), texts) for uri, texts in pairs]
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

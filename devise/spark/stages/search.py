@@ -19,27 +19,29 @@ from devise.spark.stages.embed import embed_images
 from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
+from devise.words.texttables import read_columns
 
 FOUND = StructType([StructField("number", schemas.INT), *schemas.RESULTS.fields[3:]])
 IMAGE_QUERY = StructType([*schemas.IMAGES.fields[:4]])
 
 
 def read_queries(config: SearchConfig) -> list[Query]:
-    """The queries of the settings and of the file, in order, each once."""
+    """The queries of the settings and of the file, in order, each once.
+
+    Raises:
+        TableError: the file is no table with a column `query`.
+        ConfigError: it holds no query.
+    """
     texts = list(config.queries)
     if config.queries_file is not None:
-        import pyarrow.csv as csv
-        import pyarrow.parquet as pq
-
-        path = scratch.localise(storage.normalise(config.queries_file))
-        try:
-            table = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ConfigError(f"{config.queries_file}: cannot be read: {error}") from None
-        if "query" not in table.column_names:
-            raise ConfigError(f"{config.queries_file}: found columns {table.column_names}, wanted one named query")
-        texts += [text for text in table.column("query").to_pylist() if text]
-    return [query.parse(text) for text in dict.fromkeys(texts)]
+        [cells] = read_columns(scratch.localise_table(storage.normalise(config.queries_file)), "query")
+        if odd := [cell for cell in cells if isinstance(cell, list)]:
+            raise ConfigError(f"{config.queries_file}: found the list {odd[0]} as a query, wanted a text")
+        asked = [cell for cell in cells if cell and cell.strip()]
+        if not asked:
+            raise ConfigError(f"{config.queries_file}: found no query in {len(cells)} rows, wanted at least one")
+        texts += asked
+    return list(dict.fromkeys(map(query.parse, texts)))
 
 
 def query_vectors(

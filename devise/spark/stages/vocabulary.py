@@ -29,11 +29,11 @@ CLASSES = "_classes-"
 def write_vocabulary(task: Task) -> None:
     """Build the vocabulary of the settings and write it, with its coverage printed and kept in the manifest."""
     config: VocabularyConfig = task.config
-    paths = {
-        name: str(scratch.localise(storage.normalise(uri))) if uri else None
-        for name, uri in (("vectors", config.vectors), ("hierarchy", config.hierarchy), ("classes", config.classes))
-    }
-    built, found = coverage.make(paths["vectors"], paths["hierarchy"], config.nouns, paths["classes"])
+    vectors = scratch.localise(storage.normalise(config.vectors))
+    hierarchy, classes = (
+        scratch.localise_table(storage.normalise(uri)) if uri else None for uri in (config.hierarchy, config.classes)
+    )
+    built, found = coverage.make(str(vectors), hierarchy, config.nouns, classes)
     for line in found.lines():
         say("build_vocabulary", line)
     task.vocabulary_id = vocabulary.vocabulary_id(built)

@@ -28,6 +28,7 @@ JOB = job.Job(
     main,
     reads={"images": "this", "model": "newest", "embeddings": "before", "rejects": "before"},
     writes=("rejects", "embeddings"),
+    foresee=accounting.refuse_unknown_codes,
 )
 
 if __name__ == "__main__":

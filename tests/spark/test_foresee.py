@@ -3,7 +3,7 @@
 import pytest
 from tiny_warehouse import _commit, add_night, publish
 
-from devise.errors import GateError, ManifestError
+from devise.errors import ConfigError, GateError, ManifestError
 from devise.jobs.run_nightly import JOBS
 from devise.spark.frame.command import foresee
 from devise.warehouse import upkeep
@@ -63,6 +63,21 @@ def test_what_a_stage_has_made_on_another_publication_is_found_before_the_first(
     _commit(warehouse, "images", {}, "r3", parent=1)
     with pytest.raises(GateError, match="images/run=r3: built on publication 1, .* now is publication 2"):
         foresee(plan(warehouse, NIGHT))
+
+
+def test_a_code_to_retry_that_is_none_is_refused_and_the_default_ones_are_codes(warehouse):
+    from devise.config import EmbedConfig
+    from devise.vision.images import REJECT_CODES
+
+    assert set(EmbedConfig.model_fields["retry_codes"].default) <= set(REJECT_CODES)
+    [catalogue, (embed, _)] = plan(warehouse, NIGHT[:2])
+    for codes, known in ((["corrupt", "gone"], True), (["throtled"], False)):
+        config = EmbedConfig(warehouse=warehouse, run="r3", retry_codes=codes)
+        if known:
+            foresee([catalogue, (embed, config)])
+        else:
+            with pytest.raises(ConfigError, match=r"retry_codes: unknown codes \['throtled'\]; known are"):
+                foresee([catalogue, (embed, config)])
 
 
 def test_what_the_run_has_already_need_not_be_a_stage(warehouse):

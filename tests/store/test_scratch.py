@@ -35,6 +35,24 @@ def fetches(monkeypatch):
     return fetched
 
 
+def test_a_folder_of_parts_is_fetched_whole_without_the_marks_of_its_writer(cache, bucket, monkeypatch, tmp_path):
+    for name in ("part-0.csv", "part-1.csv", "_SUCCESS", ".part-0.csv.crc", "_temporary/0/x"):
+        put(f"{bucket}/parts", name, name.encode())
+    fetched = fetches(monkeypatch)
+    for _ in range(2):
+        place = scratch.localise_table(f"{bucket}/parts")
+        assert sorted(path.name for path in place.iterdir()) == [scratch.SUMS, "part-0.csv", "part-1.csv"]
+    assert (place / "part-1.csv").read_bytes() == b"part-1.csv" and len(fetched) == 2
+    assert scratch.localise_table(f"{bucket}/parts/part-0.csv").read_bytes() == b"part-0.csv"
+    assert scratch.localise_table(f"file://{tmp_path}") == tmp_path
+    put(f"{bucket}/parts", "day=1/part-0.csv", b"")
+    with pytest.raises(StorageError, match="parts/day=1: a folder in a folder, wanted files alone"):
+        scratch.localise_table(f"{bucket}/parts")
+    for absent in (f"{bucket}/none", f"file://{tmp_path}/none"):
+        with pytest.raises(StorageError, match="none: no such file"):
+            scratch.localise_table(absent)
+
+
 def test_the_cache_is_this_user_s_alone(cache):
     assert cache.stat().st_uid == os.getuid() and cache.stat().st_mode & 0o777 == 0o700
 

@@ -1,17 +1,29 @@
 """Nothing is lost quietly: what was listed equals what came out plus the reasons, or the job stops."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import DataFrame, Observation, Window
 from pyspark.sql import functions as F
 
-from devise.errors import AccountingError
+from devise.config import EmbedConfig
+from devise.errors import AccountingError, ConfigError
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import CONTENT
 from devise.spark.frame.tables import Written
+from devise.warehouse.lineage import Lineage
 
 STATES = ("todo", "collision", "unchanged", "carried")
+
+
+def refuse_unknown_codes(config: EmbedConfig, lineage: Lineage, has: Callable[[str], bool]) -> None:
+    """`ConfigError` for a code to retry that no image is ever rejected with: it would have no effect."""
+    if set(config.retry_codes) <= set(EmbedConfig.model_fields["retry_codes"].default):
+        return  # the codes are told beside the decoder, which is heavy to load
+    from devise.vision.images import REJECT_CODES
+
+    if unknown := sorted(set(config.retry_codes) - set(REJECT_CODES)):
+        raise ConfigError(f"embed_images: retry_codes: unknown codes {unknown}; known are {sorted(REJECT_CODES)}")
 
 
 def judge_images(images: DataFrame, embeddings: DataFrame, rejects: DataFrame, retry_codes: Sequence[str]) -> DataFrame:

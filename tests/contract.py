@@ -50,6 +50,7 @@ def run(case: Case, tmp: Path, capsys, monkeypatch, settings: dict | None = None
     Args:
         settings: sound sections that the case's own are put over; else `fed` is the whole file.
     """
+    monkeypatch.chdir(tmp)  # a case that is done after all writes where it is removed
     for name, value in case.environment.items():
         monkeypatch.setenv(name, value)
     case.feed(tmp)

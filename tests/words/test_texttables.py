@@ -87,6 +87,8 @@ def twice():
     return sink.getvalue()
 
 
+NO_UTF8 = pa.StringArray.from_buffers(1, pa.array([0, 1], pa.int32()).buffers()[1], pa.py_buffer(b"\xff"))
+"""A column of texts of which one is none: Arrow looks at it only when asked."""
 SHIP = parquet(query=["ship"])
 REFUSED = [
     (b"", "empty, wanted a table"),
@@ -109,6 +111,7 @@ REFUSED = [
     (SHIP[:4] + b"\xff" * 20 + SHIP[24:], "not a readable parquet table"),
     (parquet(query=[{"a": 1}]), "column query: struct<a: int64> that is no text"),
     (parquet(query=[b"\xff"]), "column query: binary that is no text"),
+    (parquet(query=NO_UTF8), "column query: string that is no text"),
     (parquet(query=["a\0b"]), "column query: a NUL in a cell"),
     (parquet(query=[["a\0b"]]), "column query: a NUL in a cell"),
 ]

@@ -29,7 +29,7 @@ ENDINGS_READ = (
 class JobConfig(Section):
     """What every job has: where the tables live and which run this is."""
 
-    warehouse: str = Field(pattern=r"^[^*?{}\[\]\\]+$")
+    warehouse: Text = Field(pattern=r"^[^*?{}\[\]\\]+$")
     """URI or path under which all tables, models and indices live; Spark would take `*?{}[]\\` in it for a pattern."""
     run: str = Field(pattern=RUN_PATTERN)
     """Run id given by the scheduler: letters, digits, dot, dash, underscore; later runs sort later."""

@@ -100,6 +100,7 @@ SETTINGS = [
     Case("no source", "catalog_images: {sources:}", "sources: Input should be a valid list, found None"),
     Case("patterns that are none", "catalog_images: {sources: [x], include: []}", "include: "),
     Case("no queries", "search_images: {queries: []}", "no queries: set `queries` or `queries_file`"),
+    Case("a blank warehouse", "label_images: {}\nwarehouse: ' '", "warehouse: found ' ', wanted a text that is not"),
     Case("a section that is null", "search_images:", "no queries: set `queries` or `queries_file`"),
     Case("a section that is a number", "label_images: 0", "label_images: found int, wanted a mapping"),
     Case("a section twice", "catalog_images: {}\ncatalog_images: {}", "line 2: 'catalog_images' stands twice"),
@@ -149,6 +150,8 @@ TERMINAL = [
     Case("a sheet without an ending", ["search", "lion", "--warehouse", "{tmp}", "--sheet", "out"], "wanted .png"),
     Case("words and a picture", ["search", "lion", "--image", "x", "--warehouse", "{tmp}"], "asked two things"),
     Case("two questions", ["words", "--near", "a", "--known", "b", "--warehouse", "{tmp}"], "asked several things"),
+    Case("a warehouse without a name", ["status", "--warehouse", ""], "found '', wanted a path or URI"),
+    Case("a picture without a name", ["search", "image: ", "--warehouse", "{tmp}"], "nothing is published here yet"),
     Case("a run that leads out", ["verify", "../../x", "--warehouse", "{tmp}"], "no table has a committed run ../../x"),
     Case("to discard what leads out", ["discard", "../../x", "--warehouse", "{tmp}"], "no table has a committed run"),
 ]  # fmt: skip

@@ -27,6 +27,8 @@ class Stat:
 
 def normalise(text: str) -> str:
     """The URI of a path or URI: s3a:// and s3n:// become s3://, a path or file://localhost/x an absolute file:///x."""
+    if not text.strip():
+        raise StorageError(f"found {text!r}, wanted a path or URI")
     for scheme in ("s3://", "s3a://", "s3n://"):
         if text.startswith(scheme):
             return "s3://" + text[len(scheme) :]

@@ -1,8 +1,12 @@
 """Labels of images from folders, wnids and tables; the guard; targets."""
 
+from unicodedata import normalize
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devise.errors import ConfigError, TrainingError
 from devise.learning.labelled import (
@@ -77,6 +81,17 @@ def test_a_folder_is_named_however_its_letters_are_composed():
         assert labels_from_folder(f"s3://b/c/{folder}/1.jpg", "s3://b/c", names) == ["coffeehouse"]
     with pytest.raises(ConfigError, match="p.json: names the folder 'café' twice"):
         folder_names({"caf\u00e9": "a", "cafe\u0301": "b"}, None, "p.json")
+
+
+FOLDERS = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1)
+
+
+@given(FOLDERS, st.sampled_from(["NFC", "NFD"]))
+def test_any_folder_is_a_label_to_the_letter_and_found_by_either_form_of_its_name(folder, form):
+    uri = f"file:///corpus/{folder}/1.jpg"
+    assert labels_from_folder(uri, "file:///corpus") == [folder]
+    names = folder_names({normalize(form, folder): "a label"}, None, "p.json")
+    assert labels_from_folder(uri, "file:///corpus", names) == ["a label"]
 
 
 CSV = "uri,split,label\ns3://b/1.jpg,x,ship|sail\ns3://b/2.jpg,x,NA\ns3://b/3.jpg,x,\ns3://b/1.jpg,y, sea |ship\n"

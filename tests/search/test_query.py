@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_warehouse import DIM, make_vocabulary, publish, unit
 
-from devise.errors import IndexingError, ManifestError
+from devise.errors import IndexingError, ManifestError, VocabularyError
 from devise.search import query
 from devise.search.query import LiveIndex, Query
+from devise.search.zeroshot import query_vector
 from devise.store import storage
 from devise.warehouse import manifest
 
@@ -33,6 +36,21 @@ def published(tmp_path_factory):
 )
 def test_the_form_of_a_query_tells_its_kind(text, kind):
     assert query.parse(text) == Query(text, kind)
+
+
+@given(st.one_of(st.text(), st.text("ship sail+-:\t \u0301", max_size=20)))
+def test_any_query_has_a_unit_vector_or_is_one_line(text):
+    asked = query.parse(text)
+    known = {"ship": np.array([1.0, 0.0]), "sail": np.array([0.6, 0.8])}
+    if asked.kind == "image":
+        assert asked.text == text
+        return
+    try:
+        vector_D = query_vector(asked.text, known.get)
+    except VocabularyError as refused:
+        assert "\n" not in str(refused)
+    else:
+        assert np.linalg.norm(vector_D) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_picture_asked_about_is_named_as_in_the_tables(tmp_path):

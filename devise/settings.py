@@ -71,7 +71,9 @@ def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
         known = sorted(set(model.model_fields) - {"run"})
         return f"unknown keys {unknown}; known are {known}"
     fault = faults[0]
-    where = ".".join(map(str, fault["loc"]))
+    if "literal[" in str(fault["loc"][-1:]) and isinstance(fault["input"], list):
+        fault = faults[1]  # a word or a list is wanted, and it is a list: what is wrong with that says the next one
+    where = ".".join(str(part) for part in fault["loc"] if "[" not in str(part))  # pydantic names the kinds so
     secret = model is S3Config  # whose values may hold what was meant to be one
     found = "" if secret or fault["type"] in ("missing", "value_error") else f", found {FOUND.repr(fault['input'])}"
     return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{found}"

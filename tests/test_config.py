@@ -139,7 +139,9 @@ LEAST_AND_MOST = [
     (EvaluateConfig, {"ks": []}, "ks: "),
     (EvaluateConfig, {"ks": [1, 5, 1]}, "ks: found 1 twice"),
     (EvaluateConfig, {"seed": -1}, "seed: "),
-    (EvaluateConfig, {"splits": [{**SPLIT, "candidates": []}]}, "splits.0.candidates"),
+    (EvaluateConfig, {"splits": [{**SPLIT, "candidates": []}]}, "splits.0.candidates: List should have at least 1"),
+    (EvaluateConfig, {"splits": [{**SPLIT, "candidates": ["a", ""]}]}, "splits.0.candidates.1: found '', wanted"),
+    (EvaluateConfig, {"splits": [{**SPLIT, "candidates": "a"}]}, "candidates: Input should be 'given' or 'vocabulary'"),
     (EvaluateConfig, {"splits": [SPLIT, SPLIT]}, "found 'a' twice, wanted each once"),
     (
         EvaluateConfig,

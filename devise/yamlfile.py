@@ -9,6 +9,7 @@ reads it from the text. Only a scalar that is one `${NAME}` and nothing else, wi
 text: `[ship, sail]` is a list of texts then, and an empty value is null. `$$` before a name or a brace is a plain `$`.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -70,7 +71,8 @@ class _Fault(yaml.YAMLError):
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with SCALARS, and texts that are filled.
 
-    References are masked before, each as its number between two marks, so that nothing in them is syntax.
+    References are masked before, each as its number between two marks, so that nothing in them is syntax. The mark is
+    made of the text's own hash: no escape in it can stand for one.
     """
 
     yaml_implicit_resolvers: dict = {}
@@ -80,7 +82,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def __init__(self, text: str):
-        self.mark = next(mark for mark in map(chr, range(0xE000, 0xF900)) if mark not in text)
+        self.mark = f"\ue000{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}\ue000"
         self.references = list(REFERENCE.finditer(text))
         numbers = count()
         self.masked = REFERENCE.sub(lambda found: f"{self.mark}{next(numbers)}{self.mark}", text)

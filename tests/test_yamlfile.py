@@ -81,6 +81,12 @@ def test_a_dollar_may_be_meant(read, monkeypatch):
     assert read("w: US$ 5 $$W $${W} $ ${W}") == {"w": "US$ 5 $W ${W} $ $$V $V"}
 
 
+def test_no_letter_of_the_file_stands_for_a_variable(read, monkeypatch):
+    monkeypatch.setenv("W", "x")
+    mark, written = "\ue0000\ue000", "\\ue0000\\ue000"
+    assert read(f'a: ${{W}}\nb: "{written}"\nc: {mark}') == {"a": "x", "b": mark, "c": mark}
+
+
 def test_a_variable_that_is_not_set_is_named_with_its_line(read):
     with pytest.raises(ConfigError, match=r"conf.yaml, line 2: \$\{NO_SUCH_ONE\} is not set in the environment"):
         read("a: 1\nw: ${NO_SUCH_ONE}")

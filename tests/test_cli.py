@@ -111,22 +111,6 @@ def test_a_sheet_shows_the_answers_with_their_folder_and_score(ask, tmp_path, mo
     assert [caption for _, caption in tiles] == [f"castle  {float(line.split()[1]):.2f}" for line in lines[:2]]
 
 
-def test_a_sheet_that_cannot_be_written_is_one_line_and_leaves_nothing(published, capsys, tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    for place, full in ((tmp_path / "file" / "sheet.png", False), (tmp_path / "sheet.png", True)):
-        if full:
-            monkeypatch.setattr("PIL.ImageFile._save", fill_the_disk)
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(["search", "lion", "--warehouse", published[0], "--sheet", str(place)])
-        line = capsys.readouterr().err
-        assert stopped.value.code == 2 and line.count("\n") == 1 and not place.exists()
-        assert f"{place}: the contact sheet cannot be written: " in line
-
-
-def fill_the_disk(*_):
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 def test_words_are_compared_pair_by_pair(ask):
     header, *lines = ask("words", "lion", "tulip", "castle")
     assert header.split() == ["pearson", "cosine"]

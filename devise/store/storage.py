@@ -179,8 +179,8 @@ def replace(uri: str, content: bytes, etag: str) -> None:
 
 
 def list_files(prefix: str, missing_ok: bool = False, passed_over: Tell = ignore, links: bool = True) -> Iterator[Stat]:
-    """Every object below the folder `prefix`, or it itself if it is a file; lazily, in no order. Links that lead nowhere
-    or in a circle (with `links` False, all), pipes and devices are left out, and told to `passed_over`.
+    """Every object below the folder `prefix`, or it itself if it is a file; lazily, in no order. Links that lead
+    nowhere or in a circle (with `links` False, all), pipes and devices are left out, and told to `passed_over`.
 
     Raises:
         StorageError: the folder (unless `missing_ok`) or bucket is missing, or may not be read.

@@ -203,6 +203,9 @@ class EngineConfig(Section):
     """Cap on the GETs of images a second of the whole job, shared by the tasks that run at one time; default none."""
     max_pixels: Size = 100_000_000
     """Larger pictures are rejected from their header, undecoded."""
+    max_bytes: Size = 512 * 2**20
+    """Objects listed with more bytes are rejected and never fetched. The default holds 100 megapixels uncompressed,
+    transparency included."""
     max_inflight_bytes: Size = 256 * 2**20
     """Bytes of encoded pictures that a worker may hold at once."""
 

@@ -49,6 +49,7 @@ class Engine:
         device, precision: see `devise.vision.graph`. batch_size: pictures a pass; default 8 on a CPU, 256 on a GPU.
         threads: threads that decode and, on a CPU, infer; default one a usable core.
         max_pixels: larger pictures are rejected from their header.
+        max_bytes: items that are listed with more are rejected and never fetched.
         max_inflight_bytes: encoded bytes held at once, by the items' size_bytes; one larger item goes alone.
 
     Raises:
@@ -66,6 +67,7 @@ class Engine:
         threads: int | None = None,
         fetch_threads: int = 4,
         max_pixels: int = 100_000_000,
+        max_bytes: int = 512 * 2**20,
         max_inflight_bytes: int = 256 * 2**20,
         output: Literal["embedding", "features"] = "embedding",
     ):
@@ -73,16 +75,13 @@ class Engine:
         self.precision = graph.choose_precision(precision, self.device)
         self.batch_size = BATCH_SIZE[self.device.type] if batch_size is None else batch_size
         self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
-        if min(self.batch_size, self.threads, fetch_threads, max_pixels, max_inflight_bytes) < 1:
+        if min(self.batch_size, self.threads, fetch_threads, max_pixels, max_bytes, max_inflight_bytes) < 1:
             raise ValueError(
-                "batch_size, threads, fetch_threads, max_pixels, max_inflight_bytes: wanted at least 1 each"
+                "batch_size, threads, fetch_threads, max_pixels, max_bytes, max_inflight_bytes: wanted at least 1 each"
             )
         self.fetch, self.fetch_threads, self.output = fetch, fetch_threads, output
-        self.preprocessing, self.max_pixels, self.max_inflight_bytes = (
-            model.preprocessing,
-            max_pixels,
-            max_inflight_bytes,
-        )
+        self.preprocessing, self.max_pixels = model.preprocessing, max_pixels
+        self.max_bytes, self.max_inflight_bytes = max_bytes, max_inflight_bytes
         self.whole_batches = self.device.type == "cpu"
         if self.whole_batches:
             graph.keep_freed_memory()
@@ -156,10 +155,15 @@ class Engine:
     def _fetch_all(self, line: "_Line") -> None:
         for item in line.take(0):
             try:
-                found: bytes | ImageError = self.fetch(item)
+                found: bytes | ImageError = self._fetch(item)
             except ImageError as error:
                 found = error
             line.queues[1].put((item, found))
+
+    def _fetch(self, item: Item) -> bytes:
+        if item.size_bytes > self.max_bytes:
+            raise ImageError("too_large", f"listed with {item.size_bytes} bytes, wanted at most {self.max_bytes}")
+        return self.fetch(item)
 
     def _decode_all(self, line: "_Line") -> None:
         for item, found in line.take(1):

@@ -104,6 +104,21 @@ def test_every_item_comes_out_once_and_every_picture_goes_through_once(n, one_de
 
 
 @pytest.mark.parametrize("one_device_queue", [False, True])
+def test_an_object_listed_too_large_is_rejected_and_never_fetched(one_device_queue):
+    fetched = []
+
+    def fetch(item):
+        fetched.append(item.image_id)
+        return CONTENT[1]
+
+    listed = [Item(i, f"{i}.jpg", "e", 50 * 2**30 if i == 3 else 100) for i in range(9)]
+    made = engine(fetch=fetch, one_device_queue=one_device_queue, max_bytes=100)
+    code = {item.image_id: found for out in made.run(listed) for item, found in zip(out.items, out.codes, strict=True)}
+    assert code == {i: "too_large" if i == 3 else None for i in range(9)}
+    assert sorted(fetched) == [0, 1, 2, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("one_device_queue", [False, True])
 def test_a_batch_without_a_picture_needs_no_network(one_device_queue):
     def refuse(item):
         raise ImageError("denied", "no right to read")

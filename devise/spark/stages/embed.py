@@ -154,6 +154,7 @@ def engine_on_worker(
         threads=settings.threads or (task.cpus() if task else None),
         fetch_threads=settings.fetch_threads,
         max_pixels=settings.max_pixels,
+        max_bytes=settings.max_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
         output=output,
     )

@@ -36,6 +36,7 @@ setup(
         "pydantic>=2.8,<3",
         "pyyaml>=6,<7",
         "safetensors>=0.4.3,<1",
+        "simplejpeg>=1.8,<2",
         "torch>=2.4,<2.16",
         "torchvision>=0.19,<0.30",
     ],

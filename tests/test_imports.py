@@ -36,6 +36,7 @@ STAGE_ARROWS = {
 HEAVY = {
     "torch": {"vision", "learning", "search/zeroshot"},
     "torchvision": {"vision", "learning"},
+    "simplejpeg": {"vision/jpeg"},
     "faiss": {"search/index"},
     "fasttext": {"words/wordvectors", "sample/make_vectors"},
     "boto3": {"store/s3"},

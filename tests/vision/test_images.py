@@ -11,9 +11,10 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as reference
 
 from devise.errors import ImageError
-from devise.vision import images
+from devise.vision import formats, images, stills
 from devise.vision.images import Preprocessing, decode
 
+START_OF_SCAN = b"\xff\xda"
 SMALL = Preprocessing(resize=32, crop=24)
 LIMIT = 1_000_000
 
@@ -109,7 +110,7 @@ def png_rgb16(width: int, height: int, value: int) -> bytes:
 
     rows = (b"\0" + struct.pack(">HHH", value, value, value) * width) * height
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    return images.PNG + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return formats.PNG + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def test_sixteen_bit_colour_is_read():
@@ -144,7 +145,7 @@ def test_exif_rotation_is_honoured(turn, kind, size):
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions that store a picture so turned
     stored = scene(*size).transpose(Image.Transpose(undo[turn])) if turn > 1 else scene(*size)
     exif = Image.Exif()
-    exif[images.ORIENTATION_TAG] = turn
+    exif[stills.ORIENTATION_TAG] = turn
     picture = decode(encoded(stored, kind, exif=exif), SMALL, LIMIT)
     assert (picture.width, picture.height) == size
     assert apart(picture.pixels.int(), pixels(encoded(scene(*size), "PNG"))) < 6
@@ -164,9 +165,7 @@ def test_bytes_that_are_no_image_have_a_code():
     assert code_of(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>') == "unsupported"
     assert code_of(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n") == "unsupported"
     assert code_of(encoded(Image.fromarray(np.zeros((9, 9), np.float32)), "TIFF")) == "unsupported"
-    assert (
-        code_of(images.JPEG + b"\xe0garbage" * 40 + images.START_OF_SCAN + b"\0" * 9 + images.END_OF_IMAGE) == "corrupt"
-    )
+    assert code_of(formats.JPEG + b"\xe0garbage" * 40 + START_OF_SCAN + b"\0" * 9 + formats.END_OF_IMAGE) == "corrupt"
     broken = bytearray(encoded(scene(), "PNG"))
     broken[60:80] = bytes(20)
     assert code_of(bytes(broken)) == "corrupt"
@@ -181,19 +180,19 @@ def detailed(width: int = 60, height: int = 48) -> Image.Image:
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_jpeg_cut_anywhere_is_truncated(mode, progressive, size):
     whole = encoded(detailed(*size).convert(mode), "JPEG", quality=30, progressive=progressive)
-    for end in range(4, len(whole) - 1, 97):
+    for end in [*range(4, len(whole) - 4, 97), len(whole) - 5]:
         assert code_of(whole[:end]) == "truncated", f"cut at {end} of {len(whole)}"
-    assert code_of(whole[:-2]) == "truncated"
+    assert torch.equal(pixels(whole[:-2]), pixels(whole)), "nothing but the end marker is missing: viewers show it"
 
 
 @pytest.mark.parametrize("size", [(60, 48), (160, 130)])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_cut_jpeg_with_an_end_mark_is_no_grey_picture(mode, size):
     whole = encoded(detailed(*size).convert(mode), "JPEG", quality=30)
-    start = whole.rfind(images.START_OF_SCAN)
+    start = whole.rfind(START_OF_SCAN)
     for share in (0.1, 0.5, 0.9):
         cut = whole[: start + int((len(whole) - start) * share)].rstrip(b"\xff")
-        assert code_of(cut + images.END_OF_IMAGE) == "truncated", share
+        assert code_of(cut + formats.END_OF_IMAGE) == "truncated", share
 
 
 @pytest.mark.parametrize("size", [(60, 48), (160, 130)])
@@ -221,7 +220,7 @@ def test_other_formats_cut_short_are_truncated(kind):
 def test_a_decompression_bomb_is_refused_from_its_header():
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
     body = b"IHDR" + header
-    bomb = images.PNG + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    bomb = formats.PNG + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
     assert code_of(bomb + b"\0\0\0\0IDAT\x35\xaf\x06\x1e") == "too_many_pixels"
     assert code_of(encoded(scene(1000, 700), "JPEG"), max_pixels=699_999) == "too_many_pixels"
     assert decode(encoded(scene(1000, 700), "JPEG"), SMALL, 700_000).width == 1000

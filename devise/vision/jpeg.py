@@ -1,0 +1,233 @@
+"""JPEG bytes -> samples: the markers of the first picture alone say what it is and where it ends; nothing is resized.
+
+Segments and markers: ITU-T T.81, annex B. What libjpeg-turbo warns of is judged here, so nothing is shown half.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import simplejpeg
+
+from devise.errors import ImageError
+
+END, START_OF_SCAN, RESTARTS = 0xD9, 0xDA, range(0xD0, 0xD8)
+FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+LOSSLESS, PROGRESSIVE, READ = 0xC3, (0xC2, 0xCA), {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
+KINDS = {1: "L", 3: "RGB", 4: "CMYK"}
+MOST_SEGMENTS = 100_000
+"""Far above any real file; keeps a file of nothing but segments from costing minutes."""
+PADDING_BYTES = 16
+"""So many bytes too many before a marker are an encoder's padding; more are what damage before them left over."""
+MARKER = re.compile(rb"\xff+([^\xff\0])")
+EXTRANEOUS = re.compile(r"(\d+) extraneous bytes")
+XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+
+
+@dataclass
+class Header:
+    """What the markers of the first picture say.
+
+    Attributes:
+        frame: the SOF marker. kind: "L", "RGB" or "CMYK". start: where the first scan begins; end: behind the end
+        marker, or the file's end. exif: the APP1 segment. icc: the profile, its parts joined. xmp_turn: 1 to 8.
+        segments: (marker, start, end) of what lies before the first scan. n_scans: scans until the end.
+        finest: (component, coefficient) -> the lowest bit that a scan has sent.
+    """
+
+    width: int = 0
+    height: int = 0
+    frame: int = 0
+    kind: str = ""
+    start: int = 0
+    end: int = 0
+    ended: bool = False
+    garbled: bool = False
+    n_scans: int = 0
+    n_components: int = 0
+    exif: bytes = b""
+    xmp_turn: int = 1
+    icc_parts: dict[int, bytes] = field(default_factory=dict)
+    segments: list[tuple[int, int]] = field(default_factory=list)
+    finest: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    @property
+    def icc(self) -> bytes:
+        return b"".join(self.icc_parts[number] for number in sorted(self.icc_parts))
+
+    @property
+    def n_sent(self) -> int:
+        """Coefficients, over all components, that were sent to their last bit."""
+        return sum(lowest == 0 for lowest in self.finest.values())
+
+
+def read_header(content: bytes, max_pixels: int, max_work: int) -> Header:
+    """Walk the markers from the first start of image to its end.
+
+    Args:
+        max_pixels: more are refused once the frame header is read. max_work: most pixels times scans.
+
+    Raises:
+        ImageError: truncated, corrupt, unsupported, too_many_pixels or too_slow.
+    """
+    header, at = Header(end=len(content)), 2
+    for _ in range(MOST_SEGMENTS):
+        match = MARKER.search(content, at)
+        if match is None:
+            break
+        header.garbled |= match.start() > at and not header.n_scans
+        marker, at = match[1][0], match.end()
+        if marker == END:
+            header.ended, header.end = True, at
+            break
+        if marker == 0xD8:
+            break
+        if marker in RESTARTS or marker == 0x01:
+            continue
+        length = int.from_bytes(content[at : at + 2], "big")
+        body = content[at + 2 : at + length]
+        if length < 2 or len(body) != length - 2:
+            break
+        if not header.n_scans and marker != START_OF_SCAN:
+            header.segments.append((match.end() - 2, at + length))
+        at += length
+        if marker in FRAMES and not header.frame:
+            _read_frame(header, marker, body, max_pixels)
+        elif marker == START_OF_SCAN:
+            header.start = header.start or match.end() - 2
+            _read_scan(header, body)
+            if header.width * header.height * header.n_scans > max_work:
+                size = f"{header.width} x {header.height}"
+                raise ImageError("too_slow", f"JPEG {size}: {header.n_scans} scans or more, wanted fewer of that size")
+            at = _end_of_data(content, at)
+        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
+            header.exif = header.exif or body
+        elif marker == 0xE1 and (turn := XMP_ORIENTATION.search(body)):
+            header.xmp_turn = int(turn[1])
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
+            header.icc_parts[body[12]] = body[14:]
+    else:
+        raise ImageError("too_slow", f"JPEG of more than {MOST_SEGMENTS} segments")
+    _check_whole(header, content)
+    return header
+
+
+def _read_frame(header: Header, marker: int, body: bytes, max_pixels: int) -> None:
+    if len(body) < 6:
+        raise ImageError("corrupt", "JPEG: its frame header is too short")
+    precision, header.n_components = body[0], body[5]
+    header.height, header.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    header.frame, header.kind = marker, KINDS.get(header.n_components, "")
+    size = f"JPEG {header.width} x {header.height}"
+    if marker not in READ or precision != 8 or not header.kind:
+        found = f"process {marker - 0xC0}, {precision} bits, {header.n_components} components"
+        raise ImageError("unsupported", f"{size}: {found}; read are baseline, progressive and lossless of 8 bits")
+    if header.width * header.height > max_pixels:
+        pixels = f"{header.width} x {header.height} pixels"
+        raise ImageError("too_many_pixels", f"{pixels}, wanted at most {max_pixels}")
+    if not header.width:
+        raise ImageError("corrupt", f"{size}: no pixels")
+    if not header.height:
+        raise ImageError("unsupported", f"{size}: its height comes after its data (DNL)")
+
+
+def _read_scan(header: Header, body: bytes) -> None:
+    header.n_scans += 1
+    n = body[0] if body else 0
+    if not header.frame or len(body) < 4 + 2 * n:
+        raise ImageError("corrupt", "JPEG: a scan without a frame or of the wrong length")
+    first, last, low = 0, 63, 0
+    if header.frame in PROGRESSIVE:
+        first, last, low = body[1 + 2 * n], min(body[2 + 2 * n], 63), body[3 + 2 * n] & 15
+    for component in body[1 : 1 + 2 * n : 2]:
+        for coefficient in range(first, last + 1):
+            header.finest[component, coefficient] = low
+
+
+def _end_of_data(content: bytes, at: int) -> int:
+    """Where the first marker behind a scan's entropy-coded data stands."""
+    while (at := content.find(b"\xff", at)) >= 0 and at + 1 < len(content):
+        follows = content[at + 1]
+        if follows == 0xFF:
+            at += 1
+        elif follows == 0 or follows in RESTARTS:
+            at += 2
+        else:
+            return at
+    return len(content)
+
+
+def _check_whole(header: Header, content: bytes) -> None:
+    code = "corrupt" if header.ended or content.endswith(b"\xff\xd9") else "truncated"
+    if not header.frame or not header.n_scans:
+        raise ImageError(code, f"JPEG: {'a scan' if header.frame else 'a frame header'} is missing")
+    size = f"JPEG {header.width} x {header.height}"
+    if sum(coefficient == 0 for _, coefficient in header.finest) < header.n_components:
+        raise ImageError("truncated", f"{size}: a component was never sent")
+    if not header.ended and header.n_sent < 64 * header.n_components:
+        raise ImageError("truncated", f"{size}: no end of image after its last scan")
+
+
+def decode(content: bytes, header: Header, resize: int) -> np.ndarray:
+    """(H, W, C) uint8 of kind `header.kind`, CMYK as inks (255 is full).
+
+    Pictures whose short side is at least twice `resize` are decoded at 1/2, 1/4 or 1/8 by their DCT, unless lossless.
+
+    Raises:
+        ImageError: truncated where the data end before the last pixel, corrupt where they are damaged.
+    """
+    short, scale = min(header.width, header.height), 1
+    while header.frame != LOSSLESS and scale < 8 and short >= 2 * scale * resize:
+        scale *= 2
+    least = (-(-header.height // scale), -(-header.width // scale)) if scale > 1 else (0, 0)
+    whole = _repaired(content, header)
+    try:
+        samples = _samples(whole, header, least)
+    except ValueError as error:
+        samples = _judged(str(error), whole, header, least)
+    return 255 - samples if header.kind == "CMYK" else samples
+
+
+def _samples(content: bytes, header: Header, least: tuple[int, int], strict: bool = True) -> np.ndarray:
+    colour = {"L": "GRAY"}.get(header.kind, header.kind)
+    return simplejpeg.decode_jpeg(content, colour, min_height=least[0], min_width=least[1], strict=strict)
+
+
+def _repaired(content: bytes, header: Header) -> bytes:
+    """The first picture alone, with an end marker; garbage between its segments left out, as libjpeg does."""
+    if header.garbled:
+        kept = b"".join(content[start:end] for start, end in header.segments)
+        content = b"\xff\xd8" + kept + content[header.start : header.end]
+    else:
+        content = content[: header.end]
+    return content if header.ended else content.rstrip(b"\xff") + b"\xff\xd9"
+
+
+def _judged(reason: str, content: bytes, header: Header, least: tuple[int, int]) -> np.ndarray:
+    """The samples all the same, where the first thing that libjpeg stumbled over says nothing of the pixels."""
+    message = f"JPEG {header.width} x {header.height}: {reason}"
+    left_over = EXTRANEOUS.search(reason)
+    if "premature end" in reason.lower():
+        raise ImageError("truncated", message)
+    if left_over and int(left_over[1]) > PADDING_BYTES:
+        _check_padding(content, header, least, message)
+    elif "Corrupt JPEG data" in reason and not left_over:
+        raise ImageError("corrupt", message)
+    try:
+        return _samples(content, header, least, strict=False)
+    except ValueError as error:
+        raise ImageError("corrupt", f"JPEG {header.width} x {header.height}: {error}") from None
+
+
+def _check_padding(content: bytes, header: Header, least: tuple[int, int], message: str) -> None:
+    """Accept a run of one byte before the end marker, if the data decode as well without it."""
+    data = content[:-2]
+    trimmed = data.rstrip(data[-1:])
+    try:
+        _samples(trimmed + b"\xff\xd9", header, least)
+    except ValueError as error:
+        left_over = EXTRANEOUS.search(str(error))
+        if left_over and int(left_over[1]) <= PADDING_BYTES:
+            return
+        code = "truncated" if "premature end" in str(error).lower() else "corrupt"
+        raise ImageError(code, message) from None

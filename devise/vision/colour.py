@@ -23,7 +23,7 @@ def to_rgb(samples_HWC: np.ndarray, kind: str, icc: bytes) -> np.ndarray:
     transform = _transform(kind, icc) if icc else None
     image = Image.fromarray(samples_HWC[..., 0] if kind == "L" else samples_HWC, mode=kind) if transform else None
     if image is not None:
-        return np.asarray(transform.apply(image))
+        return np.array(transform.apply(image))
     if kind == "L":
         return np.repeat(samples_HWC, 3, axis=2)
     if kind == "CMYK":

@@ -95,6 +95,17 @@ def _icons(content: bytes) -> Iterator[tuple[int, int]]:
         yield struct.unpack("<8x2I", entry)[::-1] if len(entry) == 16 else (len(content), 1)
 
 
+def icon_sizes(content: bytes) -> Iterator[tuple[int, int]]:
+    """(width, height) in pixels that the PNG or bitmap of each icon itself declares; those whose header is there."""
+    for start, _ in _icons(content):
+        head = content[start : start + 24]
+        if len(head) == 24 and head.startswith(PNG):
+            yield struct.unpack(">2I", head[16:])
+        elif len(head) == 24:
+            width, height = struct.unpack("<2i", head[4:12])
+            yield abs(width), abs(height) // 2  # picture and mask
+
+
 def _boxes_run_past(content: bytes) -> bool:
     """Whether a box of the outermost level (ISO/IEC 14496-12, 4.2) is longer than what is left of the file."""
     at = 0

@@ -17,8 +17,9 @@ LOSSLESS, PROGRESSIVE, READ = 0xC3, (0xC2, 0xCA), {0xC0, 0xC1, 0xC2, 0xC3, 0xC9,
 KINDS = {1: "L", 3: "RGB", 4: "CMYK"}
 MOST_SEGMENTS = 100_000
 """Far above any real file; keeps a file of nothing but segments from costing minutes."""
-PADDING_BYTES = 16
-"""So many bytes too many before a marker are an encoder's padding; more are what damage before them left over."""
+PADDING_BYTES = 2
+"""So many bytes too many before a marker are an encoder's padding to even addresses; more are padding only where they
+are all the same, and otherwise what damage before them left over."""
 MARKER = re.compile(rb"\xff+([^\xff\0])")
 EXTRANEOUS = re.compile(r"(\d+) extraneous bytes")
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
@@ -222,12 +223,13 @@ def _judged(reason: str, content: bytes, header: Header, least: tuple[int, int])
 def _check_padding(content: bytes, header: Header, least: tuple[int, int], message: str) -> None:
     """Accept a run of one byte before the end marker, if the data decode as well without it."""
     data = content[:-2]
-    trimmed = data.rstrip(data[-1:])
+    run = len(data) - len(data.rstrip(data[-1:]))
+    kept = min(run, 8)  # the last of the data may look the same
     try:
-        _samples(trimmed + b"\xff\xd9", header, least)
+        _samples(data[: len(data) - run + kept] + b"\xff\xd9", header, least)
     except ValueError as error:
         left_over = EXTRANEOUS.search(str(error))
-        if left_over and int(left_over[1]) <= PADDING_BYTES:
+        if left_over and int(left_over[1]) <= kept:
             return
         code = "truncated" if "premature end" in str(error).lower() else "corrupt"
         raise ImageError(code, message) from None

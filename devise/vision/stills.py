@@ -60,7 +60,7 @@ def read(kind: str, content: bytes, max_pixels: int) -> Samples:
         if kind == "PPM":
             return _read_netpbm(content, max_pixels)
         chunks = png.read(content) if kind == "PNG" else None
-        image = _open(kind, content, chunks)
+        image = _open(kind, content, chunks, max_pixels)
         _check_work(image, max_pixels)
         drawn = image.tile[0][1] if kind == "GIF" and image.tile else None
         image.load()
@@ -79,12 +79,15 @@ def _read_netpbm(content: bytes, max_pixels: int) -> Samples:
     return Samples(np.atleast_3d(values), "L" if values.ndim == 2 else "RGB", b"", 1, width, height)
 
 
-def _open(kind: str, content: bytes, chunks: png.Chunks | None) -> Image.Image:
+def _open(kind: str, content: bytes, chunks: png.Chunks | None, max_pixels: int) -> Image.Image:
     """Pillow's image, nothing decoded. Its plugin is asked directly: `Image.open` drops the reason of a refusal."""
     if chunks:
         return png.open_with_pillow(chunks)
     if kind == "TIFF":
         return tiff.open_with_pillow(content)
+    if kind == "ICO":
+        for size in formats.icon_sizes(content):
+            _check_pixels(*size, max_pixels)  # Pillow decodes an icon as it opens it
     return Image.OPEN[kind][0](io.BytesIO(content), "")
 
 
@@ -178,5 +181,5 @@ def _fault(kind: str, content: bytes, image: Image.Image | None, error: Exceptio
         return ImageError("unsupported", message)
     cut = isinstance(error, EOFError) or "truncated" in reason.lower() or "premature" in reason.lower()
     if not cut:
-        cut = tiff.is_cut(image, content) if kind == "TIFF" and image is not None else formats.is_cut(kind, content)
+        cut = tiff.is_cut(content) if kind == "TIFF" and image is not None else formats.is_cut(kind, content)
     return ImageError("truncated" if cut else "corrupt", message)

@@ -28,31 +28,28 @@ def open_with_pillow(content: bytes) -> Image.Image:
         ImageError: truncated where the page's directory lies beyond the end, unsupported for kinds of samples that
             would come out wrong.
     """
-    byte_order = "little" if content[:2] == b"II" else "big"
-    start, length = (8, 8) if content.startswith(BIG_TIFF) else (4, 4)
-    directory = int.from_bytes(content[start : start + length], byte_order)
-    if directory + 2 > len(content):
-        raise ImageError("truncated", f"TIFF: its directory is at byte {directory} of {len(content)}")
-    image = _opened(content, through_libtiff=False)
-    tags = image.tag_v2
-    formats = tags.get(SAMPLE_FORMAT, (1,))
-    refused = [SAMPLE_FORMATS[kind] for kind in formats if kind in SAMPLE_FORMATS]
-    if refused or image.mode in ("F", "LAB"):
-        kind = refused[0] if refused else image.mode
-        raise ImageError("unsupported", f"TIFF {image.width} x {image.height} with {kind} samples")
+    tags = _first_directory(content)
+    size = f"TIFF {tags.get(256)} x {tags.get(257)}"
+    refused = [SAMPLE_FORMATS[kind] for kind in tags.get(SAMPLE_FORMAT, ()) if kind in SAMPLE_FORMATS]
+    if refused:
+        raise ImageError("unsupported", f"{size} with {refused[0]} samples")
     if tags.get(COMPRESSION, 1) not in COMPRESSIONS:
-        raise ImageError("unsupported", f"TIFF {image.width} x {image.height} of compression {tags[COMPRESSION]}")
+        raise ImageError("unsupported", f"{size} of compression {tags[COMPRESSION]}")
+    # Pillow's own reader of uncompressed samples knows neither subsampled colours nor planes that are not 8 bits.
     subsampled = tags.get(PHOTOMETRIC) == 6 and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1)
-    if subsampled or tags.get(PLANAR) == 2:
-        # Pillow's own reader of uncompressed samples knows neither subsampled colours nor planes that are not 8 bits.
-        image = _opened(content, through_libtiff=True)
-    return image
-
-
-def _opened(content: bytes, through_libtiff: bool) -> Image.Image:
     with _ONE_OPENS:
-        TiffImagePlugin.READ_LIBTIFF = through_libtiff
+        TiffImagePlugin.READ_LIBTIFF = subsampled or tags.get(PLANAR) == 2
         return TiffImagePlugin.TiffImageFile(io.BytesIO(content), "")
+
+
+def _first_directory(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
+    file = io.BytesIO(content)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if content.startswith(BIG_TIFF) else 8))
+    if tags.next + 2 > len(content):
+        raise ImageError("truncated", f"TIFF: its directory is at byte {tags.next} of {len(content)}")
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
 
 
 def grey8(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
@@ -64,8 +61,8 @@ def grey8(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
     return 255 - grey if tags.get(PHOTOMETRIC) == 0 else grey
 
 
-def is_cut(image: Image.Image, content: bytes) -> bool:
-    """Whether a strip or tile of the opened page lies beyond the file's end; asked only once decoding has failed."""
-    tags = image.tag_v2
+def is_cut(content: bytes) -> bool:
+    """Whether a strip or tile of the first page lies beyond the file's end; asked only once decoding has failed."""
+    tags = _first_directory(content)
     starts, lengths = tags.get(273) or tags.get(324) or (), tags.get(279) or tags.get(325) or ()
     return any(start + length > len(content) for start, length in zip(starts, lengths, strict=False))

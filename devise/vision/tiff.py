@@ -4,6 +4,7 @@ Tags: TIFF 6.0 (Adobe, 1992), and supplement 1 for SampleFormat.
 """
 
 import io
+import struct
 from threading import Lock
 
 import numpy as np
@@ -13,6 +14,9 @@ from devise.errors import ImageError
 from devise.vision.formats import BIG_TIFF
 
 BITS, COMPRESSION, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT, SUBSAMPLING = 258, 259, 262, 284, 339, 530
+EXTENTS = (273, 279, 324, 325)  # where strips start, their lengths; the same of tiles
+TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Type -> bytes a value; 1 where not listed."""
 SAMPLE_FORMATS = {2: "signed", 3: "floating point", 5: "complex", 6: "complex"}
 COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946}
 """What this Pillow's libtiff decodes. Newer kinds (JPEG 2000, LZMA, Zstandard, LERC, WebP) are in some builds only."""
@@ -25,8 +29,7 @@ def open_with_pillow(content: bytes) -> Image.Image:
     """Pillow's image of the first page, nothing decoded.
 
     Raises:
-        ImageError: truncated where the page's directory lies beyond the end, unsupported for kinds of samples that
-            would come out wrong.
+        ImageError: unsupported for kinds of samples that would come out wrong.
     """
     tags = _first_directory(content)
     size = f"TIFF {tags.get(256)} x {tags.get(257)}"
@@ -45,8 +48,6 @@ def open_with_pillow(content: bytes) -> Image.Image:
 def _first_directory(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
     file = io.BytesIO(content)
     tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if content.startswith(BIG_TIFF) else 8))
-    if tags.next + 2 > len(content):
-        raise ImageError("truncated", f"TIFF: its directory is at byte {tags.next} of {len(content)}")
     file.seek(tags.next)
     tags.load(file)
     return tags
@@ -62,7 +63,31 @@ def grey8(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
 
 
 def is_cut(content: bytes) -> bool:
-    """Whether a strip or tile of the first page lies beyond the file's end; asked only once decoding has failed."""
-    tags = _first_directory(content)
-    starts, lengths = tags.get(273) or tags.get(324) or (), tags.get(279) or tags.get(325) or ()
-    return any(start + length > len(content) for start, length in zip(starts, lengths, strict=False))
+    """Whether the first directory, a value of it, or a strip or tile lies beyond the file's end.
+
+    Asked only once decoding has failed: a sound picture may have a broken tag that says nothing of its pixels.
+    """
+    order, big = "<" if content.startswith(b"II") else ">", content.startswith(BIG_TIFF)
+    at, number, entry = (8, "Q", order + "HHQQ") if big else (4, "I", order + "HHII")
+    start = _number(content, at, order + number)
+    n_entries = _number(content, start, order + ("Q" if big else "H"))
+    first = start + (8 if big else 2)
+    extents: dict[int, tuple[int, ...]] = {}
+    for at in range(first, first + n_entries * struct.calcsize(entry), struct.calcsize(entry)):
+        if at + struct.calcsize(entry) > len(content):
+            return True
+        tag, kind, count, value = struct.unpack_from(entry, content, at)
+        n_bytes, inside = count * TYPE_BYTES.get(kind, 1), struct.calcsize(order + number)
+        place = at + struct.calcsize(entry) - inside if n_bytes <= inside else value
+        if place + n_bytes > len(content):
+            return True
+        if tag in EXTENTS and kind in (3, 4, 16):
+            letter = {3: "H", 4: "I", 16: "Q"}[kind]
+            extents[tag] = struct.unpack_from(f"{order}{count}{letter}", content, place)
+    starts, lengths = (extents.get(strip) or extents.get(tile) or () for strip, tile in ((273, 324), (279, 325)))
+    return n_entries == 0 or any(start + length > len(content) for start, length in zip(starts, lengths, strict=False))
+
+
+def _number(content: bytes, at: int, kind: str) -> int:
+    """0 beyond the end, where there are no entries to be found."""
+    return struct.unpack_from(kind, content, at)[0] if at + struct.calcsize(kind) <= len(content) else 0

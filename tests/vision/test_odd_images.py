@@ -48,6 +48,16 @@ def test_what_is_not_read_right_is_refused_with_a_true_code(name):
     assert rejected(content)[0] == code
 
 
+@pytest.mark.parametrize("name", SOUND)
+def test_a_file_cut_anywhere_is_truncated_or_shows_the_whole_picture(name):
+    whole, right = SOUND[name], RIGHT_GREY if "grey" in name else RIGHT
+    for end in range(len(whole) // 7, len(whole), max(1, len(whole) // 7)):
+        try:
+            assert apart(pixels(whole[:end]), right) < 6, end
+        except ImageError as error:
+            assert error.code == "truncated", (end, str(error))
+
+
 @pytest.mark.parametrize("name", [name for name in SOUND if name.startswith("jpeg")])
 def test_bytes_behind_a_jpeg_say_nothing_of_it(name):
     if name == "jpeg_no_end_marker":

@@ -1,5 +1,6 @@
 """What bytes are, told by how they begin, and whether they end too early; decodes nothing."""
 
+import re
 import struct
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from devise.errors import ImageError
 Image.init()
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 END_OF_IMAGE = b"\xff\xd9"
+XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 BIG_TIFF = (b"MM\0+", b"II+\0")
 SIGNATURES = (
     *((JPEG, "JPEG"), (PNG, "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"BM", "BMP"), (b"\0\0\1\0", "ICO")),
@@ -25,7 +27,7 @@ KNOWN_BUT_NOT_READ = {
     **{b"gimp xcf": "GIMP", b"\x76\x2f\x31\x01": "OpenEXR", b"\0\0\0\x0cJXL ": "JPEG XL", b"\xff\x0a": "JPEG XL"},
     **{b"DDS ": "DDS", b"qoif": "QOI", b"#?RADIANCE": "Radiance HDR", b"#?RGBE": "Radiance HDR", b"FLIF": "FLIF"},
     **{b"BPG\xfb": "BPG", b"II\xbc\x01": "JPEG XR", b"\x8aMNG\r\n\x1a\n": "MNG", b"\x8bJNG\r\n\x1a\n": "JNG"},
-    **{b"\0\0\2\0": "Windows cursor", b"icns": "Apple icon", b"\x59\xa6\x6a\x95": "Sun raster", b"\x01\xda": "SGI"},
+    **{b"\0\0\2\0\1\0": "Windows cursor", b"icns": "Apple icon", b"\x59\xa6\x6a\x95": "Sun raster", b"\x01\xda": "SGI"},
     **{b"SIMPLE  =": "FITS", b"farbfeld": "farbfeld", b"SDPX": "DPX", b"XPDS": "DPX", b"AT&TFORM": "DjVu"},
     **{b"FUJIFILMCCD-RAW": "raw Fujifilm", b"IIRO": "raw Olympus", b"IIRS": "raw Olympus", b"IIU\0": "raw Panasonic"},
     **{b"P7\n": "PAM", b"PF\n": "PFM", b"Pf\n": "PFM", b"/* XPM": "XPM", b"\xab\x4b\x54\x58": "KTX"},
@@ -52,7 +54,7 @@ def recognise(content: bytes) -> str:
         return kind
     text = head.lstrip().lower()
     known = next((name for mark, name in KNOWN_BUT_NOT_READ.items() if text.startswith(mark.lower())), kind)
-    known = "DICOM" if head[128:] == b"DICM" else known
+    known = "DICOM" if head[128:] == b"DICM" else "Targa" if content.endswith(b"TRUEVISION-XFILE.\0") else known
     if known:
         raise ImageError("unsupported", f"{known}, a format that is not read here: begins with {head[:16]!r}")
     raise ImageError("not_an_image", f"begins with {head[:16]!r}")

@@ -10,6 +10,7 @@ import numpy as np
 import simplejpeg
 
 from devise.errors import ImageError
+from devise.vision.formats import XMP_ORIENTATION
 
 START, END, START_OF_SCAN, RESTARTS = 0xD8, 0xD9, 0xDA, range(0xD0, 0xD8)
 JFIF, EXIF, PROFILE, ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
@@ -26,7 +27,6 @@ are all the same, and otherwise what damage before them left over."""
 MARKER = re.compile(rb"\xff+([^\xff\0])")
 EXTRANEOUS = re.compile(r"(\d+) extraneous bytes")
 ENDED_EARLY = re.compile(r"premature end|found marker 0xd9 instead of", re.IGNORECASE)
-XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 @dataclass
@@ -36,7 +36,8 @@ class Header:
     Attributes:
         frame: the SOF marker. kind: "L", "RGB" or "CMYK". start: where the first scan begins; end: behind the end
         marker, or the file's end. exif: the APP1 segment. icc: the profile, its parts joined. xmp_turn: 1 to 8.
-        tables: the segments before the first scan that libjpeg is given. adobe: how colours were turned. n_scans: scans until the end.
+        tables: the segments before the first scan that libjpeg is given. adobe: how colours were turned.
+        n_scans: scans until the end.
         finest: (component, coefficient) -> the lowest bit that a scan has sent.
     """
 

@@ -4,6 +4,7 @@ Chunks: W3C PNG specification, 3rd edition, sections 5 and 11.
 """
 
 import io
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from PIL import Image
 
 from devise.errors import ImageError
-from devise.vision.formats import PNG
+from devise.vision.formats import PNG, XMP_ORIENTATION
 
 CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-MOST_PROFILE_BYTES = 4 * 2**20
-"""A larger colour profile is no profile; its chunk can be a decompression bomb."""
+EXIF_TEXT, XMP_TEXT = b"Raw profile type exif", b"XML:com.adobe.xmp"
+MOST_PROFILE_BYTES, MOST_TEXT_BYTES = 4 * 2**20, 2**20
+"""Longer ones are not looked at: they may be decompression bombs."""
 SCALE = {1: 255, 2: 85, 4: 17}
 """Bits a grey sample -> what Pillow multiplies it by."""
 
@@ -26,12 +28,14 @@ class Chunks:
 
     Attributes:
         content: IHDR, PLTE, every IDAT and IEND. transparent: the raw tRNS chunk. exif, icc: empty without one.
+        xmp_turn: the orientation that an XMP text tells, 1 to 8.
     """
 
     content: bytes
     transparent: bytes
     exif: bytes
     icc: bytes
+    xmp_turn: int
 
 
 def read(content: bytes) -> Chunks:
@@ -48,28 +52,50 @@ def read(content: bytes) -> Chunks:
             kept.append(view[at:end])
         elif kind == b"CgBI":
             raise ImageError("unsupported", "PNG of Apple's own kind (CgBI)")
-        elif kind in (b"tRNS", b"eXIf", b"iCCP") and _is_sound(view[at:end]):
-            others.setdefault(kind, content[at + 8 : end - 4])
+        elif (name := _name_of(kind, content[at + 8 : at + 40])) and _is_sound(view[at:end]):
+            others.setdefault(name, content[at + 8 : end - 4])
         if kind == b"IEND" or not kind.isalpha():
             break
         at = end
-    exif = others.get(b"eXIf", b"")
-    return Chunks(b"".join(kept), others.get(b"tRNS", b""), exif and b"Exif\0\0" + exif, _profile(others.get(b"iCCP")))
+    exif = b"Exif\0\0" + others[b"eXIf"] if b"eXIf" in others else _exif_of_text(others.get(EXIF_TEXT, b""))
+    turn = XMP_ORIENTATION.search(others.get(XMP_TEXT, b""))
+    icc = _profile(others.get(b"iCCP", b""))
+    return Chunks(b"".join(kept), others.get(b"tRNS", b""), exif, icc, int(turn[1]) if turn else 1)
+
+
+def _name_of(kind: bytes, begin: bytes) -> bytes:
+    """What an ancillary chunk is kept as; empty for one that is not looked at."""
+    if kind in (b"tRNS", b"eXIf", b"iCCP"):
+        return kind
+    texts = {(b"zTXt", EXIF_TEXT), (b"iTXt", XMP_TEXT)}
+    return next((text for chunk, text in texts if kind == chunk and begin.startswith(text + b"\0")), b"")
 
 
 def _is_sound(chunk: memoryview) -> bool:
     return len(chunk) >= 12 and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
 
 
-def _profile(body: bytes | None) -> bytes:
-    name, _, compressed = (body or b"").partition(b"\0")
-    if not compressed.startswith(b"\0") or not 1 <= len(name) <= 79:
+def _profile(body: bytes) -> bytes:
+    name, _, compressed = body.partition(b"\0")
+    return _inflated(compressed, MOST_PROFILE_BYTES) if 1 <= len(name) <= 79 else b""
+
+
+def _exif_of_text(body: bytes) -> bytes:
+    """The block that ImageMagick writes in hexadecimal: a name, a length, and lines of digits."""
+    lines = _inflated(body.removeprefix(EXIF_TEXT + b"\0"), MOST_TEXT_BYTES).split(b"\n")[3:]
+    digits = b"".join(lines)
+    return bytes.fromhex(digits.decode()) if re.fullmatch(rb"(?:[0-9a-fA-F]{2})+", digits) else b""
+
+
+def _inflated(compressed: bytes, most: int) -> bytes:
+    """Deflated data behind the number of its method; empty where it is broken, of another method, or longer."""
+    if not compressed.startswith(b"\0"):
         return b""
     try:
-        profile = zlib.decompressobj().decompress(compressed[1:], MOST_PROFILE_BYTES)
+        found = zlib.decompressobj().decompress(compressed[1:], most)
     except zlib.error:
-        return b""  # the same as no profile
-    return profile if len(profile) < MOST_PROFILE_BYTES else b""
+        return b""
+    return found if len(found) < most else b""
 
 
 def set_transparency(image: Image.Image, content: bytes, transparent: bytes) -> None:

@@ -64,7 +64,7 @@ def read(kind: str, content: bytes, max_pixels: int) -> Samples:
         _check_work(image, max_pixels)
         drawn = image.tile[0][1] if kind == "GIF" and image.tile else None
         image.load()
-        turn = orientation(chunks.exif) or 1 if chunks else _orientation(image)
+        turn = orientation(chunks.exif) or chunks.xmp_turn if chunks else _orientation(image)
         icc = chunks.icc if chunks else image.info.get("icc_profile") or b""
         values_HWC, mode = _flattened(image, drawn)
     except BROKEN as error:
@@ -179,7 +179,7 @@ def _fault(kind: str, content: bytes, image: Image.Image | None, error: Exceptio
         return ImageError("too_many_pixels", message)
     if kind == "TIFF" and tiff.is_cut(content):
         return ImageError("truncated", message)  # what a directory lacks looks like a kind that is not known
-    if NOT_READ.search(reason):
+    if NOT_READ.search(reason) or (image is not None and image.info.get("compression") in tiff.OPTIONAL):
         return ImageError("unsupported", message)
     cut = isinstance(error, EOFError) or "truncated" in reason.lower() or "premature" in reason.lower()
     return ImageError("truncated" if cut or formats.is_cut(kind, content) else "corrupt", message)

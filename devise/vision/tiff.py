@@ -17,11 +17,9 @@ BITS, COMPRESSION, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT, SUBSAMPLING = 258, 259, 2
 EXTENTS = (273, 279, 324, 325)  # where strips start, their lengths; the same of tiles
 TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Type -> bytes a value; 1 where not listed."""
-SAMPLE_FORMATS = {2: "signed", 3: "floating point", 5: "complex", 6: "complex"}
-COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946}
-"""What this Pillow's libtiff decodes. Newer kinds (JPEG 2000, LZMA, Zstandard, LERC, WebP) are in some builds only."""
-
-
+SAMPLE_FORMATS = {3: "floating point", 5: "complex", 6: "complex"}
+OPTIONAL = ("lzma", "zstd", "webp", "jpeg2000", "tiff_sgilog", "tiff_sgilog24", "tiff_thunderscan")
+"""Compressions, by Pillow's names, that libtiff may be built without."""
 _ONE_OPENS = Lock()  # Pillow's choice of reader is a variable of its module
 
 
@@ -34,9 +32,11 @@ def open_with_pillow(content: bytes) -> Image.Image:
     tags = _first_directory(content)
     size = f"TIFF {tags.get(256)} x {tags.get(257)}"
     refused = [SAMPLE_FORMATS[kind] for kind in tags.get(SAMPLE_FORMAT, ()) if kind in SAMPLE_FORMATS]
+    if 2 in tags.get(SAMPLE_FORMAT, ()) and max(tags.get(BITS, (1,))) > 16:
+        refused = ["signed"]  # their range is anybody's guess; of 8 and 16 bits, viewers show what is not negative
     if refused:
         raise ImageError("unsupported", f"{size} with {refused[0]} samples")
-    if tags.get(COMPRESSION, 1) not in COMPRESSIONS:
+    if tags.get(COMPRESSION, 1) not in TiffImagePlugin.COMPRESSION_INFO:
         raise ImageError("unsupported", f"{size} of compression {tags[COMPRESSION]}")
     # Pillow's own reader of uncompressed samples knows neither subsampled colours nor planes that are not 8 bits.
     subsampled = tags.get(PHOTOMETRIC) == 6 and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1)
@@ -56,6 +56,8 @@ def _first_directory(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
 def grey8(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
     """(H, W) uint8 of a loaded image of mode I or I;16, whatever its bits a sample; white is 255."""
     tags = image.tag_v2
+    if 2 in tags.get(SAMPLE_FORMAT, ()) and values_HW.min() < 0:
+        raise ImageError("unsupported", f"TIFF {image.width} x {image.height} with negative samples")
     bits = tags.get(BITS, (16,))[0]
     values_HW = values_HW.astype(np.uint32) if bits <= 16 else values_HW.astype(np.int64) & 0xFFFFFFFF
     grey = (values_HW >> (bits - 8)).astype(np.uint8)

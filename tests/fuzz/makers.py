@@ -209,8 +209,8 @@ def refused() -> dict[str, tuple[bytes, str]]:
         "tiff_float16": tiff(samples(16, 1, sample_format=3), zeros),
         "tiff_float32": tiff(samples(32, 1, sample_format=3), zeros),
         "tiff_float32_rgb": tiff(samples(32, 2, 3, sample_format=3), zeros),
-        "tiff_signed8": tiff(samples(8, 1, sample_format=2), zeros),
-        "tiff_signed16": tiff(samples(16, 1, sample_format=2), zeros),
+        "tiff_signed16_negative": tiff(samples(16, 1, sample_format=2), b"\xff\xff" * W * H),
+        "tiff_signed32": tiff(samples(32, 1, sample_format=2), zeros),
         "tiff_lab": tiff(samples(8, 8, 3), zeros),
         "tiff_lab_alpha": tiff(samples(8, 8, 4, extra=2), zeros),
         "tiff_5_channels": tiff(samples(8, 1, 5), zeros),
@@ -224,6 +224,7 @@ def refused() -> dict[str, tuple[bytes, str]]:
         "pam": b"P7\nWIDTH 1\n",
         **{"dds": b"DDS |\0\0\0" + bytes(120), "dicom": bytes(128) + b"DICM" + bytes(50), "qoi": b"qoif" + bytes(50)},
         **{"hdr": b"#?RADIANCE\n" + bytes(50), "psd": b"8BPS" + bytes(50), "cursor": b"\0\0\2\0\1\0" + bytes(50)},
+        "targa": b"\0\0\2" + bytes(60) + b"TRUEVISION-XFILE.\0",
     }
     return {
         **{name: (content[: len(content) * 3 // 5], "truncated") for name, content in cut.items()},

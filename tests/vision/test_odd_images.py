@@ -221,6 +221,36 @@ def test_broken_exif_turns_nothing(exif):
 def test_a_turn_that_only_xmp_tells_is_honoured():
     xmp = makers.segment(0xE1, b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>')
     assert torch.equal(pixels(makers.after_start(SOUND["jpeg"], xmp)), pixels(SOUND["jpeg"]).transpose(1, 2).flip(2))
+    text = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'
+    assert torch.equal(pixels(makers.png(makers.chunk(b"iTXt", text))), RIGHT.transpose(1, 2).flip(2))
+
+
+def test_a_turn_in_imagemagicks_text_is_honoured():
+    exif = Image.Exif()
+    exif[stills.ORIENTATION_TAG] = 6
+    digits = exif.tobytes().hex().encode()
+    text = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n" % (len(digits) // 2) + digits + b"\n")
+    assert torch.equal(pixels(makers.png(makers.chunk(b"zTXt", text))), RIGHT.transpose(1, 2).flip(2))
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        makers.segment(0xE0, b"JFIF\0\3\0\0\0\1\0\1\0\0"),
+        makers.segment(0xE2, b"ICC_PROFILE\0\1\1"),
+        makers.segment(0xE2, b"ICC_PROFILE\0\7\3broken"),
+        makers.segment(0xEE, b"Adobe\0\x64\0\0\0\0\7"),
+    ],
+)
+def test_marks_that_libjpeg_stumbles_over_before_any_pixel_cost_nothing(segment):
+    bare = SOUND["jpeg"][:2] + SOUND["jpeg"][20:]
+    assert torch.equal(pixels(makers.after_start(bare, segment)), pixels(SOUND["jpeg"]))
+
+
+def test_signed_samples_that_are_not_negative_are_read():
+    halves = (makers.LUMA16 // 2).tobytes()
+    found = pixels(makers.tiff(makers.samples(16, 1, sample_format=2), halves))
+    assert apart(found, RIGHT_GREY // 2) < 2
 
 
 def test_an_icons_png_is_held_to_max_pixels():

@@ -67,7 +67,7 @@ def _name_of(kind: bytes, begin: bytes) -> bytes:
     """What an ancillary chunk is kept as; empty for one that is not looked at."""
     if kind in (b"tRNS", b"eXIf", b"iCCP"):
         return kind
-    texts = {(b"zTXt", EXIF_TEXT), (b"iTXt", XMP_TEXT)}
+    texts = ((b"tEXt", EXIF_TEXT), (b"zTXt", EXIF_TEXT), (b"iTXt", XMP_TEXT))
     return next((text for chunk, text in texts if kind == chunk and begin.startswith(text + b"\0")), b"")
 
 
@@ -82,8 +82,9 @@ def _profile(body: bytes) -> bytes:
 
 def _exif_of_text(body: bytes) -> bytes:
     """The block that ImageMagick writes in hexadecimal: a name, a length, and lines of digits."""
-    lines = _inflated(body.removeprefix(EXIF_TEXT + b"\0"), MOST_TEXT_BYTES).split(b"\n")[3:]
-    digits = b"".join(lines)
+    text = body.removeprefix(EXIF_TEXT + b"\0")
+    text = _inflated(text, MOST_TEXT_BYTES) if text.startswith(b"\0") else text[:MOST_TEXT_BYTES]
+    digits = b"".join(text.split(b"\n")[3:])
     return bytes.fromhex(digits.decode()) if re.fullmatch(rb"(?:[0-9a-fA-F]{2})+", digits) else b""
 
 

@@ -32,8 +32,6 @@ def open_with_pillow(content: bytes) -> Image.Image:
     tags = _first_directory(content)
     size = f"TIFF {tags.get(256)} x {tags.get(257)}"
     refused = [SAMPLE_FORMATS[kind] for kind in tags.get(SAMPLE_FORMAT, ()) if kind in SAMPLE_FORMATS]
-    if 2 in tags.get(SAMPLE_FORMAT, ()) and max(tags.get(BITS, (1,))) > 16:
-        refused = ["signed"]  # their range is anybody's guess; of 8 and 16 bits, viewers show what is not negative
     if refused:
         raise ImageError("unsupported", f"{size} with {refused[0]} samples")
     if tags.get(COMPRESSION, 1) not in TiffImagePlugin.COMPRESSION_INFO:
@@ -56,12 +54,22 @@ def _first_directory(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
 def grey8(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
     """(H, W) uint8 of a loaded image of mode I or I;16, whatever its bits a sample; white is 255."""
     tags = image.tag_v2
-    if 2 in tags.get(SAMPLE_FORMAT, ()) and values_HW.min() < 0:
-        raise ImageError("unsupported", f"TIFF {image.width} x {image.height} with negative samples")
-    bits = tags.get(BITS, (16,))[0]
+    if 2 in tags.get(SAMPLE_FORMAT, ()):
+        values_HW, bits = _not_negative(image, values_HW), 16
+    else:
+        bits = tags.get(BITS, (16,))[0]
     values_HW = values_HW.astype(np.uint32) if bits <= 16 else values_HW.astype(np.int64) & 0xFFFFFFFF
     grey = (values_HW >> (bits - 8)).astype(np.uint8)
     return 255 - grey if tags.get(PHOTOMETRIC) == 0 else grey
+
+
+def _not_negative(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
+    """Signed samples whose range can be told: 16 bits, and 32 bits that hold 16, as Pillow writes its mode I."""
+    low, high = int(values_HW.min()), int(values_HW.max())
+    if low < 0 or high > 65535 or (high < 256 and 32 in image.tag_v2[BITS]):
+        found = f"TIFF {image.width} x {image.height} with signed samples from {low} to {high}"
+        raise ImageError("unsupported", f"{found}; read are those of 16 bits, none negative")
+    return values_HW
 
 
 def is_cut(content: bytes) -> bool:

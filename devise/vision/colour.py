@@ -10,7 +10,6 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
-SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 UNREADABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 
 
@@ -37,7 +36,7 @@ def _transform(kind: str, icc: bytes) -> ImageCms.ImageCmsTransform | None:
     """None for sRGB itself, and for a profile that cannot be used: it says nothing, as in a viewer."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        if profile.profile.xcolor_space.strip() != SPACES[kind] or _is_srgb(profile):
+        if _is_srgb(profile):
             return None
         return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), kind, "RGB")
     except UNREADABLE:

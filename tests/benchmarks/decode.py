@@ -30,7 +30,7 @@ def files(data: Path, kind: str, n: int) -> list[bytes]:
     if kind == "photographs":
         return [path.read_bytes() for path in chosen]
     found = []
-    for path in chosen[:: max(1, n // 40)][:40]:
+    for path in chosen[:: max(1, n // 16)][:16]:
         image = Image.open(path).convert("RGB")
         image = image.resize((image.width * 4, image.height * 4), Image.Resampling.BICUBIC)
         file = io.BytesIO()

@@ -156,6 +156,9 @@ def test_a_shallow_grey_is_white_where_it_is_transparent(depth):
     content = makers.png_of(rows, depth, 0, makers.chunk(b"tRNS", b"\0\0"), size=(40, 40))
     assert (pixels(content) == 255).all()
     assert (pixels(makers.png_of(rows, depth, 0, makers.chunk(b"tRNS", b"\0\1"), size=(40, 40))) == 0).all()
+    ones = {1: b"\xff", 2: b"\x55", 4: b"\x11", 8: b"\x01"}[depth] * (40 * depth // 8)
+    content = makers.png_of((b"\0" + ones) * 40, depth, 0, makers.chunk(b"tRNS", b"\0\1"), size=(40, 40))
+    assert (pixels(content) == 255).all()
 
 
 def test_pillows_own_reason_is_in_the_message():

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.values import Count, Fraction, Positive, Section, Seed, Side, Size, Text, Threads, once
+from devise.values import ENDINGS_READ, Count, Fraction, Positive, Section, Seed, Side, Size, Text, Threads, once
 
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SECTIONS = (
@@ -19,11 +19,6 @@ SECTIONS = (
     "search_images", "evaluate_model", "publish_run", "run_nightly",
 )  # fmt: skip
 """The jobs, each with a section of its name."""
-ENDINGS_READ = (
-    *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "avif", "avifs", "bmp", "tif", "tiff", "ico"),
-    *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm"),
-)
-"""How names of the formats that `devise.vision.images` reads end."""
 
 
 class JobConfig(Section):
@@ -62,9 +57,8 @@ class CatalogConfig(JobConfig):
     sources: list[Text] = Field(min_length=1)
     """Prefixes to list, file:// or s3:// or plain local folders."""
     include: Annotated[list[Text], Field(min_length=1)] = [f"*.{ending}" for ending in ENDINGS_READ]
-    """Shell patterns on the key below the prefix, letters' case ignored; an object must match one. What matches none is
-    counted by its ending. Default: the endings of every format that is read; names without an ending may be anything,
-    and are listed by `*` alone."""
+    """Shell patterns on the key below the prefix, letters' case ignored; an object must match one, else it is counted by
+    its ending. Default: every format that is read; names without an ending may be anything: `*` alone lists them."""
     exclude: list[Text] = []
     """Shell patterns on the key below the prefix; an object that matches one is left out."""
     fan_out: list[Annotated[str, Field(min_length=1)]] = []
@@ -204,8 +198,7 @@ class EngineConfig(Section):
     max_pixels: Size = 100_000_000
     """Larger pictures are rejected from their header, undecoded."""
     max_bytes: Size = 512 * 2**20
-    """Objects listed with more bytes are rejected and never fetched. The default holds 100 megapixels uncompressed,
-    transparency included."""
+    """Objects listed with more are rejected, never fetched; the default holds 100 megapixels uncompressed with alpha."""
     max_inflight_bytes: Size = 256 * 2**20
     """Bytes of encoded pictures that a worker may hold at once."""
 

@@ -34,6 +34,13 @@ Time = Annotated[float, Field(ge=0, le=253402300799)]
 Text = Annotated[str, AfterValidator(_not_blank)]
 
 
+ENDINGS_READ = (
+    *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "avif", "avifs", "bmp", "tif", "tiff", "ico"),
+    *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm"),
+)
+"""How names of the formats that `devise.vision.images` reads end."""
+
+
 class Section(BaseModel):
     """A group of settings: frozen, an unknown key is an error, and a group that is null is one without settings."""
 

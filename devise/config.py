@@ -57,7 +57,7 @@ class CatalogConfig(JobConfig):
     sources: list[Text] = Field(min_length=1)
     """Prefixes to list, file:// or s3:// or plain local folders."""
     include: Annotated[list[Text], Field(min_length=1)] = [f"*.{ending}" for ending in ENDINGS_READ]
-    """Shell patterns on the key below the prefix, letters' case ignored; an object must match one, else it is counted by
+    """Shell patterns on the key below the prefix, letters' case ignored; an object must match one, or is counted by
     its ending. Default: every format that is read; names without an ending may be anything: `*` alone lists them."""
     exclude: list[Text] = []
     """Shell patterns on the key below the prefix; an object that matches one is left out."""
@@ -198,7 +198,7 @@ class EngineConfig(Section):
     max_pixels: Size = 100_000_000
     """Larger pictures are rejected from their header, undecoded."""
     max_bytes: Size = 512 * 2**20
-    """Objects listed with more are rejected, never fetched; the default holds 100 megapixels uncompressed with alpha."""
+    """Objects listed with more are rejected, never fetched; the default holds 100 raw megapixels with alpha."""
     max_inflight_bytes: Size = 256 * 2**20
     """Bytes of encoded pictures that a worker may hold at once."""
 

@@ -38,7 +38,7 @@ ENDINGS_READ = (
     *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "avif", "avifs", "bmp", "tif", "tiff", "ico"),
     *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm"),
 )
-"""How names of the formats that `devise.vision.images` reads end."""
+"""How names of the formats that `devise.vision.formats` knows and that are read end."""
 
 
 class Section(BaseModel):

@@ -168,11 +168,6 @@ def test_columns_prints_the_data_dictionary(ask):
         (["words", "lion", "submarine"], "no vector for ['submarine']"),
         (["words", "--near", "submarine"], "submarine: no such word"),
         (["words", "lion", "tulip", "--vectors", "absent.vec"], "absent.vec: no such file"),
-        (["words", "--near", "lion", "--known", "tulip"], "asked several things"),
-        (["words", "lion", "tulip", "--known", "tulip"], "asked several things"),
-        (["search", "--image", "x.png", "ferry"], "asked two things: give words, or --image FILE"),
-        (["search", "lion", "--sheet", "out"], "--sheet out: found the ending '', wanted .png"),
-        (["search", "lion", "--sheet", "out.jpg"], "--sheet out.jpg: found the ending '.jpg', wanted .png"),
     ],
 )
 def test_a_broken_promise_is_one_line_and_exit_code_2(refused, published, arguments, words):

@@ -149,7 +149,7 @@ SETTINGS = [
 TERMINAL = [
     Case("a sheet without an ending", ["search", "lion", "--warehouse", "{tmp}", "--sheet", "out"], "wanted .png"),
     Case("words and a picture", ["search", "lion", "--image", "x", "--warehouse", "{tmp}"], "and --image x, wanted"),
-    Case("two questions", ["words", "--near", "a", "--known", "b", "--warehouse", "{tmp}"], "--near and --known, wanted"),
+    Case("two questions", ["words", "--near", "a", "--known", "b", "--warehouse", "{tmp}"], "--near and --known"),
     Case("a warehouse without a name", ["status", "--warehouse", ""], "found nothing, wanted a path or URI"),
     Case("a picture without a name", ["search", "image: ", "--warehouse", "{tmp}"], "nothing is published here yet"),
     Case("a run that leads out", ["verify", "../../x", "--warehouse", "{tmp}"], "no table has a committed run ../../x"),

@@ -1,6 +1,6 @@
 """Nights after rollbacks, discards and gates, on real pictures: what was live, and what each night was built on.
 
-`pytest -s tests/spark/test_lineage.py` prints the table.
+`pytest -s tests/spark/test_nights.py` prints the table.
 """
 
 from shutil import copytree

@@ -69,8 +69,6 @@ def make(
         if tree is None:
             raise VocabularyError("found no hierarchy file, wanted one to take the nouns from")
         chosen = hierarchy_nouns(tree)
-        if not chosen:
-            raise VocabularyError(f"{hierarchy}: {len(tree.members)} synsets without any members, wanted their nouns")
         keys = wanted_keys({noun.name for noun in chosen} | {name for one in visual for name in one.names})
         keys |= wanted_keys({word for text in tree.definitions.values() for word in words_of(text)})
 

@@ -134,7 +134,7 @@ def test_what_has_no_direction_or_no_noun_is_told_of_its_file(tmp_path):
     with pytest.raises(VectorError, match=r"zero\.vec: none .* has a direction: all numbers of 2 rows are zero"):
         make(tmp_path / "zero.vec")
     (tmp_path / "tree.tsv").write_text("id\tmembers\thypernyms\tdefinition\na\t\t\tx\nb\t\ta\ty\n")
-    with pytest.raises(VocabularyError, match=r"tree\.tsv: 2 synsets without any members"):
+    with pytest.raises(VocabularyError, match=r"tree\.tsv: none of its 2 synsets has a member"):
         make(tmp_path / "zero.vec", tmp_path / "tree.tsv", "hierarchy")
 
 

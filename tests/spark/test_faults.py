@@ -325,7 +325,8 @@ def test_connections_break(place, warehouse, nights, row):
     torn = [proxy.truncate(below(CORPUS, "lion/5.jpg")), proxy.truncate(below(warehouse, "embeddings/run=r1/part"))]
     reset = [proxy.reset(below(CORPUS, "tulip/5.jpg")), proxy.reset(below(warehouse, "images/"), methods=("HEAD",))]
     reset.append(proxy.reset(below(warehouse, "labels/"), methods=("PUT",), purposes=("multipart",)))
-    unheard = [proxy.lose_answer(below(warehouse, f"{name}/run=r2/{manifest.NAME}")) for name in ("images", "embeddings")]
+    records = (f"{name}/run=r2/{manifest.NAME}" for name in ("images", "embeddings"))
+    unheard = [proxy.lose_answer(below(warehouse, record)) for record in records]
     unheard += [proxy.lose_answer(below(warehouse, f"live/{name}")) for name in ("history/", "current/live.json")]
     ended = place.night(warehouse)
     assert ended.code == 0, ended.errors

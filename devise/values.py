@@ -32,6 +32,8 @@ Positive = Annotated[float, Field(gt=0)]
 Time = Annotated[float, Field(ge=0, le=253402300799)]
 """Seconds since 1970, to the end of the year 9999: what a clock can show."""
 Text = Annotated[str, AfterValidator(_not_blank)]
+TableName = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
+"""A folder of the warehouse; never a path."""
 
 
 ENDINGS_READ = (

@@ -113,7 +113,12 @@ class Lineage:
 
     def newest(self, table: str) -> Manifest | None:
         """This run's own, else the newest that it builds on, or None."""
-        return self.this(table) or next(iter(reversed(self.before(table))), None)
+        return self.this(table) or self.latest(table)
+
+    def latest(self, table: str) -> Manifest | None:
+        """The newest that this run builds on, whether or not it has its own; None if there is none."""
+        before = self.before(table)
+        return before[-1] if before else None
 
     def ahead(self, table: str) -> list[Manifest]:
         """Runs before this one that were built on its line, came after its parent and are in no publication of it."""

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from devise.config import RUN_PATTERN, Section
+from devise.config import RUN_PATTERN
 from devise.errors import AlreadyExists, ManifestError
 from devise.store import scratch, storage
+from devise.values import Section, TableName
 
 NAME = "_manifest.json"
 SUCCESS = "_SUCCESS"
@@ -46,7 +47,7 @@ class File(Section):
 class Manifest(Section):
     """What a run of a table is, what it was made from and how."""
 
-    table: str = Field(pattern=r"^[a-z][a-z_]*$")
+    table: TableName
     run: str = Field(pattern=RUN_PATTERN)
     parent: int = Field(ge=0)
     """Number of the publication that the run was built on; 0 if nothing was live."""

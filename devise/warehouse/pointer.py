@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from devise.config import RUN_PATTERN
 from devise.errors import AlreadyExists, GateError, ManifestError, PointerMoved
 from devise.store import storage
-from devise.values import Section, Time
+from devise.values import Section, TableName, Time
 
 CURRENT = "live/current/live.json"
 HISTORY = "live/history"
@@ -24,7 +24,7 @@ HISTORY = "live/history"
 class Entry(Section):
     """One line of the live pointer."""
 
-    table: str = Field(pattern=r"^[a-z][a-z_]*$")
+    table: TableName
     run: str = Field(pattern=RUN_PATTERN)
     published_by: str = Field(pattern=RUN_PATTERN)
     """Run id of the publication."""

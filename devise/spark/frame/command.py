@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 
 from devise import process, settings
 from devise.config import JobConfig, NightlyConfig
@@ -48,8 +49,9 @@ def foresee(work: Sequence[tuple[Job, JobConfig]]) -> None:
         GateError, ManifestError: as `perform` would, later.
     """
     promised: list[str] = []
+    lineage_of = cache(begin)  # one warehouse, as a rule: asked once, not once a job
     for job, config in work:
-        line = begin(config.warehouse, config.run)
+        line = lineage_of(config.warehouse, config.run)
         for table in job.writes:
             line.this(table)  # made before on another publication: the job would find it so, hours later
         inputs.refuse_missing(job.name, job.reads, line, promised)

@@ -189,7 +189,7 @@ def _done_already(job: Job, config: JobConfig, lineage: Lineage, inputs_hash: st
         say(job.name, f"run {config.run} is committed already; nothing to do")
     elif job.reuse:
         # Of the newest run alone: it is what readers take, so a setting that goes back makes its run anew.
-        found = next(iter(reversed(lineage.before(primary))), None)
+        found = lineage.latest(primary)
         if found is not None and (found.config_hash, found.inputs_hash) == (config.config_hash(), inputs_hash):
             say(job.name, f"inputs and settings as in run {found.run}, which stands; nothing to do")
         else:

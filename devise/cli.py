@@ -8,8 +8,10 @@ from pathlib import Path
 
 import devise
 from devise import process
-from devise.config import SECTIONS as JOBS
+from devise.config import SECTIONS
 from devise.errors import ConfigError
+
+JOBS = (*SECTIONS, "plan_images")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -29,13 +29,13 @@ class JobConfig(Section):
     run: str = Field(pattern=RUN_PATTERN)
     """Run id given by the scheduler: letters, digits, dot, dash, underscore; later runs sort later."""
 
-    def settings(self) -> dict[str, Any]:
-        """The choices that decide the output: everything but where it is written and under which run."""
-        return self.model_dump(mode="json", exclude={"warehouse", "run"})
+    def settings(self, only: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """The choices that decide the output: all but where it is written and under which run; or `only` these."""
+        return self.model_dump(mode="json", include=only and set(only), exclude={"warehouse", "run"})
 
-    def config_hash(self) -> str:
+    def config_hash(self, only: tuple[str, ...] | None = None) -> str:
         """64 hex digits over `settings()`; two runs with equal hashes and equal inputs make equal outputs."""
-        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.settings(only), sort_keys=True).encode()).hexdigest()
 
 
 class S3Config(Section):
@@ -207,8 +207,8 @@ class EmbedConfig(JobConfig):
     exchange: Literal["arrow", "pandas"] = "arrow"
     """How rows reach the engine and come back: mapInArrow, or an iterator pandas UDF."""
     engine: EngineConfig = EngineConfig()
-    images_per_task: Count = 5_000
-    """Upper bound of a task's images: short tasks lose little when a spot node goes."""
+    images_per_slice: Count = 5_000
+    """Most images that are committed together, up to 10,000 slices a night: a crash costs those under way."""
     retry_codes: list[str] = ["throttled", "timeout", "gone", "changed", "unreadable", "denied"]
     """Reject codes tried again next night even though the object is unchanged."""
     nights_per_base: Count = 30

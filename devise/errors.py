@@ -90,6 +90,10 @@ class DeviceError(DeviseError):
     """An accelerator asked for and absent."""
 
 
+class WorkerLost(DeviseError):
+    """Workers that died again and again, and no image was to blame."""
+
+
 class IndexingError(DeviseError):
     """An index that cannot be built, read or merged."""
 

@@ -1,7 +1,7 @@
 """Build the sharded faiss index over every live image's embedding, or add a night's change to it.
 
-reads    images (schemas.IMAGES), embeddings (schemas.EMBEDDINGS) of this model, vocabulary (words to tune on), and
-         earlier runs of index
+reads    plan (schemas.PLAN), images (schemas.IMAGES), embeddings (schemas.EMBEDDINGS) of this model,
+         vocabulary (words to tune on), and earlier runs of index
 writes   index  a base: a template, and a faiss file with an id -> uri, etag sidecar a shard;
                 else the shards of what is new, and tombstones (image_id) of what older runs hold no more
 """
@@ -19,7 +19,14 @@ JOB = job.Job(
     "build_index",
     IndexConfig,
     main,
-    reads={"images": "this", "model": "newest", "embeddings": "chain", "vocabulary": "newest", "index": "before"},
+    reads={
+        "images": "this",
+        "plan": "this",
+        "model": "newest",
+        "embeddings": "chain",
+        "vocabulary": "newest",
+        "index": "before",
+    },
     writes=("index",),
 )
 

@@ -19,6 +19,7 @@ JOB = job.Job(
     main,
     reads={
         "images": "this",
+        "plan": "this",
         "vocabulary": "newest",
         "model": "newest",
         "embeddings": "chain",

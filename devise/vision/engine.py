@@ -46,7 +46,8 @@ class Engine:
 
     Args:
         fetch: the bytes of an item; called from `fetch_threads` threads; an ImageError makes the item a reject.
-        device, precision: see `devise.vision.graph`. batch_size: pictures a pass; default 8 on a CPU, 256 on a GPU.
+        device, gpu, precision: see `devise.vision.graph`.
+        batch_size: pictures a pass; default 8 on a CPU, 256 on a GPU.
         threads: threads that decode and, on a CPU, infer; default one a usable core.
         max_pixels: larger pictures are rejected from their header.
         max_bytes: items that are listed with more are rejected and never fetched.
@@ -62,6 +63,7 @@ class Engine:
         fetch: Callable[[Item], bytes],
         *,
         device: Literal["auto", "cuda", "cpu"] = "auto",
+        gpu: str | None = None,
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         batch_size: int | None = None,
         threads: int | None = None,
@@ -71,7 +73,7 @@ class Engine:
         max_inflight_bytes: int = 256 * 2**20,
         output: Literal["embedding", "features"] = "embedding",
     ):
-        self.device = graph.choose_device(device)
+        self.device = graph.choose_device(device, gpu)
         self.precision = graph.choose_precision(precision, self.device)
         self.batch_size = BATCH_SIZE[self.device.type] if batch_size is None else batch_size
         self.threads = len(os.sched_getaffinity(0)) if threads is None else threads

@@ -27,8 +27,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 _graphs: "WeakKeyDictionary[DeviseModel, dict[tuple, Callable]]" = WeakKeyDictionary()
 
 
-def choose_device(device: Literal["auto", "cuda", "cpu"]) -> torch.device:
+def choose_device(device: Literal["auto", "cuda", "cpu"], gpu: str | None = None) -> torch.device:
     """The device asked for; `auto` is the accelerator where there is one.
+
+    Args:
+        gpu: the address that the cluster gave this process. Where it sees fewer devices than that, they were numbered
+            anew for it, and it takes the first.
 
     Raises:
         DeviceError: an accelerator was asked for and there is none; never a silent run on the CPU.
@@ -36,7 +40,10 @@ def choose_device(device: Literal["auto", "cuda", "cpu"]) -> torch.device:
     present = torch.cuda.is_available()
     if device == "cuda" and not present:
         raise DeviceError("device cuda: torch finds no CUDA device on this machine; wanted one (or device: cpu)")
-    return torch.device("cuda" if present and device != "cpu" else "cpu")
+    if not present or device == "cpu":
+        return torch.device("cpu")
+    number = int(gpu) if gpu is not None and gpu.isdecimal() else 0
+    return torch.device("cuda", number if number < torch.cuda.device_count() else 0)
 
 
 def choose_precision(precision: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:

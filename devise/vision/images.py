@@ -26,6 +26,7 @@ REJECT_CODES: dict[str, str] = {
     "throttled": "the store asked to slow down, retries included",
     "timeout": "the store did not answer in time",
     "unreadable": "the store or disk failed to give the bytes",
+    "crashed": "reading the image ended the process that read it",
     "id_collision": "another uri has the same image_id",
     "not_finite": "the network's output is zero or not finite",
 }

@@ -216,7 +216,9 @@ def test_a_night_checks_every_section_before_its_first_stage(capsys, tmp_path, s
 def test_every_job_may_have_a_section_and_nothing_else():
     from devise.jobs import run_nightly
 
-    assert set(config.SECTIONS) == {*run_nightly.JOBS, "run_nightly"}
+    own = {name for name, made in run_nightly.JOBS.items() if made.section is None}
+    assert set(config.SECTIONS) == {*own, "run_nightly"}
+    assert {made.section for made in run_nightly.JOBS.values()} - {None} <= own
 
 
 # --- inputs that the driver reads -----------------------------------------------------------------------------------
@@ -559,7 +561,7 @@ def test_of_two_uris_with_one_id_the_embedded_one_keeps_it(spark):
 # --- nights that were stopped ---------------------------------------------------------------------------------------
 
 
-def test_a_night_stopped_before_its_manifest_is_done_again_whole(spark, copy, ready, sections, monkeypatch):
+def test_a_night_stopped_before_its_manifest_keeps_the_slices_it_has(spark, copy, ready, sections, monkeypatch):
     warehouse = copy(ready)
     embedding = functools.partial(EmbedConfig, warehouse=str(warehouse), **sections["embed_images"])
     write = manifest.write
@@ -580,7 +582,25 @@ def test_a_night_stopped_before_its_manifest_is_done_again_whole(spark, copy, re
     assert made.details["attempted"] == made.details["embedded"] == len(listed)
     assert {row.image_id for row in read(spark, warehouse, "embeddings")} == listed and made.rows == len(listed)
     on_disk = set((warehouse / "embeddings" / "run=r1").rglob("*.parquet"))
-    assert not on_disk & left and {path.name for path in on_disk} == {file.path for file in made.files if file.rows}
+    assert on_disk == left and {path.name for path in on_disk} == {file.path for file in made.files}
+    assert not (warehouse / "_staging" / "embed_images" / "run=r1").exists()
+
+
+def test_a_slice_whose_file_was_swept_is_done_again(spark, copy, ready, sections, monkeypatch):
+    """`expire` may come between a killed night and its rerun."""
+    warehouse = copy(ready)
+    embedding = functools.partial(EmbedConfig, warehouse=str(warehouse), **sections["embed_images"])
+    write = manifest.write
+    monkeypatch.setattr(manifest, "write", lambda place, made: write(place, made) if made.table == "plan" else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        job.perform(embed_images.JOB, spark, embedding(run="r1"))
+    monkeypatch.setattr(manifest, "write", write)
+    left = sorted((warehouse / "embeddings" / "run=r1").rglob("*.parquet"))
+    left[0].unlink()
+    made = job.perform(embed_images.JOB, spark, embedding(run="r1"))["embeddings"]
+    listed = {row.image_id for row in read(spark, warehouse, "images")}
+    assert {row.image_id for row in read(spark, warehouse, "embeddings")} == listed and made.rows == len(listed)
+    assert {file.path for file in made.files} & {path.name for path in left} == {path.name for path in left[1:]}
 
 
 @pytest.mark.slow
@@ -593,7 +613,7 @@ def test_a_killed_process_leaves_nothing_behind_that_counts(
     for number in range(300):
         os.link(pictures[number % 3], many / f"{number}.jpg")
     (many / "text.jpg").write_text("no picture")
-    short = {"images_per_task": 20, "engine": {"device": "cpu", "precision": "fp32", "threads": 1, "batch_size": 1}}
+    short = {"images_per_slice": 20, "engine": {"device": "cpu", "precision": "fp32", "threads": 1, "batch_size": 1}}
     altered = {**sections, "catalog_images": {"sources": [str(many)]}, "embed_images": short}
     night(warehouse, altered, "catalog_images")
     path = tmp_path / "conf.yaml"
@@ -602,11 +622,13 @@ def test_a_killed_process_leaves_nothing_behind_that_counts(
     environment = {**os.environ, "DEVISE_MASTER": "local[1]"}
     with open(tmp_path / "log", "wb") as log:
         running = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    while running.poll() is None and not any("/outcomes/" in path for path in parquet_below(warehouse / "_staging")):
+    while running.poll() is None and len(list((warehouse / "_staging").rglob("slice-*.json"))) < 3:
         time.sleep(0.01)
     os.killpg(running.pid, signal.SIGKILL)  # Spark's Java and the workers too
     assert running.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
-    assert parquet_below(warehouse / "_staging") and not (warehouse / "embeddings").exists()
+    slices = {path.name for path in (warehouse / "_staging").rglob("slice-*.json")}
+    kept = [json.loads(path.read_text()) for path in (warehouse / "_staging").rglob("slice-*.json")]
+    assert 3 <= len(slices) < 16 and not list((warehouse / "embeddings").rglob(manifest.NAME))
     line = the_one_line(capsys, "embed_images", start(warehouse, altered, "embed_images"))
     assert f"held by embed_images of run r1 (host {platform.node()}, process {running.pid}) since " in line
     monkeypatch.setattr(lease.Claim, "is_free", lambda claim: True)  # two minutes later
@@ -616,4 +638,6 @@ def test_a_killed_process_leaves_nothing_behind_that_counts(
     listed = {row.image_id for row in read(spark, warehouse, "images")}
     found = [row.image_id for table in ("embeddings", "rejects") for row in read(spark, warehouse, table)]
     assert len(found) == 301 and set(found) == listed
+    files = {file.path for file in manifest.read(str(warehouse), "embeddings", "r1").files}
+    assert {file["path"] for record in kept for file in record["embeddings"]} <= files
     assert not parquet_below(warehouse / "_staging")

@@ -3,12 +3,15 @@
 import dataclasses
 import json
 
+import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import functions as F
 
 from devise.config import CatalogConfig, VocabularyConfig
 from devise.errors import AccountingError, GateError, ManifestError, SchemaError
 from devise.jobs import build_vocabulary, catalog_images
 from devise.spark.frame import job, schemas, tables
+from devise.store import scratch
 from devise.warehouse import manifest, pointer
 from devise.warehouse.lineage import begin
 
@@ -119,8 +122,6 @@ def test_a_reader_opens_only_files_that_the_manifest_lists(spark, tmp_path, corp
 
 def test_the_manifest_says_what_is_in_the_files(spark, tmp_path, corpus):
     committed = job.perform(catalog_images.JOB, spark, settings(tmp_path, corpus))["images"]
-    from devise.store import scratch
-
     for file in committed.files:
         path = tmp_path / "w" / "images" / "run=r1" / file.path
         assert (path.stat().st_size, scratch.hash_file(path)) == (file.size_bytes, file.sha256)
@@ -128,19 +129,24 @@ def test_the_manifest_says_what_is_in_the_files(spark, tmp_path, corpus):
     assert document["config"]["sources"] == [str(corpus)] and document["rows"] == 5
 
 
-def test_a_file_more_than_was_written_stops_the_commit(spark, tmp_path, corpus, monkeypatch):
-    """A zombie of an earlier driver adds a file between the write and the count."""
-    rows = spark.createDataFrame([(1, "u", "e", 1, None)], schemas.IMAGES)
-    folder = f"file://{tmp_path}/w/images/run=r1"
-    listing = tables.storage.list_files
+def test_rows_that_came_into_no_file_stop_the_commit(spark, tmp_path, monkeypatch):
+    rows = spark.createDataFrame([(1, "u", "e", 1, None), (2, "v", "e", 1, None)], schemas.IMAGES)
+    taken = tables.receipts
+    monkeypatch.setattr(tables, "receipts", lambda rows: taken(rows)[1:])
+    with pytest.raises(AccountingError, match="1 rows in the files, 2 rows were written"):
+        tables.write(rows, f"file://{tmp_path}/w", schemas.IMAGES)
 
-    def with_zombie(uri):
-        found = list(listing(uri))
-        return found + [file for file in found if file.uri.endswith(".parquet")]
 
-    monkeypatch.setattr(tables.storage, "list_files", with_zombie)
-    with pytest.raises(AccountingError, match="2 rows in the files, 1 rows were written"):
-        tables.write(rows, folder, schemas.IMAGES)
+def test_a_task_s_rows_are_one_file_in_their_order_with_hash_and_codes(spark, tmp_path):
+    rows = [(number, f"u{number}", "e", "gone" if number % 3 else "empty", "m", 1, "m1") for number in range(40)]
+    frame = spark.createDataFrame(rows, schemas.REJECTS).coalesce(1).sortWithinPartitions(F.desc("image_id"))
+    written = tables.write(frame, f"file://{tmp_path}/w", schemas.REJECTS, "late")
+    (file,) = written.files
+    assert file.path.startswith("late-") and (written.rows, written.rejects) == (40, {"empty": 14, "gone": 26})
+    path = tmp_path / "w" / file.path
+    assert (path.stat().st_size, scratch.hash_file(path)) == (file.size_bytes, file.sha256)
+    assert pq.read_table(path).column("image_id").to_pylist() == list(range(39, -1, -1))
+    assert [path.name for path in (tmp_path / "w").iterdir()] == [file.path]
 
 
 def test_wrong_columns_are_refused_with_both_lists(spark, tmp_path):

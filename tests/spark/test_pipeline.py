@@ -327,7 +327,7 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
     warehouse = copy_inputs(
         night,
         f"{root}/gates",
-        keep=("images", "vocabulary", "model", "embeddings", "rejects", "labels", "index", "metrics"),
+        keep=("images", "plan", "vocabulary", "model", "embeddings", "rejects", "labels", "index", "metrics"),
     )
     gate = PublishConfig(warehouse=warehouse, run="r1")
 
@@ -365,7 +365,9 @@ def test_each_gate_holds_back_a_run_that_breaks_it(spark, root, night):
 
 @pytest.mark.parametrize("root", ["file"], indirect=True, scope="module")  # the store makes no difference
 def test_candidates_that_are_one_label_count_once(spark, root, night, corpus):
-    warehouse = copy_inputs(night, f"{root}/chosen", keep=("images", "vocabulary", "model", "embeddings", "rejects"))
+    warehouse = copy_inputs(
+        night, f"{root}/chosen", keep=("images", "plan", "vocabulary", "model", "embeddings", "rejects")
+    )
     config = LabelConfig(warehouse=warehouse, run="r1", k=5, candidates=["lion", "lions", "Lion", "tulip"])
     made = job.perform(label_images.JOB, spark, config)["labels"]
     assert made.details["n_images"] == made.details["labelled"] == night[1]["embeddings"].rows
@@ -417,14 +419,14 @@ def test_what_a_gate_held_back_the_next_night_does_not_publish(spark, root, nigh
 
 def test_an_older_run_never_replaces_the_live_one(spark, root, night):
     warehouse = copy_inputs(
-        night, f"{root}/older", keep=("images", "vocabulary", "model", "embeddings", "rejects", "labels")
+        night, f"{root}/older", keep=("images", "plan", "vocabulary", "model", "embeddings", "rejects", "labels")
     )
     pointer.swap(warehouse, [("images", "r9")], "r9", None)
     with pytest.raises(GateError, match="older than the live run r9"):
         job.perform(publish_run.JOB, spark, PublishConfig(warehouse=warehouse, run="r1"))
 
 
-def copy_inputs(night, place, keep=("images", "vocabulary", "model")):
+def copy_inputs(night, place, keep=("images", "plan", "vocabulary", "model")):
     """Another warehouse with some tables of the night."""
     for table in keep:
         copy(f"{night[0]}/{table}", f"{place}/{table}")

@@ -22,9 +22,8 @@ from devise.warehouse.lineage import begin
 
 def run(job: Job, arguments: Sequence[str] | None = None) -> None:
     """A job: `--config FILE --run ID [--set section.key=value ...]`; exits."""
-    _run(
-        job.name, sys.modules[job.main.__module__].__doc__, arguments, lambda load: [(job, load(job.name, job.config))]
-    )
+    doc = sys.modules[job.main.__module__].__doc__
+    _run(job.name, doc, arguments, lambda load: [(job, load(job.section or job.name, job.config))])
 
 
 def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +36,7 @@ def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments:
         stages = load(name, NightlyConfig).stages
         if unknown := [stage for stage in stages if stage not in jobs]:
             raise ConfigError(f"{name}: unknown stages {unknown}; known are {sorted(jobs)}")
-        return [(jobs[stage], load(stage, jobs[stage].config)) for stage in stages]
+        return [(jobs[stage], load(jobs[stage].section or stage, jobs[stage].config)) for stage in stages]
 
     _run(name, doc, arguments, plan)
 
@@ -50,7 +49,7 @@ def foresee(work: Sequence[tuple[Job, JobConfig]]) -> None:
     """
     promised: list[str] = []
     lineage_of = cache(begin)  # one warehouse, as a rule: asked once, not once a job
-    for job, config in work:
+    for job, config in [(step, config) for asked, config in work for step in asked.steps()]:
         line = lineage_of(config.warehouse, config.run)
         for table in job.writes:
             line.this(table)  # made before on another publication: the job would find it so, hours later

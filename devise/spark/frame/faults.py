@@ -41,6 +41,14 @@ NO_ROOM = re.compile(
 )
 
 
+DEATH = re.compile(r"Python worker (exited unexpectedly|failed to connect)|ExecutorLostFailure|Executor heartbeat")
+
+
+def worker_died(text: str) -> bool:
+    """Whether a Spark exception's text tells of a process that ended, not of an error that it raised."""
+    return DEATH.search(text) is not None and find(text) is None
+
+
 @contextmanager
 def told_by_workers(warehouse: str = "") -> Iterator[None]:
     """Raise what ended a task as the `DeviseError` it was, or stands for; other faults pass as they are.

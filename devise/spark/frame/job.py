@@ -1,8 +1,9 @@
 """The frame of every job: arguments, inputs, commit, errors; knows nothing of what a job computes.
 
 A job is declared, not programmed: what it reads, what it writes, and a `main(task)`. The frame resolves the inputs to
-committed runs, recognises work that is done already, calls `main`, and commits last. What a killed run left is taken
-away only once this one's commit is won: until then it could be the work of a twin that still runs.
+committed runs, recognises work that is done already, calls `main`, and commits last. What a killed run or a lost
+attempt left is taken away only once this one's commit is won: until then it could be the work of a twin that still
+runs.
 """
 
 import re
@@ -42,8 +43,18 @@ class Job:
     foresee: Callable[[Any, Lineage, Sequence[str]], None] = lambda config, lineage, promised: None
     """Raises if the settings already tell that it cannot be done, given the tables that the jobs before it promise, in
     order. Asked before the first job of a command."""
+    section: str | None = None
+    """The section of its settings, where that is another job's."""
+    deciding: tuple[str, ...] | None = None
+    """The settings that decide its output, where those are not all."""
+    first: "Job | None" = None
+    """A job with the same settings that is done before it, unless it is done already."""
     reuse: bool = False
     """True if the newest run that this one builds on serves as well where its inputs and settings are the same."""
+
+    def steps(self) -> list["Job"]:
+        """The jobs to do, in order, itself last."""
+        return [*(self.first.steps() if self.first else []), self]
 
 
 @dataclass
@@ -61,8 +72,6 @@ class Task:
     vocabulary_id: str | None = None
     bases: set[str] = field(default_factory=set)
     """Tables of which this run holds all that is live, so that readers need no earlier one."""
-    leftovers: dict[str, list[storage.Stat]] = field(default_factory=dict)
-    """Table -> files that were in this run's folder before: none of this attempt's, whoever wrote them."""
     check: Callable[[], None] = lambda: None
     """Raises if the warehouse is no longer this process's; called right before anything is made live."""
 
@@ -92,15 +101,14 @@ class Task:
 
     def write(self, table: str, frame: DataFrame) -> Written:
         """Write the rows of a table's run; they exist only once the job commits."""
-        schema, leftovers = schemas.TABLES[table], self.leftovers.get(table, ())
-        self.written[table] = tables.write(frame, self.folder(table), schema, leftovers)
+        self.written[table] = tables.write(frame, self.folder(table), schemas.TABLES[table])
         return self.written[table]
 
 
 def perform(
     job: Job, spark: SparkSession, config: JobConfig, check: Callable[[], None] = lambda: None
 ) -> dict[str, Manifest]:
-    """Do a job's run unless it is done already; the manifests that now hold, by table.
+    """Do a job's run, and first that of the job before it, unless it is done already; the manifests that now hold.
 
     Args:
         check: raises if the warehouse is no longer this process's; called right before anything is committed. The
@@ -111,6 +119,7 @@ def perform(
         GateError: the run is older than what is live, was discarded, or was begun on another publication.
         LeaseLost: says `check`; nothing is committed.
     """
+    before = perform(job.first, spark, config, check) if job.first is not None else {}
     started_at = time.time()
     lineage = begin(config.warehouse, config.run)
     read = inputs.resolve(job.name, job.reads, lineage)
@@ -120,14 +129,13 @@ def perform(
     inputs_hash = manifest.hash_inputs({name: runs for name, runs in named.items() if name not in saves_work})
     done = _done_already(job, config, lineage, inputs_hash)
     if done is not None:
-        return done
+        return before | done
     check()
     scratch = storage.join(storage.normalise(config.warehouse), "_staging", job.name, f"run={config.run}")
     task = Task(spark, config, lineage, read, storage.join(scratch, uuid.uuid4().hex), check=check)
     task.model_id = read["model"][-1].model_id if read.get("model") else None
     task.vocabulary_id = read["vocabulary"][-1].vocabulary_id if read.get("vocabulary") else None
-    for table in job.writes:
-        task.leftovers[table] = list(storage.list_files(task.folder(table), missing_ok=True, links=False))
+    tables.size_shuffles(spark, (file for runs in read.values() for run in runs for file in run.files))
     in_warehouse = faults.told_by_workers(storage.normalise(config.warehouse))
     with in_warehouse, metered(spark.sparkContext) as requests:
         job.main(task)
@@ -145,8 +153,8 @@ def perform(
             rejects=written.rejects,
             inputs=named,
             inputs_hash=inputs_hash,
-            config=config.settings(),
-            config_hash=config.config_hash(),
+            config=config.settings(job.deciding),
+            config_hash=config.config_hash(job.deciding),
             model_id=task.model_id,
             vocabulary_id=task.vocabulary_id,
             base=table in task.bases,
@@ -163,24 +171,24 @@ def perform(
         committed[primary] = whole
         check()
         manifest.write(config.warehouse, whole)
-        for table, files in task.leftovers.items():
-            left = manifest.unlisted(committed[table], task.folder(table), files)
-            storage.delete(*(file.uri for file in left))
+        for table in job.writes:
+            below = storage.list_files(task.folder(table), missing_ok=True, links=False)
+            storage.delete(*(file.uri for file in manifest.unlisted(committed[table], task.folder(table), below)))
     storage.delete_folder(scratch)
     counts = ", ".join(f"{table} {written.rows:,} rows" for table, written in task.written.items())
     say(job.name, f"run {config.run} committed: {counts or 'nothing to write'} ({time.time() - started_at:.1f} s)")
-    return committed
+    return before | committed
 
 
 def _done_already(job: Job, config: JobConfig, lineage: Lineage, inputs_hash: str) -> dict[str, Manifest] | None:
     if not job.writes:
         return None
-    primary = job.writes[-1]
+    primary, settings = job.writes[-1], config.settings(job.deciding)
     found = lineage.this(primary)
     if found is not None:
         where = f"{manifest.folder(config.warehouse, primary, config.run)} is committed with"
-        if found.config_hash != config.config_hash():
-            changed = sorted(key for key in config.settings() if config.settings()[key] != found.config.get(key))
+        if found.config_hash != config.config_hash(job.deciding):
+            changed = sorted(key for key in settings if settings[key] != found.config.get(key))
             raise ManifestError(
                 f"{where} other settings ({', '.join(changed)}): use another --run, or the same settings"
             )
@@ -189,8 +197,8 @@ def _done_already(job: Job, config: JobConfig, lineage: Lineage, inputs_hash: st
         say(job.name, f"run {config.run} is committed already; nothing to do")
     elif job.reuse:
         # Of the newest run alone: it is what readers take, so a setting that goes back makes its run anew.
-        found = lineage.latest(primary)
-        if found is not None and (found.config_hash, found.inputs_hash) == (config.config_hash(), inputs_hash):
+        found, wanted = lineage.latest(primary), (config.config_hash(job.deciding), inputs_hash)
+        if found is not None and (found.config_hash, found.inputs_hash) == wanted:
             say(job.name, f"inputs and settings as in run {found.run}, which stands; nothing to do")
         else:
             found = None

@@ -5,15 +5,69 @@ behind.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task
-from devise.warehouse.manifest import Manifest
+from devise.warehouse.manifest import File, Manifest
 
 CONTENT = ["image_id", "uri", "etag"]
+FRESH = "part-"
+"""How the names of files begin that hold what a run embedded itself; a base has standing rows of earlier ones too."""
+MOST_BROADCAST = 50_000_000
+"""Rows that are sent to every worker, at most, and at most as many as a quarter of the driver's memory holds."""
+ID_BYTES, ROW_BYTES = 64, 256
+"""Of a broadcast image_id and of a broadcast image_id, uri and etag in the JVM's memory, within a factor of two."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the night changed of the live embeddings, by its plan.
+
+    since: the images run of the publication that the change starts from. lost: image_id, uri, etag of those live no
+    more. embeddings: schemas.EMBEDDINGS of those live from tonight, n_gained of them.
+    """
+
+    since: str
+    lost: DataFrame
+    n_gained: int
+    n_lost: int
+    embeddings: DataFrame
+
+
+def few(rows: DataFrame, n: int) -> DataFrame:
+    """The rows, sent to every worker where they are few enough: what they are joined with is then not shuffled.
+
+    Args:
+        rows: ids alone, or narrow rows. n: how many.
+    """
+    conf = rows.sparkSession.sparkContext.getConf()
+    memory = _bytes(conf.get("spark.driver.memory", "1g"))
+    each = ID_BYTES if rows.columns == ["image_id"] else ROW_BYTES
+    return F.broadcast(rows) if n <= min(MOST_BROADCAST, memory // 4 // each) else rows
+
+
+def find_change(task: Task) -> Change | None:
+    """What changed tonight, or None where everything did: on a first night, and for another model."""
+    plan, run = task.input("plan"), task.inputs["embeddings"][-1]
+    if plan.details["since"] is None:
+        return None
+    rows, n_found = task.read("plan"), plan.details["found"]
+    n_gained = run.details["embedded"] + n_found
+    embeddings = _of_files(task, run, [file for file in run.files if file.path.startswith(FRESH)])
+    if n_found:
+        found = rows.where("state = 'found'").select(*CONTENT, F.col("held_in").alias("file"))
+        if run.base:  # it has taken them over
+            standing = _of_files(task, run, [file for file in run.files if not file.path.startswith(FRESH)])
+            held = standing.join(few(found.select(CONTENT), n_found), CONTENT, "left_semi")
+        else:
+            held = read_embeddings(task, found)
+        embeddings = embeddings.unionByName(held.select(schemas.EMBEDDINGS.names))
+    lost = rows.where("state = 'lost'").select(CONTENT)
+    return Change(plan.details["since"], lost, n_gained, plan.details["lost"], embeddings)
 
 
 def find_live(task: Task) -> DataFrame:
@@ -49,3 +103,16 @@ def read_embeddings(task: Task, wanted: DataFrame) -> DataFrame:
         runs.append(run.model_copy(update={"files": holding}))
     rows = tables.read_with_file(task.spark, task.config.warehouse, runs, schemas.EMBEDDINGS)
     return rows.join(wanted, on=[*CONTENT, "file"], how="left_semi").select(schemas.EMBEDDINGS.names)
+
+
+def _of_files(task: Task, run: Manifest, files: Sequence[File]) -> DataFrame:
+    """schemas.EMBEDDINGS of some files of a run."""
+    part = run.model_copy(update={"files": list(files)})
+    return tables.read(task.spark, task.config.warehouse, [part], schemas.EMBEDDINGS)
+
+
+def _bytes(text: str) -> int:
+    """Spark's sizes, such as 2g; a number alone is MiB."""
+    units = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+    text = text.lower().removesuffix("b")
+    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text) * 2**20

@@ -50,6 +50,20 @@ VOCABULARY = _table(
     ("seen", BOOL, "true if the core visual model was trained on this label, false if zero-shot"),
     ("how", TEXT, "the rule that found the vector"),
 )
+PLAN = _table(
+    _ID,
+    _URI,
+    _ETAG,
+    ("size_bytes", LONG, "size of the encoded image; null of a lost one"),
+    (
+        "state",
+        TEXT,
+        "todo: to be embedded; collision: another uri has its image_id; found: live from tonight by an embedding of an "
+        "earlier run; lost: live before, no longer",
+    ),
+    ("attempts", INT, "attempts so far for this content; null of a lost one"),
+    ("held_in", TEXT, "of a found one, the name of the file of embeddings that holds it"),
+)
 EMBEDDINGS = _table(
     _ID,
     _URI,
@@ -123,6 +137,7 @@ RECEIPTS = _table(
 
 TABLES = {
     "images": IMAGES,
+    "plan": PLAN,
     "vocabulary": VOCABULARY,
     "embeddings": EMBEDDINGS,
     "rejects": REJECTS,

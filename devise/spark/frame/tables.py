@@ -1,14 +1,12 @@
 """Reading and writing runs of tables with Spark; which files exist is the manifest's word, never a listing's.
 
-A table's files are written by Spark's own committer, then read once by the executors, which return a receipt a file:
-its size, sha256 and rows. The sum of the receipts must equal the rows that Spark counted while writing.
+A table's files are written by the workers (`parts`), which return a receipt a file: its size, sha256 and rows. The sum
+of the receipts must equal the rows that Spark counted on their way to the writers.
 """
 
 import json
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,19 +14,19 @@ import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation, Row, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from devise.errors import AccountingError, ManifestError, SchemaError
-from devise.spark.frame import schemas
+from devise.spark.frame import parts, schemas
 from devise.spark.frame.metering import counted
 from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import File, Manifest
 
-APART = ("mapreduce.job.application.attempt.id", "mapreduce.fileoutputcommitter.cleanup.skipped")
-"""What keeps a write to itself: else Hadoop's committer for file:// takes what a killed one left in `_temporary` for
-its own tasks' files, and clears away what a twin has there."""
+MANY_FILES = 1_000
+SHUFFLE_BYTES = 64 * 2**20
+MOST_PARTITIONS = 10_000
+"""A shuffle has a partition for so many bytes of what a job reads, as they lie compressed."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +72,36 @@ def read_files(
     """
     if not files:
         return spark.createDataFrame([], StructType([*schema.fields, StructField("file", schemas.TEXT)]))
-    paths = [storage.join(manifest.folder(warehouse, run.table, run.run), file.path) for run, file in files]
     try:
-        rows = spark.read.schema(schema).parquet(*paths)
+        rows = spark.read.schema(schema).parquet(*_paths(warehouse, files))
     except AnalysisException as error:
         raise ManifestError(f"{files[0][0].table}: a file that the manifest lists cannot be read: {error}") from None
     return rows.select("*", F.col("_metadata.file_name").alias("file"))
 
 
-def write(frame: DataFrame, folder: str, schema: StructType, leftovers: Iterable[storage.Stat] = ()) -> Written:
-    """Write a table's rows as zstd Parquet below `folder`, and take the receipts.
+def _paths(warehouse: str, files: Sequence[tuple[Manifest, File]]) -> list[str]:
+    """What Spark is to read: each file, or a run's folder where all of its many files are meant and nothing else lies
+    there: Spark looks at each path that it is given, and lists a folder in one go."""
+    wanted: dict[str, set[str]] = {}
+    for run, file in files:
+        wanted.setdefault(manifest.folder(warehouse, run.table, run.run), set()).add(file.path)
+    paths = []
+    for root, names in wanted.items():
+        uris = {storage.join(root, name) for name in names}
+        if len(names) >= MANY_FILES and {file.uri for file in storage.list_files(root)} - uris == {
+            storage.join(root, manifest.NAME)
+        }:
+            paths.append(root)
+        else:
+            paths += sorted(uris)
+    return paths
+
+
+def write(frame: DataFrame, folder: str, schema: StructType, name: str = "part") -> Written:
+    """Write a table's rows as zstd Parquet below `folder`; a task's rows are a file of their own, in their order.
 
     Args:
-        leftovers: files that were there before, and are not counted.
+        name: how the files' names begin.
 
     Raises:
         SchemaError: the frame's columns are not the table's.
@@ -96,26 +111,36 @@ def write(frame: DataFrame, folder: str, schema: StructType, leftovers: Iterable
     wanted = [(column.name, column.dataType.simpleString()) for column in schema]
     if found != wanted:
         raise SchemaError(f"{folder}: found columns {found}, wanted {wanted}")
-    counted, attempt = Observation("written"), secrets.randbits(31)
-    (
-        frame.observe(counted, F.count(F.lit(1)).alias("rows"))
-        .write.mode("append")
-        .option("compression", "zstd")
-        .options(**{APART[0]: attempt, APART[1]: "true"})
-        .parquet(folder)
-    )
-    storage.delete_folder(storage.join(folder, "_temporary", str(attempt)))
-    if storage.is_local(folder):
-        with suppress(OSError):  # somebody else's files are in it, or it was never made
-            storage.local_path(storage.join(folder, "_temporary")).rmdir()
-    others = {file.uri for file in leftovers}
-    names = [file.uri for file in storage.list_files(folder) if file.uri.endswith(".parquet")]
-    names = [uri for uri in names if uri not in others and "/_" not in uri.removeprefix(folder)]
-    taken = take_receipts(frame.sparkSession, folder, names)
-    written = Written(schema.names, [file for file, _ in taken], _sum_codes(codes for _, codes in taken))
-    if written.rows != counted.get["rows"]:
-        raise AccountingError(f"{folder}: {written.rows} rows in the files, {counted.get['rows']} rows were written")
+
+    def write_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for receipt in parts.write_parts(batches, folder, schema, name):
+            yield parts.receipt_batch(receipt)
+
+    given = Observation("given")
+    rows = frame.observe(given, F.count(F.lit(1)).alias("rows"))
+    taken = rows.mapInArrow(counted(write_rows), schemas.RECEIPTS).collect()
+    written = Written(schema.names, receipts(taken), sum_codes(row.codes for row in taken))
+    if not written.files:
+        written = Written(schema.names, [empty_file(folder, schema)])
+    if written.rows != given.get["rows"]:
+        raise AccountingError(f"{folder}: {written.rows} rows in the files, {given.get['rows']} rows were written")
     return written
+
+
+def empty_file(folder: str, schema: StructType) -> File:
+    """A file without a row: engines that read a folder find the table and its columns."""
+    found = parts.Part(folder, schema).deliver()
+    return File(**{name: found[name] for name in File.model_fields})
+
+
+def size_shuffles(spark: SparkSession, files: Iterable[File]) -> None:
+    """Cut shuffles as what is read asks for: Spark's 200 are too many for a small night and too few for a large one.
+
+    Too many do no harm: Spark joins small partitions again, but it never splits large ones.
+    """
+    n = sum(file.size_bytes for file in files) // SHUFFLE_BYTES
+    most = max(spark.sparkContext.defaultParallelism, min(n, MOST_PARTITIONS))
+    spark.conf.set("spark.sql.shuffle.partitions", str(most))
 
 
 def deliver(path: Path, folder: str, rows: int) -> File:
@@ -125,8 +150,8 @@ def deliver(path: Path, folder: str, rows: int) -> File:
 
 
 def receipt_batch(file: File) -> pa.RecordBatch:
-    """A receipt as a task returns it."""
-    return pa.RecordBatch.from_pylist([{**file.model_dump(), "codes": "{}"}], schema=to_arrow_schema(schemas.RECEIPTS))
+    """The receipt of a file without reject codes, as a task returns it."""
+    return parts.receipt_batch(parts.file_receipt(file))
 
 
 def receipts(rows: Sequence[Row]) -> list[File]:
@@ -134,41 +159,8 @@ def receipts(rows: Sequence[Row]) -> list[File]:
     return sorted((File(**{name: row[name] for name in File.model_fields}) for row in rows), key=lambda file: file.path)
 
 
-def take_receipts(spark: SparkSession, folder: str, uris: Sequence[str]) -> list[tuple[File, str]]:
-    """Size, sha256, rows and reject codes of each file, read by the executors; sorted by path."""
-    if not uris:
-        return []
-    tasks = min(len(uris), max(spark.sparkContext.defaultParallelism, len(uris) // 8))
-    root = storage.join(folder, "")
-    rows = spark.createDataFrame([(uri,) for uri in uris], "uri string").repartition(tasks)
-
-    def receive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            found = [_receipt(uri, root) for uri in batch.column("uri").to_pylist()]
-            yield pa.RecordBatch.from_pylist(found, schema=to_arrow_schema(schemas.RECEIPTS))
-
-    found = sorted(rows.mapInArrow(counted(receive), schemas.RECEIPTS).collect())
-    return list(zip(receipts(found), (row.codes for row in found), strict=True))
-
-
-def _receipt(uri: str, root: str) -> dict:
-    import hashlib
-
-    import pyarrow.parquet as pq
-
-    content = storage.read_bytes(uri)
-    file = pq.ParquetFile(pa.BufferReader(content))
-    codes = file.read(["code"]).column("code").to_pylist() if "code" in file.schema_arrow.names else []
-    return {
-        "path": uri.removeprefix(root).lstrip("/"),
-        "size_bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "rows": file.metadata.num_rows,
-        "codes": json.dumps(Counter(codes)),
-    }
-
-
-def _sum_codes(texts: Iterator[str]) -> dict[str, int]:
+def sum_codes(texts: Iterable[str]) -> dict[str, int]:
+    """Reject codes of several receipts together."""
     total: Counter[str] = Counter()
     for text in texts:
         total.update(json.loads(text))

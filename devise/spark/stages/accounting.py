@@ -1,8 +1,9 @@
 """Nothing is lost quietly: what was listed equals what came out plus the reasons, or the job stops."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
-from pyspark.sql import DataFrame, Observation, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from devise.config import EmbedConfig
@@ -10,13 +11,16 @@ from devise.errors import AccountingError, ConfigError
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import CONTENT
-from devise.spark.frame.tables import Written
+from devise.spark.frame.tables import Written, empty_file
+from devise.spark.stages.slices import TABLES, Record
 from devise.warehouse.lineage import Lineage
+from devise.warehouse.manifest import File, Manifest
 
 STATES = ("todo", "collision", "unchanged", "carried")
+"""What an image of the night may be; see `judge_images`."""
 
 
-def refuse_unknown_codes(config: EmbedConfig, lineage: Lineage, has: Callable[[str], bool]) -> None:
+def refuse_unknown_codes(config: EmbedConfig, lineage: Lineage, promised: Sequence[str]) -> None:
     """`ConfigError` for a code to retry that no image is ever rejected with: it would have no effect."""
     if set(config.retry_codes) <= set(EmbedConfig.model_fields["retry_codes"].default):
         return  # the codes are told beside the decoder, which is heavy to load
@@ -54,93 +58,47 @@ def judge_images(images: DataFrame, embeddings: DataFrame, rejects: DataFrame, r
     )
 
 
-def stage_todo(task: Task, judged: DataFrame) -> tuple[DataFrame, dict[str, int]]:
-    """The images to attempt, staged once, and how many images are in each state; one pass over the catalogue."""
-    counted = Observation("states")
-    sums = [F.count(F.when(F.col("state") == state, 1)).alias(state) for state in STATES]
-    todo = task.stage(judged.observe(counted, *sums).where(F.col("state").isin("todo", "collision")), "todo")
-    listed = {state: counted.get[state] for state in STATES}
-    total = task.input("images").rows
-    if sum(listed.values()) != total:
-        raise AccountingError(f"{task.config.run}: {total} images are listed, but {listed} were judged")
-    say("embed_images", f"{total:,} listed: " + ", ".join(f"{n:,} {state}" for state, n in listed.items()))
-    return todo, listed
-
-
-def write_outcomes(task: Task, outcomes: DataFrame, todo: DataFrame, judged: DataFrame, listed: dict[str, int]) -> None:
-    """Write rejects and embeddings, each outcome computed once, and check that every attempted image is in one of them.
-
-    A base holds what stands of the runs before as well: the embeddings of unchanged images, and carried rejects. A
-    night without anything to attempt writes no file.
+def gather(task: Task, plan: Manifest, records: Sequence[Record], attempted: int) -> None:
+    """What the slices and the plan's standing rows come to, as this run's embeddings and rejects.
 
     Raises:
-        AccountingError: listed differs from embedded + rejected + unchanged + carried.
+        AccountingError: images attempted differ from embedded + rejected.
     """
-    attempted = listed["todo"] + listed["collision"]
-    copied = {"unchanged": 0, "carried": 0}
-    if starts_anew(task):
-        task.bases |= {"rejects", "embeddings"}
-        copied = {state: listed[state] for state in copied}
-    if attempted or task.bases:
-        rejected, embedded = split_outcomes(task.stage(outcomes, "outcomes"), todo, task.model_id)
-        if task.bases:
-            standing = standing_rows(task, judged)
-            rejected, embedded = rejected.unionByName(standing[0]), embedded.unionByName(standing[1])
-        rejects, embeddings = task.write("rejects", rejected), task.write("embeddings", embedded)
-    else:
-        rejects, embeddings = Written(schemas.REJECTS.names, []), Written(schemas.EMBEDDINGS.names, [])
-        task.written |= {"rejects": rejects, "embeddings": embeddings}
-    n_embedded, n_rejected = embeddings.rows - copied["unchanged"], rejects.rows - copied["carried"]
-    task.details |= {
-        "listed": sum(listed.values()),
-        "unchanged": listed["unchanged"],
-        "carried": listed["carried"],
-        "attempted": attempted,
-        "embedded": n_embedded,
-        "rejected": n_rejected,
-    }
-    if n_embedded + n_rejected != attempted or min(n_embedded, n_rejected) < 0:
+    standing, listed = plan.details["standing"], plan.details
+    if standing is not None:
+        task.bases |= set(TABLES)
+    n_embedded, n_rejected = sum(record.embedded for record in records), sum(record.rejected for record in records)
+    if n_embedded + n_rejected != attempted:
         raise AccountingError(
             f"run {task.config.run}: {attempted} images were attempted, "
             f"but {n_embedded} embeddings and {n_rejected} rejects came out"
         )
-    codes = ", ".join(f"{code} {n:,}" for code, n in rejects.rejects.items()) or "none"
-    base = (
-        f"; a base: {copied['unchanged']:,} embeddings and {copied['carried']:,} rejects copied" if task.bases else ""
-    )
-    say("embed_images", f"{n_embedded:,} embedded, {n_rejected:,} rejected (rejects by code: {codes}){base}")
+    made: Counter[str] = sum((Counter(record.codes) for record in records), Counter())
+    codes = made + Counter(standing["codes"] if standing else {})
+    for table in TABLES:
+        files = [File(**file) for file in (standing[table] if standing else [])]
+        files += [file for record in records for file in getattr(record, table)]
+        if attempted and not files:
+            files = [empty_file(task.folder(table), schemas.TABLES[table])]
+        found = dict(sorted(codes.items())) if table == "rejects" else {}
+        task.written[table] = Written(schemas.TABLES[table].names, files, found)
+    task.details |= {name: listed[name] for name in ("listed", "unchanged", "carried")}
+    task.details |= {"attempted": attempted, "embedded": n_embedded, "rejected": n_rejected, "slices": len(records)}
+    told = ", ".join(f"{code} {n:,}" for code, n in sorted(made.items())) or "none"
+    base = f"; a base: {listed['unchanged']:,} embeddings and {listed['carried']:,} rejects copied" if standing else ""
+    say("embed_images", f"{n_embedded:,} embedded, {n_rejected:,} rejected (rejects by code: {told}){base}")
 
 
-def split_outcomes(outcomes: DataFrame, todo: DataFrame, model_id: str) -> tuple[DataFrame, DataFrame]:
-    """Rejects (schemas.REJECTS), collisions among them, and embeddings (schemas.EMBEDDINGS)."""
-    model = F.lit(model_id).alias("model_id")
-    collided = todo.where("state = 'collision'").select(
-        *CONTENT,
-        F.lit("id_collision").alias("code"),
-        F.lit("another uri has the same image_id").alias("message"),
-        (F.col("attempts") + 1).alias("attempts"),
-    )
-    before = todo.select(*CONTENT, F.col("attempts").alias("attempts_before"))
-    rejected = (
-        outcomes.where("code IS NOT NULL")
-        .join(before.where("attempts_before > 0"), on=CONTENT, how="left")
-        .withColumn("attempts", F.col("attempts") + F.coalesce("attempts_before", F.lit(0)))
-        .select(*collided.columns)
-    )
-    rejects = rejected.unionByName(collided).select("*", model).select(schemas.REJECTS.names)
-    return rejects, outcomes.where("code IS NULL").select(*schemas.EMBEDDINGS.names[:-1], model)
-
-
-def standing_rows(task: Task, judged: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Of the runs before, the latest rejects of carried images and the embeddings of unchanged ones."""
+def standing_rows(task: Task, judged: DataFrame) -> dict[str, DataFrame]:
+    """What a base takes over from the runs before: embeddings of unchanged images, latest rejects of carried ones."""
     unchanged, carried = (judged.where(F.col("state") == state).select(CONTENT) for state in ("unchanged", "carried"))
     last = Window.partitionBy(CONTENT).orderBy(F.desc("attempts"))
     latest = task.read("rejects").withColumn("place", F.row_number().over(last)).where("place = 1")
     embeddings = task.read("embeddings").join(unchanged, on=CONTENT, how="left_semi")
-    return (
-        latest.join(carried, on=CONTENT, how="left_semi").select(schemas.REJECTS.names),
-        embeddings.dropDuplicates(CONTENT).select(schemas.EMBEDDINGS.names),
-    )
+    return {
+        "embeddings": embeddings.dropDuplicates(CONTENT).select(schemas.EMBEDDINGS.names),
+        "rejects": latest.join(carried, on=CONTENT, how="left_semi").select(schemas.REJECTS.names),
+    }
 
 
 def starts_anew(task: Task) -> bool:

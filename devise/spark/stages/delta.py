@@ -1,23 +1,15 @@
-"""A night's change of the index: what is new, what is to be hidden, whether that is little enough, and its files.
+"""A night's change of the index: whether it is little enough to be added to a chain, and its files.
 
-What an index holds is never asked of faiss: it is the sidecar rows of each run of the chain whose id is in no later
-run's tombstones. All of it is one query over narrow rows (id, uri, etag); vectors are read only from files that hold a
-new one.
+What changed is the plan's word (`live.find_change`): embeddings gained are added, those lost are hidden.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from pyspark.sql import DataFrame, Observation
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from devise.config import IndexConfig
 from devise.errors import AccountingError
 from devise.search import shards
-from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import CONTENT, find_live, read_embeddings
+from devise.spark.frame.live import Change
 from devise.spark.frame.tables import Written
 from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, write_tombstones
 from devise.warehouse import manifest
@@ -29,25 +21,10 @@ INHERITED = ("kind", "reason", "dim", "nprobe", "tuning", "centroid_score")
 """What a delta's details repeat of its base's, so that a reader needs the newest run only."""
 DRIFT_ROWS = 1_000
 """Fewer added rows than these tell nothing of drift."""
-HELD = StructType([schemas.EMBEDDINGS[name] for name in CONTENT])
 
 
-class Change(NamedTuple):
-    """rows: image_id, uri, etag and `file`, of the embedding, or null of a row to be hidden; and the counts."""
-
-    rows: DataFrame
-    added: int
-    hidden: int
-    live: int
-    """Live embeddings tonight, changed or not."""
-
-    def since_base(self, chain: Sequence[Manifest]) -> int:
-        """Rows added and rows hidden since the chain's base, tonight's too."""
-        return self.added + self.hidden + sum(run.details["added"] + run.details["hidden"] for run in chain[1:])
-
-
-def why_base(task: Task, chain: Sequence[Manifest]) -> str | None:
-    """Why nothing can be added to the chain, whatever the change, so that a base is needed; None if it can."""
+def why_base(task: Task, chain: Sequence[Manifest], change: Change | None) -> str | None:
+    """Why the change cannot be added to the chain, so that a base is needed; None if it can."""
     from devise.search.index import hides_ids
 
     if not chain:
@@ -57,6 +34,8 @@ def why_base(task: Task, chain: Sequence[Manifest]) -> str | None:
         return f"base {base.run} is of model {base.model_id}, not {task.model_id}"
     if changed := [key for key in LAYOUT if base.config.get(key) != settings[key]]:
         return f"base {base.run} was built with another {', '.join(changed)}"
+    if change is None or chain[-1].inputs["images"][0].split()[0] != change.since:
+        return f"the night's change does not start from the images of run {chain[-1].run}"
     if not hides_ids(base.details["kind"], base.details["dim"]):
         return f"a search of {base.details['kind']} cannot leave ids out"
     return None
@@ -65,7 +44,7 @@ def why_base(task: Task, chain: Sequence[Manifest]) -> str | None:
 def too_much(task: Task, chain: Sequence[Manifest], change: Change) -> str | None:
     """Why a base is better than to add this change to the chain; None if it is not."""
     config: IndexConfig = task.config
-    base, since = chain[0], change.since_base(chain)
+    base, since = chain[0], _since_base(chain, change)
     if since > config.rebuild_fraction * base.rows:
         return (
             f"{since:,} rows added and hidden since base {base.run} are more than "
@@ -73,45 +52,18 @@ def too_much(task: Task, chain: Sequence[Manifest], change: Change) -> str | Non
         )
     anew = task.inputs["embeddings"][0]
     hidden = sum(run.details["hidden"] for run in chain[1:] if run.run <= anew.run)
-    hidden += change.hidden if anew.run == config.run else 0
+    hidden += change.n_lost if anew.run == config.run else 0
     if hidden and anew.base and anew.run > base.run:
         return f"{hidden:,} rows are hidden in base {base.run}, and run {anew.run} dropped such rows of the embeddings"
-    if base.details["centroid_score"] is not None and change.added >= DRIFT_ROWS:
-        score = centroid_score(added_embeddings(task, change), _template(task, base), config.seed)
+    if base.details["centroid_score"] is not None and change.n_gained >= DRIFT_ROWS:
+        score = centroid_score(change.embeddings, _template(task, base), config.seed)
         task.details["drift"] = base.details["centroid_score"] - score
         if task.details["drift"] > config.max_drift:
             return (
-                f"{change.added:,} added rows score {score:.3f} with their centroids, those of base {base.run} "
+                f"{change.n_gained:,} added rows score {score:.3f} with their centroids, those of base {base.run} "
                 f"{base.details['centroid_score']:.3f}: a drift of more than {config.max_drift:g}"
             )
     return None
-
-
-def find_change(task: Task, chain: Sequence[Manifest]) -> Change:
-    """The live embeddings that the chain does not hold under their uri and etag, and its rows that are live no more.
-
-    A changed image is in both: its old row is hidden, its new one added.
-    """
-    both = find_live(task).join(held(task, chain).select("*", F.lit(True).alias("held")), on=CONTENT, how="full_outer")
-    counted = Observation("change")
-    changed = both.observe(counted, F.count("file").alias("live")).where("held IS NULL OR file IS NULL")
-    rows = task.stage(changed.select(*CONTENT, "file"), "change")
-    found = rows.agg(F.count("file").alias("added"), F.count("*").alias("rows")).collect()[0]
-    return Change(rows, found.added, found.rows - found.added, counted.get["live"])
-
-
-def held(task: Task, chain: Sequence[Manifest]) -> DataFrame:
-    """image_id, uri and etag of every row that a search over the chain can find."""
-    sidecars = _read(task, chain, "shard-", HELD)
-    tombstones = _read(task, chain, "tombstones-", StructType(HELD.fields[:1]))
-    hidden = tombstones.groupBy("image_id").agg(F.max("place").alias("hidden_by"))
-    rows = sidecars.join(hidden, on="image_id", how="left")
-    return rows.where("hidden_by IS NULL OR hidden_by <= place").select(CONTENT)
-
-
-def added_embeddings(task: Task, change: Change) -> DataFrame:
-    """schemas.EMBEDDINGS of the added rows."""
-    return read_embeddings(task, change.rows.where("file IS NOT NULL"))
 
 
 def write_delta(task: Task, chain: Sequence[Manifest], change: Change) -> None:
@@ -122,22 +74,21 @@ def write_delta(task: Task, chain: Sequence[Manifest], change: Change) -> None:
     """
     config: IndexConfig = task.config
     base, folder, files = chain[0], task.folder("index"), []
-    n_shards, n_tombstones = (-(-rows // config.rows_per_shard) for rows in (change.added, change.hidden))
-    if change.added:
-        embeddings = added_embeddings(task, change)
-        files += fill_shards(embeddings, folder, _template(task, base), n_shards, change.added)
-    if change.hidden:
-        gone = change.rows.where("file IS NULL")
-        files += write_tombstones(gone, folder, n_tombstones, change.hidden)
-    live_rows = chain[-1].details["live_rows"] + change.added - change.hidden
-    if live_rows != change.live:
+    n_shards, n_tombstones = (-(-rows // config.rows_per_shard) for rows in (change.n_gained, change.n_lost))
+    if change.n_gained:
+        files += fill_shards(change.embeddings, folder, _template(task, base), n_shards, change.n_gained)
+    if change.n_lost:
+        files += write_tombstones(change.lost, folder, n_tombstones, change.n_lost)
+    live_rows = chain[-1].details["live_rows"] + change.n_gained - change.n_lost
+    embedded = task.inputs["embeddings"][-1].details
+    if live_rows != (live := embedded["embedded"] + embedded["unchanged"]):
         raise AccountingError(
-            f"{folder}: {live_rows} rows can be found in base {base.run} and the runs since, wanted {change.live}, "
+            f"{folder}: {live_rows} rows can be found in base {base.run} and the runs since, wanted {live}, "
             "one a live embedding"
         )
-    since = change.since_base(chain)
+    since = _since_base(chain, change)
     decision = (
-        f"a delta on base {base.run}: {change.added:,} rows added, {change.hidden:,} hidden, {live_rows:,} live; "
+        f"a delta on base {base.run}: {change.n_gained:,} rows added, {change.n_lost:,} hidden, {live_rows:,} live; "
         f"{since:,} since the base are at most {config.rebuild_fraction:g} of its {base.rows:,}"
     )
     say("build_index", decision)
@@ -146,24 +97,16 @@ def write_delta(task: Task, chain: Sequence[Manifest], change: Change) -> None:
         "decision": decision,
         "base": base.run,
         "n_shards": n_shards,
-        "added": change.added,
-        "hidden": change.hidden,
+        "added": change.n_gained,
+        "hidden": change.n_lost,
         "live_rows": live_rows,
     }
 
 
+def _since_base(chain: Sequence[Manifest], change: Change) -> int:
+    """Rows added and rows hidden since the chain's base, tonight's too."""
+    return change.n_gained + change.n_lost + sum(run.details["added"] + run.details["hidden"] for run in chain[1:])
+
+
 def _template(task: Task, base: Manifest) -> shards.Stored:
     return shards.template(manifest.folder(task.config.warehouse, base.table, base.run), base.files)
-
-
-def _read(task: Task, chain: Sequence[Manifest], prefix: str, schema: StructType) -> DataFrame:
-    """Rows of the Parquet files of this name of all runs of a chain, each with the `place` of its run in it."""
-    found = [
-        (place, file)
-        for place, run in enumerate(chain)
-        for file in run.files
-        if file.path.startswith(prefix) and file.path.endswith(".parquet")
-    ]
-    rows = tables.read_files(task.spark, task.config.warehouse, [(chain[place], file) for place, file in found], schema)
-    places = task.spark.createDataFrame([(file.path, place) for place, file in found], "file string, place int")
-    return rows.join(F.broadcast(places), on="file", how="inner").select(*schema.names, "place")

@@ -1,97 +1,194 @@
-"""The embed stage: each image through the network once; the engine: `devise.vision.engine`.
+"""The embed stage: a night's plan, each image through the network once, slice by slice; then the count of all of it.
 
-Two doors lead to the engine, with the same results: `mapInArrow`, and iterator pandas UDFs (`exchange="pandas"` for the
-bulk job, `embed_udf` over a column of image bytes for SQL and notebooks).
+Two doors lead to the engine, with the same results: `mapInArrow`, and pandas (`exchange="pandas"`: `mapInPandas` for
+the bulk job; `embed_udf`, an iterator pandas UDF over a column of image bytes, for SQL and notebooks).
 """
 
-import sys
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from zipimport import zipimporter
 
 import pyarrow as pa
+from py4j.protocol import Py4JJavaError
 from pyspark import TaskContext
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
-from devise.config import EngineConfig
-from devise.errors import ConfigError
-from devise.search import query
-from devise.spark.frame import schemas
+from devise.config import EmbedConfig, EngineConfig
+from devise.errors import AlreadyExists, ManifestError, WorkerLost
+from devise.spark.frame import faults, schemas
 from devise.spark.frame.columns import vector_column
+from devise.spark.frame.job import Task, say
 from devise.spark.frame.metering import counted
-from devise.store import storage, traffic
-from devise.warehouse import manifest
+from devise.spark.frame.spread import spread
+from devise.spark.stages import accounting, engines, slices
+from devise.spark.stages.engines import count_slots, most_slots, open_engine, to_items
+from devise.spark.stages.slices import Record, Row, Slices, Work
+from devise.store import storage
 from devise.warehouse.manifest import Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from devise.vision.engine import Engine, Item, Outcomes
-    from devise.vision.model import DeviseModel
 
 EMBEDDED = schemas.bare(StructType([schemas.EMBEDDINGS["embedding"], *schemas.REJECTS.fields[3:5]]))
 """What `embed_udf` returns of one picture: its embedding, or the reject code and message."""
+DONE = StructType([StructField("slice", schemas.INT)])
+LEAST_ROWS = 64
+"""Images of a small night's slice: fewer are not worth a file of their own."""
+SLICES_PER_SLOT = 8
+MOST_SLICES = 10_000
+"""However large the night: a record each, and two files."""
+FRUITLESS = 3
+"""Rounds in which workers died and no slice was ended, after which the fault is not in an image."""
 
 
-def embed_images(
-    todo: DataFrame, warehouse: str, model: Manifest, engine: EngineConfig, exchange: str, n_tasks: int
-) -> DataFrame:
-    """Turn each image into an outcome (schemas.OUTCOMES): an embedding, or the reject code; one row out per row in.
+def embed_plan(task: Task) -> None:
+    """Embed what the plan says, and put this run's embeddings and rejects together, a base's standing rows too.
+
+    Raises:
+        ManifestError: the plan was made beside other embeddings than this run builds on.
+        WorkerLost: workers died again and again, whatever was left out.
+        AccountingError: images attempted differ from embedded + rejected.
+    """
+    plan, config = task.input("plan"), task.config
+    for table in slices.TABLES:
+        beside = [run.identity() for run in task.inputs[table]]
+        if plan.inputs[table] != beside:
+            where = f"run {config.run}: its plan was made beside {table} {plan.inputs[table]}"
+            raise ManifestError(f"{where}, and now it builds on {beside}: use another --run")
+    attempted = plan.details["todo"] + plan.details["collision"]
+    records = _embed(task, plan, attempted) if attempted else []
+    accounting.gather(task, plan, records, attempted)
+
+
+def open_slices(task: Task, plan: Manifest, n_images: int) -> Slices:
+    """The slices of this run, as an earlier attempt has cut them, if there was one with the same plan.
+
+    Settings that change no outcome (threads, batches, memory) may differ from attempt to attempt.
+    """
+    config: EmbedConfig = task.config
+    engine = config.engine
+    deciding = f"{plan.identity()} {engine.device} {engine.precision} {engine.max_pixels} {engine.max_bytes}"
+    key = hashlib.sha256(deciding.encode()).hexdigest()
+    folder = storage.join(storage.normalise(config.warehouse), "_staging", "embed_images", f"run={config.run}", key)
+    uri = storage.join(folder, "count")
+    if (found := storage.read_tagged(uri)) is None:
+        slots = most_slots(task.spark) or count_slots(task.spark)
+        try:
+            storage.create(uri, str(count_slices(n_images, slots, config.images_per_slice)).encode())
+        except AlreadyExists:  # a twin was quicker: its cut is the one
+            say("embed_images", "the slices were cut by another driver of this run")
+        found = storage.read_bytes(uri), ""
+    return Slices(folder, int(found[0]))
+
+
+def count_slices(n_images: int, slots: int, images_per_slice: int) -> int:
+    """Slices for so many images: none larger than asked for, as long as that makes no more than MOST_SLICES, and
+    several a slot where there are enough images, so that a crash costs little of the night."""
+    each = max(images_per_slice, -(-n_images // MOST_SLICES))
+    return max(1, -(-n_images // each), min(SLICES_PER_SLOT * slots, n_images // LEAST_ROWS), min(slots, n_images))
+
+
+def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:
+    """Rounds over the slices that are left, until none is; a worker's death ends a round, not the night."""
+    night = open_slices(task, plan, attempted)
+    _forget_lost(task, night)
+    fruitless = 0
+    while True:
+        done, begun = night.look()
+        if done or begun:
+            say("embed_images", f"{len(done):,} of {night.count:,} slices stand, {len(begun):,} were begun")
+        try:
+            with slices.watched(night, attempted):
+                _run_slices(task, night, done, set(begun))
+            break
+        except (PySparkException, Py4JJavaError) as error:
+            if not faults.worker_died(str(error)):
+                raise
+            fruitless = 0 if len(night.look()[0]) > len(done) else fruitless + 1
+            if fruitless == FRUITLESS:
+                raise WorkerLost(
+                    f"run {task.config.run}: workers died {FRUITLESS} times and ended no slice, with every image read "
+                    "by a process of its own: is it memory?"
+                ) from error
+            say("embed_images", "a worker died: the slices that it had are done again, their images read apart")
+    return night.records(night.look()[0])
+
+
+def _forget_lost(task: Task, night: Slices) -> None:
+    """Records of an earlier attempt whose files are no longer there, which `expire` may remove after a day."""
+    done = night.look()[0]
+    if not done:
+        return
+    folders = [task.folder(table) for table in slices.TABLES]
+    there = {(file.uri, file.size_bytes) for folder in folders for file in storage.list_files(folder, missing_ok=True)}
+    lost = []
+    for record in night.records(done):
+        listed = zip(folders, (record.embeddings, record.rejects), strict=True)
+        wanted = {(storage.join(folder, file.path), file.size_bytes) for folder, files in listed for file in files}
+        if wanted - there:
+            lost.append(record.number)
+    night.forget(lost)
+
+
+def _run_slices(task: Task, night: Slices, done: set[int], suspects: set[int]) -> None:
+    """One round: the slices that are left, each task several of them; they are sorted by a hash of the uri, because
+    neighbours in a listing share a prefix and S3 limits requests by prefix."""
+    config, model, spark = task.config, task.input("model"), task.spark
+    if not (left := [number for number in range(night.count) if number not in done]):
+        return
+    slots = most_slots(spark)
+    n_tasks = len(left) if slots is None else min(len(left), slots * max(1, min(4, len(left) // (8 * slots))))
+    place = dict(zip(left, (number % n_tasks for number in range(len(left))), strict=True))
+    places = F.expr(f"array({', '.join(str(place.get(number, -1)) for number in range(night.count))})")
+    number = F.pmod(F.xxhash64("image_id"), F.lit(night.count)).cast("int")
+    rows = task.read("plan").where("state IN ('todo', 'collision')").withColumn("slice", number)
+    rows = rows.withColumn("task", F.element_at(places, F.col("slice") + 1)).where("task >= 0")
+    rows = spread(rows, "task", n_tasks).select(*Row._fields).sortWithinPartitions("slice", "image_id")
+    engine, warehouse = engines.share_requests(spark, config.engine, n_tasks), config.warehouse
+    folders = {table: task.folder(table) for table in slices.TABLES}
+
+    def embed(given: Iterator[Row]) -> Iterator[Record]:
+        def opened(fetch: "Callable[[Item], bytes]") -> "Engine":
+            return open_engine(warehouse, model, engine, fetch)
+
+        work = Work(night, folders, model.model_id, done, suspects, opened, engine.max_pixels)
+        yield from slices.embed_slices(given, work, again=TaskContext.get().attemptNumber() > 0)
+
+    def in_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        columns = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)
+        for record in embed(Row(*values) for rows in columns for values in rows):
+            yield pa.RecordBatch.from_pydict({"slice": pa.array([record.number], pa.int32())})
+
+    def in_pandas(frames: "Iterator[pd.DataFrame]") -> "Iterator[pd.DataFrame]":
+        import pandas as pd
+
+        for record in embed(Row(*values) for frame in frames for values in frame.itertuples(index=False, name=None)):
+            yield pd.DataFrame({"slice": pd.Series([record.number], dtype="int32")})
+
+    if config.exchange == "pandas":
+        rows.mapInPandas(counted(in_pandas), DONE).collect()
+    else:
+        rows.mapInArrow(counted(in_arrow), DONE).collect()
+
+
+def embed_outcomes(todo: DataFrame, warehouse: str, model: Manifest, engine: EngineConfig) -> DataFrame:
+    """Turn each of a few images into an outcome (schemas.OUTCOMES): an embedding, or the reject code.
 
     Args:
         todo: image_id, uri, etag, size_bytes; image_id without repeats.
     """
-    # In the order of a hash of the uri: neighbours in a listing share a prefix, and S3 limits requests by prefix.
-    rows = todo.select("image_id", "uri", "etag", "size_bytes").repartition(n_tasks, F.xxhash64("image_id"))
-    rows = rows.sortWithinPartitions("image_id")
-    if engine.requests_per_second is not None:
-        at_once = min(n_tasks, most_slots(todo.sparkSession))
-        engine = engine.model_copy(update={"requests_per_second": engine.requests_per_second / at_once})
-    if exchange == "pandas":
-        outcome = _outcome_udf(warehouse, model, engine)(F.struct(*rows.columns))
-        return rows.select(outcome.alias("outcome")).select("outcome.*")
 
     def embed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for outcomes in open_engine(warehouse, model, engine).run(to_items(batches)):
             yield outcome_batch(outcomes)
 
-    return rows.mapInArrow(counted(embed), schemas.OUTCOMES)
-
-
-def count_tasks(n_images: int, images_per_task: int, slots: int) -> int:
-    """Tasks for so many images: a whole number of waves over the slots, none larger than `images_per_task`.
-
-    A task costs about 0.3 s beside its images, so there are no more waves than that bound asks for.
-    """
-    waves = -(-n_images // (slots * images_per_task))
-    return max(1, min(slots * waves, n_images))
-
-
-def count_slots(spark: SparkSession) -> int:
-    """Tasks that run at one time, as far as the executors have registered."""
-    return max(1, spark.sparkContext.defaultParallelism // int(spark.conf.get("spark.task.cpus", "1")))
-
-
-def most_slots(spark: SparkSession) -> int:
-    """The most tasks that may run at one time while a stage goes on: executors register late, or come with the load.
-
-    Raises:
-        ConfigError: there is no most.
-    """
-    conf = spark.sparkContext.getConf()
-    executors = int(conf.get("spark.executor.instances", "0"))
-    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
-        if (most := conf.get("spark.dynamicAllocation.maxExecutors", "infinity")) in ("infinity", str(2**31 - 1)):
-            raise ConfigError(
-                "requests_per_second is shared among the tasks that run at one time: found dynamic allocation without "
-                "a bound, wanted spark.dynamicAllocation.maxExecutors, or spark.dynamicAllocation.enabled=false"
-            )
-        executors = int(most)
-    each = int(conf.get("spark.executor.cores", "1")) // int(spark.conf.get("spark.task.cpus", "1"))
-    return max(count_slots(spark), executors * max(1, each))
+    return todo.mapInArrow(counted(embed), schemas.OUTCOMES)
 
 
 def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = None) -> Any:
@@ -126,52 +223,6 @@ def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = Non
     return embed.asNondeterministic()  # so that the optimiser never calls it twice for one row
 
 
-def open_engine(
-    warehouse: str, model: Manifest, settings: EngineConfig, fetch: "Callable[[Item], bytes] | None" = None
-) -> "Engine":
-    """The engine on this worker; the model is fetched once per host and loaded once per Python process."""
-    from devise.vision import model as models
-
-    loaded = models.load(query.model_folder(manifest.localise(warehouse, model), model))
-    return engine_on_worker(loaded, settings, "embedding", fetch)
-
-
-def engine_on_worker(
-    model: "DeviseModel", settings: EngineConfig, output: str, fetch: "Callable[[Item], bytes] | None" = None
-) -> "Engine":
-    """An engine with as many threads as Spark gives this task cores, reading objects as they were listed."""
-    from devise.vision.engine import Engine
-
-    forget_zips()
-    traffic.limit_images(settings.requests_per_second)
-    task = TaskContext.get()
-    return Engine(
-        model,
-        fetch or (lambda item: storage.fetch_image(item.uri, item.etag)),
-        device=settings.device,
-        precision=settings.precision,
-        batch_size=settings.batch_size,
-        threads=settings.threads or (task.cpus() if task else None),
-        fetch_threads=settings.fetch_threads,
-        max_pixels=settings.max_pixels,
-        max_bytes=settings.max_bytes,
-        max_inflight_bytes=settings.max_inflight_bytes,
-        output=output,
-    )
-
-
-def forget_zips() -> None:
-    """Spare the next tasks of this worker a scan of Spark's own archives.
-
-    Spark's worker empties Python's import caches before each task, and Python then reads the tables of every zip on its
-    path again, in Python code: Spark's jars and zips cost 0.3 s a task so. Forgotten, they are opened again only if an
-    import gets that far.
-    """
-    for path, importer in list(sys.path_importer_cache.items()):
-        if isinstance(importer, zipimporter):
-            del sys.path_importer_cache[path]
-
-
 def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
     """Outcomes as a batch of schemas.OUTCOMES."""
     import numpy as np
@@ -190,32 +241,6 @@ def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
         pa.array(outcomes.attempts_N, pa.int32()),
     ]
     return schemas.record_batch(columns, schemas.OUTCOMES)
-
-
-def to_items(batches: Iterator[pa.RecordBatch]) -> Iterator["Item"]:
-    from devise.vision.engine import Item
-
-    for batch in batches:
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield Item(*values)
-
-
-def _outcome_udf(warehouse: str, model: Manifest, settings: EngineConfig) -> Any:
-    import pandas as pd
-
-    def embed(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        from devise.vision.engine import Item
-
-        batches = ([Item(*row) for row in frame.itertuples(index=False, name=None)] for frame in frames)
-        yield from _in_order(open_engine(warehouse, model, settings), batches)
-
-    work = counted(embed)
-
-    @F.pandas_udf(schemas.bare(schemas.OUTCOMES))
-    def outcome(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        yield from work(frames)
-
-    return outcome.asNondeterministic()
 
 
 def _in_order(engine: "Engine", batches: Iterator[list["Item"]]) -> "Iterator[pd.DataFrame]":

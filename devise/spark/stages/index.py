@@ -11,7 +11,7 @@ from devise.errors import IndexingError
 from devise.search import shards
 from devise.spark.frame.columns import refuse_other_dims
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import find_live, read_embeddings
+from devise.spark.frame.live import find_change, find_live, read_embeddings
 from devise.spark.frame.tables import Written
 from devise.spark.stages import delta, recall
 from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, train_template
@@ -26,11 +26,8 @@ QUICK_PART = 8
 
 def build_index(task: Task) -> None:
     """Add the night's change to the chain of runs that goes back to a base, or build a base where that is better."""
-    chain = shards.chain(task.inputs["index"])
-    reason = delta.why_base(task, chain)
-    if reason is None:
-        change = delta.find_change(task, chain)
-        reason = delta.too_much(task, chain, change)
+    chain, change = shards.chain(task.inputs["index"]), find_change(task)
+    reason = delta.why_base(task, chain, change) or delta.too_much(task, chain, change)
     if reason is None:
         delta.write_delta(task, chain, change)
     else:

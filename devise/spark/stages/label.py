@@ -11,12 +11,16 @@ from devise.errors import AccountingError
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import CONTENT
+from devise.spark.frame.live import Change, few, find_change, find_live, read_embeddings
 from devise.spark.frame.metering import counted
+from devise.spark.frame.spread import spread
+from devise.spark.frame.tables import Written
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 
 LABELLED = StructType(schemas.LABELS.fields[:6])
+ROWS_PER_FILE = 4_000_000
+"""Of a sorted table of labels, at least half of them: 100 MB."""
 
 
 def label_images(
@@ -61,21 +65,56 @@ def label_images(
     return embeddings.select("image_id", "uri", "embedding").mapInArrow(counted(rank), LABELLED)
 
 
-def carried_labels(task: Task, live: DataFrame) -> DataFrame:
-    """The rows of the labels before (schemas.LABELS) that hold tonight: of live images with the uri and etag of then.
+def write_labels(task: Task) -> None:
+    """Label what is live from tonight, copy the labels of what stays live, and write both.
 
-    None, where the model, the vocabulary or the settings were others, or that night's images are no longer there.
+    The copy is made file by file: a filter that keeps their order, without a shuffle. New rows come in files of their
+    own, sorted by image_id and rank; a night whose embeddings are a base sorts all of it again. Where the labels before
+    are of another model or vocabulary, of other settings or of other images than the change starts from, all that is
+    live is labelled.
+
+    Raises:
+        AccountingError: some image has fewer rows than the others: each has the k best of the candidates.
     """
+    config, change = task.config, find_change(task)
+    before = _labels_before(task, change)
+    if before is None:
+        embeddings, n_kept = read_embeddings(task, task.stage(find_live(task), "live")), 0
+        kept = task.spark.createDataFrame([], schemas.LABELS)
+    else:
+        lost = few(change.lost.select("image_id"), change.n_lost)
+        kept = task.read("labels").join(lost, on="image_id", how="left_anti").select(schemas.LABELS.names)
+        embeddings, n_kept = change.embeddings, before.details["n_images"] - change.n_lost
+    labels = label_images(embeddings, config.warehouse, task.input("vocabulary"), config.k, config.candidates)
+    counted, best = Observation("labels"), F.count(F.when(F.col("rank") == 1, 1)).alias("images")
+    new = identify(labels, task.model_id, task.vocabulary_id).observe(counted, best)
+    if before is None or task.inputs["embeddings"][-1].base:
+        night = task.inputs["embeddings"][-1].details
+        n_rows = (night["embedded"] + night["unchanged"]) * config.k
+        written = task.write("labels", sort_labels(new.unionByName(kept), n_rows))
+        n_new = counted.get["images"]
+    else:
+        fresh = tables.write(new.sortWithinPartitions("image_id", "rank"), task.folder("labels"), schemas.LABELS, "new")
+        copied = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept")
+        written = task.written["labels"] = Written(schemas.LABELS.names, [*copied.files, *fresh.files])
+        n_new = counted.get["images"]
+    n_images = n_kept + n_new
+    width = written.rows // max(1, n_images)
+    if written.rows != width * n_images:
+        raise AccountingError(
+            f"{written.rows} label rows of {n_images} images, {n_new} of them new, wanted as many an image"
+        )
+    task.details |= {"n_images": n_images, "labelled": n_new}
+    say("label_images", f"{n_new:,} images labelled, {n_kept:,} carried from the run before")
+
+
+def _labels_before(task: Task, change: Change | None) -> Manifest | None:
+    """The labels that tonight's change can be added to, or None."""
     before = task.inputs["labels"][-1] if task.inputs["labels"] else None
+    if before is None or change is None or before.inputs["images"][0].split()[0] != change.since:
+        return None
     of = (task.model_id, task.vocabulary_id, task.config.config_hash())
-    if before is None or (before.model_id, before.vocabulary_id, before.config_hash) != of:
-        return task.spark.createDataFrame([], schemas.LABELS)
-    listed = manifest.find(task.config.warehouse, "images", before.inputs["images"][0].split()[0])
-    if listed is None:
-        return task.spark.createDataFrame([], schemas.LABELS)
-    images_before = tables.read(task.spark, task.config.warehouse, [listed], schemas.IMAGES).select(CONTENT)
-    same = live.join(images_before, on=CONTENT, how="left_semi").select("image_id", "uri")
-    return task.read("labels").join(same, on=["image_id", "uri"], how="left_semi").select(schemas.LABELS.names)
+    return before if (before.model_id, before.vocabulary_id, before.config_hash) == of else None
 
 
 def identify(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:
@@ -84,28 +123,12 @@ def identify(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:
     return labels.select("*", *of).select(schemas.LABELS.names)
 
 
-def sort_labels(labels: DataFrame) -> DataFrame:
-    """schemas.LABELS sorted by image_id and rank, so that a look-up by id reads few row groups."""
-    return labels.repartitionByRange("image_id").sortWithinPartitions("image_id", "rank")
+def sort_labels(labels: DataFrame, n_rows: int) -> DataFrame:
+    """schemas.LABELS sorted by image_id and rank, so that a look-up by id reads few row groups.
 
-
-def write_labels(task: Task, carried: DataFrame, new: DataFrame) -> None:
-    """Write both, and put into the details: images that have labels, and of those the ones labelled in this run.
-
-    Args:
-        new: schemas.LABELS, read twice: staged.
-
-    Raises:
-        AccountingError: some image has fewer rows than the others: each has the k best of the candidates.
+    Ids are a hash, as many in each stretch: where a row goes is known without a look at the others.
     """
-    counted, best = Observation("labels"), F.count(F.when(F.col("rank") == 1, 1)).alias("images")
-    n_rows = task.write("labels", sort_labels(carried.unionByName(new)).observe(counted, best)).rows
-    n_images = counted.get["images"]
-    added = new.agg(best, F.count("*").alias("rows")).collect()[0]
-    width = n_rows // max(1, n_images)
-    if (n_rows, added.rows) != (width * n_images, width * added.images):
-        raise AccountingError(
-            f"{n_rows} label rows of {n_images} images, {added.rows} of {added.images} new, wanted as many an image"
-        )
-    task.details |= {"n_images": n_images, "labelled": added.images}
-    say("label_images", f"{added.images:,} images labelled, {n_images - added.images:,} carried from the run before")
+    bits = max(0, (n_rows // ROWS_PER_FILE).bit_length())
+    stretch = F.shiftright("image_id", 63 - bits).cast("int")  # of a number that has 63 bits
+    placed = spread(labels.withColumn("_stretch", stretch), "_stretch", 2**bits).drop("_stretch")
+    return placed.sortWithinPartitions("image_id", "rank")

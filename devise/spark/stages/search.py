@@ -15,7 +15,7 @@ from devise.search.query import Query
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
 from devise.spark.frame.metering import counted
-from devise.spark.stages.embed import embed_images
+from devise.spark.stages.embed import embed_outcomes
 from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
@@ -183,7 +183,7 @@ def _embed_pictures(
             raise VocabularyError(f"{asked.text}: no such picture")
         rows.append((number, asked.uri, found.etag, found.size_bytes))
     todo = spark.createDataFrame(rows, IMAGE_QUERY)
-    outcomes = embed_images(todo, warehouse, model, EngineConfig(), "arrow", 1).collect()
+    outcomes = embed_outcomes(todo.coalesce(1), warehouse, model, EngineConfig()).collect()
     if bad := [f"{row.uri}: {row.code}: {row.message}" for row in outcomes if row.code is not None]:
         raise VocabularyError("; ".join(bad))
     return {row.uri: row.embedding for row in outcomes}

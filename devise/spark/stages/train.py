@@ -19,7 +19,7 @@ from devise.spark.frame.columns import vector_column, vectors
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.metering import counted
 from devise.spark.frame.tables import Written, deliver, receipt_batch, receipts
-from devise.spark.stages.embed import engine_on_worker, to_items
+from devise.spark.stages.engines import engine_on_worker, to_items
 from devise.spark.stages.labelled import labelled_images, read_json
 from devise.spark.stages.vocabulary import read_class_vectors, require_classes
 from devise.store import storage

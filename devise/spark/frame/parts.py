@@ -1,0 +1,155 @@
+"""Parquet files that workers write themselves: hashed and counted as they are written, then put into their run whole.
+
+A file is written to local scratch and delivered under a name that no other attempt has: what was begun and not ended
+is nowhere to be seen, and a twin overwrites nothing. What a worker says of it, the receipt, is what a manifest lists.
+"""
+
+import hashlib
+import json
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import ArrayType, StructType
+
+from devise.spark.frame import schemas
+from devise.store import storage
+from devise.warehouse.manifest import File
+
+GROUP_ROWS = 131_072
+GROUP_BYTES = 64 * 2**20
+"""A row group is written once so many rows or bytes of Arrow wait: what a look-up by sorted id reads, and the memory
+that a part takes."""
+PART_BYTES = 512 * 2**20
+"""A file is ended after so many bytes: local scratch holds one at a time."""
+
+
+class Part:
+    """One Parquet file of a table under way.
+
+    Args:
+        folder: URI of the run's folder. schema: the table's.
+        name: how the file's name begins; letters, digits and dashes.
+    """
+
+    def __init__(self, folder: str, schema: StructType, name: str = "part"):
+        self.folder, self.schema = folder, schema
+        self.name = f"{name}-{uuid.uuid4().hex}.parquet"
+        self.rows = 0
+        self._codes: Counter[str] = Counter()
+        self._waiting: list[pa.RecordBatch] = []
+        self._scratch = tempfile.TemporaryDirectory(prefix="devise-part-")
+        self._sink = _Hashed(Path(self._scratch.name) / self.name)
+        texts = [field.name for field in schema if not isinstance(field.dataType, ArrayType)]
+        arrow = to_arrow_schema(schema)
+        self._writer = pq.ParquetWriter(self._sink, arrow, compression="zstd", use_dictionary=texts)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows, whose columns are in the table's order; they are cast to its types."""
+        if batch.num_rows == 0:
+            return
+        self.rows += batch.num_rows
+        self._waiting.append(schemas.record_batch(batch.columns, self.schema))
+        if "code" in self.schema.names:
+            self._codes.update(self._waiting[-1].column("code").to_pylist())
+        waiting = sum(held.num_rows for held in self._waiting)
+        if waiting >= GROUP_ROWS or sum(held.nbytes for held in self._waiting) >= GROUP_BYTES:
+            self._flush()
+
+    @property
+    def full(self) -> bool:
+        return self._sink.n_bytes >= PART_BYTES
+
+    def deliver(self) -> dict[str, Any]:
+        """End the file and put it into the run's folder; its receipt (schemas.RECEIPTS)."""
+        try:
+            self._flush()
+            self._close()
+            storage.put_file(self._sink.path, storage.join(self.folder, self.name))
+            return {
+                "path": self.name,
+                "size_bytes": self._sink.n_bytes,
+                "sha256": self._sink.digest.hexdigest(),
+                "rows": self.rows,
+                "codes": json.dumps(self._codes),
+            }
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Forget the local file; nothing of it was ever in the run's folder, or all of it is."""
+        self._close()
+        self._scratch.cleanup()
+
+    def _close(self) -> None:
+        self._writer.close()  # it writes the file's end
+        self._sink.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=GROUP_ROWS)
+            self._waiting = []
+
+
+def write_parts(batches: Iterator[pa.RecordBatch], folder: str, schema: StructType, name: str) -> Iterator[dict]:
+    """Write a task's rows as one file, or several where they are many; their receipts."""
+    part = None
+    try:
+        for batch in batches:
+            if batch.num_rows:
+                part = part or Part(folder, schema, name)
+                part.write(batch)
+                if part.full:
+                    done, part = part, None
+                    yield done.deliver()
+        if part is not None:
+            done, part = part, None
+            yield done.deliver()
+    finally:
+        if part is not None:  # the task failed or was stopped
+            part.drop()
+
+
+def receipt_batch(*receipts: dict[str, Any]) -> pa.RecordBatch:
+    """Receipts as a task returns them."""
+    return pa.RecordBatch.from_pylist(list(receipts), schema=to_arrow_schema(schemas.RECEIPTS))
+
+
+def file_receipt(file: File) -> dict[str, Any]:
+    """The receipt of a file without reject codes."""
+    return {**file.model_dump(), "codes": "{}"}
+
+
+class _Hashed:
+    """A local file that is only ever added to, and the sha256 and size of what was."""
+
+    def __init__(self, path: Path):
+        self.path, self.digest, self.n_bytes = path, hashlib.sha256(), 0
+        self._file = open(path, "wb")  # noqa: SIM115
+
+    def write(self, content: Any) -> int:
+        self.digest.update(content)
+        self.n_bytes += len(content)
+        return self._file.write(content)
+
+    def tell(self) -> int:
+        return self.n_bytes
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def close(self) -> None:
+        self._file.close()

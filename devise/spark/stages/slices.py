@@ -1,0 +1,291 @@
+"""Slices of a night's images, embedded and committed one by one: a crash costs the slices under way, never the night.
+
+A slice is the images whose hash leaves its number. Each worker goes through several slices without a pause, writes a
+slice's files as its outcomes come, puts them into the run's folders, and then creates the slice's record: who finds a
+record, finds its files. Before it begins a slice it leaves a mark. A slice with a mark and without a record is a
+suspect: one of its images may have ended its worker, and so they are read by a process of their own first.
+"""
+
+import json
+import re
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from devise.errors import AccountingError, AlreadyExists, ImageError
+from devise.spark.frame import schemas
+from devise.spark.frame.columns import vector_column
+from devise.spark.frame.job import say
+from devise.spark.frame.live import FRESH
+from devise.spark.frame.parts import Part
+from devise.store import storage
+from devise.values import Section
+from devise.warehouse.manifest import File
+
+if TYPE_CHECKING:
+    from devise.vision.engine import Engine, Item, Outcomes
+
+TABLES = ("embeddings", "rejects")
+NAME = re.compile(r"(slice|begun)-(\d+)[.-].*")
+THREADS = 16
+TELL_SECONDS = 15
+
+
+class Row(NamedTuple):
+    """An image of the plan, as it reaches a worker: sorted by slice."""
+
+    image_id: int
+    uri: str
+    etag: str
+    size_bytes: int
+    state: str
+    attempts: int
+    slice: int
+
+
+class Record(Section):
+    """What a slice came to; the files are in the run's folders."""
+
+    number: int
+    embedded: int
+    rejected: int
+    codes: dict[str, int]
+    embeddings: list[File]
+    rejects: list[File]
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The slices of a run: their folder of records and marks in the warehouse's scratch, and how many there are."""
+
+    folder: str
+    count: int
+
+    def begin(self, number: int) -> None:
+        storage.write_bytes(storage.join(self.folder, f"begun-{number:05d}-{uuid.uuid4().hex}"), b"")
+
+    def commit(self, record: Record) -> bool:
+        """Create the record; False if the slice has one, whose files count."""
+        try:
+            storage.create(self._record(record.number), record.model_dump_json().encode())
+        except AlreadyExists:
+            return False
+        return True
+
+    def look(self) -> tuple[set[int], Counter[int]]:
+        """The slices that have a record, and how often each of the others was begun: one listing."""
+        names = (file.uri.rsplit("/", 1)[-1] for file in storage.list_level(self.folder, missing_ok=True)[1])
+        found = [(match[1], int(match[2])) for match in map(NAME.fullmatch, names) if match]
+        done = {number for kind, number in found if kind == "slice"}
+        return done, Counter(number for kind, number in found if kind == "begun" and number not in done)
+
+    def records(self, numbers: Iterable[int]) -> list[Record]:
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = pool.map(lambda number: storage.read_bytes(self._record(number)), sorted(numbers))
+            return [Record.model_validate_json(content) for content in found]
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Take back records of which a file is gone."""
+        storage.delete(*(self._record(number) for number in numbers))
+
+    def _record(self, number: int) -> str:
+        return storage.join(self.folder, f"slice-{number:05d}.json")
+
+
+@dataclass
+class Work:
+    """What a worker is to do with its rows."""
+
+    slices: Slices
+    folders: dict[str, str]
+    """Table -> URI of the run's folder."""
+    model_id: str
+    done: set[int]
+    suspects: set[int]
+    open: "Callable[[Callable[[Item], bytes]], Engine]"
+    """An engine that fetches as it is told to."""
+    max_pixels: int
+
+
+@dataclass
+class _Slice:
+    """A slice under way on this worker."""
+
+    number: int
+    work: Work
+    suspect: bool
+    parts: dict[str, Part] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    given: int = 0
+    whole: bool = False
+    """Whether all of its images were given to the engine."""
+
+    @property
+    def complete(self) -> bool:
+        return self.whole and self.given == sum(part.rows for part in self.parts.values())
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        if table not in self.parts:
+            self.parts[table] = Part(self.work.folders[table], schemas.TABLES[table], f"{FRESH}{self.number:05d}")
+        self.parts[table].write(batch)
+
+    def commit(self) -> Record:
+        rows = {table: part.rows for table, part in self.parts.items()}
+        told = {table: part.deliver() for table, part in self.parts.items()}
+        files = {table: [File(**{name: told[table][name] for name in File.model_fields})] for table in told}
+        record = Record(
+            number=self.number,
+            embedded=rows.get("embeddings", 0),
+            rejected=rows.get("rejects", 0),
+            codes=json.loads(told["rejects"]["codes"]) if "rejects" in told else {},
+            **{table: files.get(table, []) for table in TABLES},
+        )
+        if not self.work.slices.commit(record):  # a twin's, or an attempt's that was taken for dead
+            for table, (file,) in files.items():
+                storage.delete(storage.join(self.work.folders[table], file.path))
+        return record
+
+
+@contextmanager
+def watched(night: Slices, n_images: int) -> Iterator[None]:
+    """While the work goes on, say now and then how many slices are done."""
+    ended, started, before = Event(), time.monotonic(), len(night.look()[0])
+
+    def tell() -> None:
+        while not ended.wait(TELL_SECONDS):
+            done = len(night.look()[0])
+            each = (time.monotonic() - started) / max(1, done - before)
+            left = f", about {each * (night.count - done):,.0f} s left" if done > before else ""
+            say("embed_images", f"{done:,} of {night.count:,} slices, {n_images:,} images in all{left}")
+
+    teller = Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+
+
+def embed_slices(rows: Iterator[Row], work: Work, again: bool) -> Iterator[Record]:
+    """Embed a task's images, each once, and commit its slices as they become whole.
+
+    Args:
+        again: the task was tried before: what is done and what is suspect is looked up anew.
+
+    Raises:
+        AccountingError: the engine gave fewer outcomes than it was given images.
+    """
+    from devise.store.storage import fetch_image
+    from devise.vision.engine import Item
+    from devise.vision.probe import Probe
+
+    done, suspects = work.done, work.suspects
+    if again:
+        done, begun = work.slices.look()
+        suspects = set(begun)
+    under_way: dict[int, _Slice] = {}
+    place: dict[int, _Slice] = {}
+    probe = Probe(work.max_pixels)
+
+    def fetch(item: Item) -> bytes:
+        content = fetch_image(item.uri, item.etag)
+        return probe.check(content) if place[item.image_id].suspect else content
+
+    def items() -> Iterator[Item]:
+        current: _Slice | None = None
+        for row in rows:
+            if row.slice in done:
+                continue
+            if current is None or current.number != row.slice:
+                if current is not None:
+                    current.whole = True
+                work.slices.begin(row.slice)
+                current = under_way[row.slice] = _Slice(row.slice, work, row.slice in suspects)
+            current.given += 1
+            if row.state == "collision":
+                current.write("rejects", collision(row, work.model_id))
+                continue
+            if row.attempts:
+                current.attempts[row.image_id] = row.attempts
+            place[row.image_id] = current
+            yield Item(row.image_id, row.uri, row.etag, row.size_bytes)
+        if current is not None:
+            current.whole = True
+
+    def complete() -> Iterator[Record]:
+        for number in [number for number, found in under_way.items() if found.complete]:
+            yield under_way.pop(number).commit()
+
+    try:
+        for outcomes in work.open(fetch).run(items()):
+            of = [place.pop(item.image_id) for item in outcomes.items]
+            for found in {each.number: each for each in of}.values():
+                mine = [row for row, each in enumerate(of) if each is found]
+                for table, batch in split(outcomes, mine, found.attempts, work.model_id).items():
+                    found.write(table, batch)
+            yield from complete()
+        yield from complete()
+        if under_way:
+            raise AccountingError(f"slices {sorted(under_way)}: some of their images have no outcome")
+    finally:
+        probe.close()
+        for left in under_way.values():
+            for part in left.parts.values():
+                part.drop()
+
+
+def split(outcomes: "Outcomes", rows: list[int], attempts: dict[int, int], model_id: str) -> dict[str, pa.RecordBatch]:
+    """These rows of some outcomes as batches of schemas.EMBEDDINGS and schemas.REJECTS.
+
+    Args:
+        attempts: image_id -> attempts made before tonight.
+    """
+    import numpy as np
+
+    kept = [row for row in rows if outcomes.codes[row] is None]
+    lost = [row for row in rows if outcomes.codes[row] is not None]
+
+    def identity(chosen: list[int]) -> list[pa.Array]:
+        items = [outcomes.items[row] for row in chosen]
+        return [
+            pa.array([item.image_id for item in items], pa.int64()),
+            pa.array([item.uri for item in items], pa.string()),
+            pa.array([item.etag for item in items], pa.string()),
+        ]
+
+    embeddings = [
+        *identity(kept),
+        vector_column(outcomes.embedding_ND[kept], np.ones(len(kept), dtype=bool)),
+        pa.array(outcomes.norm_N[kept], pa.float32()),
+        pa.array(outcomes.width_N[kept], pa.int32()),
+        pa.array(outcomes.height_N[kept], pa.int32()),
+        pa.array([model_id] * len(kept), pa.string()),
+    ]
+    made = [int(outcomes.attempts_N[row]) + attempts.get(outcomes.items[row].image_id, 0) for row in lost]
+    rejects = [
+        *identity(lost),
+        pa.array([outcomes.codes[row] for row in lost], pa.string()),
+        pa.array([outcomes.messages[row] for row in lost], pa.string()),
+        pa.array(made, pa.int32()),
+        pa.array([model_id] * len(lost), pa.string()),
+    ]
+    found = {"embeddings": (kept, embeddings), "rejects": (lost, rejects)}
+    return {
+        table: schemas.record_batch(columns, schemas.TABLES[table]) for table, (some, columns) in found.items() if some
+    }
+
+
+def collision(row: Row, model_id: str) -> pa.RecordBatch:
+    """The reject of an image whose id another uri has."""
+    fault = ImageError("id_collision", "another uri has the same image_id")
+    values: list[Any] = [row.image_id, row.uri, row.etag, fault.code, str(fault), row.attempts + 1, model_id]
+    return schemas.record_batch([pa.array([value]) for value in values], schemas.REJECTS)

@@ -1,0 +1,85 @@
+"""Decodes images in a process of its own first, so that a file that kills its reader kills nobody else's work.
+
+The child's protocol: the length of the content as 8 bytes, little-endian, and the content in; one byte out. What the
+child finds wrong with an image it does not tell: whoever asked decodes the image again and finds it too.
+"""
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+from devise.errors import ImageError
+
+TRIES = 2
+"""An image that ended its child twice is the reason: the first time it may have been another's, such as memory."""
+
+
+class Probe:
+    """A child process that decodes what it is given; started when it is first needed, one image at a time.
+
+    Args:
+        max_pixels: larger pictures are not decoded, as in the engine.
+    """
+
+    def __init__(self, max_pixels: int):
+        self.max_pixels = max_pixels
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen | None = None
+
+    def check(self, content: bytes) -> bytes:
+        """The same content, if reading it ends no process; else `ImageError` with code crashed."""
+        with self._lock:
+            for _ in range(TRIES):
+                if (how := self._ended_by(content)) is None:
+                    return content
+        raise ImageError("crashed", f"reading it ended a process ({how}), {TRIES} times")
+
+    def close(self) -> None:
+        with self._lock:
+            self._end()
+
+    def _ended_by(self, content: bytes) -> str | None:
+        """None, or how the child ended while it had this content."""
+        if self._child is None:
+            command = [sys.executable, "-m", "devise.vision.probe", str(self.max_pixels)]
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with suppress(BrokenPipeError):
+            self._child.stdin.write(struct.pack("<q", len(content)))
+            self._child.stdin.write(content)
+            self._child.stdin.flush()
+            if self._child.stdout.read(1):
+                return None
+        return self._end()
+
+    def _end(self) -> str:
+        child, self._child = self._child, None
+        if child is None:
+            return "never started"
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+        child.stdout.close()
+        code = child.wait()
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def serve(max_pixels: int) -> None:
+    """The child: reads images from standard input until it ends."""
+    from devise.vision.images import Preprocessing, decode
+
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")  # where memory runs out, this process is the one to go
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what a decoder prints is no answer
+    preprocessing = Preprocessing()
+    while len(head := sys.stdin.buffer.read(8)) == 8:
+        content = sys.stdin.buffer.read(struct.unpack("<q", head)[0])
+        with suppress(ImageError):
+            decode(content, preprocessing, max_pixels)
+        os.write(answers, b".")
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

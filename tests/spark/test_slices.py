@@ -1,0 +1,197 @@
+"""Slices: each image once, files and record a slice, whatever order outcomes come in; no Spark, and a made engine."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from devise.errors import AccountingError, ImageError
+from devise.spark.frame import parts, schemas
+from devise.spark.frame.parts import Part
+from devise.spark.stages import slices
+from devise.spark.stages.slices import Row, Slices, Work
+from devise.vision.outcomes import Outcomes
+
+DIM = 4
+
+
+class MadeEngine:
+    """Gives outcomes three at a time, the last image first; an image whose uri ends in `bad` is a reject."""
+
+    def __init__(self, fetch, seen, lose=()):
+        self.fetch, self.seen, self.lose = fetch, seen, lose
+
+    def run(self, items):
+        waiting = []
+        for item in items:
+            self.seen.append(item.uri)
+            waiting.append(item)
+            if len(waiting) == 5:
+                yield self.outcomes([waiting.pop() for _ in range(3)])
+        while waiting:
+            yield self.outcomes([waiting.pop() for _ in range(min(3, len(waiting)))])
+
+    def outcomes(self, items):
+        items = [item for item in items if item.uri not in self.lose]
+        codes = []
+        for item in items:
+            try:
+                self.fetch(item)
+                codes.append("corrupt" if item.uri.endswith("bad") else None)
+            except ImageError as error:
+                codes.append(error.code)
+        n = len(items)
+        vectors = np.array([[item.image_id, 1, 2, 3] for item in items], np.float32).reshape(n, DIM)
+        ones = np.ones(n, np.int32)
+        messages = [code and "as made" for code in codes]
+        return Outcomes(items, vectors, np.ones(n, np.float32), ones, ones, codes, messages, ones)
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.setattr("devise.store.storage.fetch_image", lambda uri, etag: b"content")
+    seen: list[str] = []
+    night = Slices(f"file://{tmp_path}/scratch", 3)
+    folders = {table: f"file://{tmp_path}/{table}" for table in slices.TABLES}
+    made = Work(night, folders, "m1", set(), set(), lambda fetch: MadeEngine(fetch, seen), 1000)
+    return SimpleNamespace(made=made, night=night, seen=seen, root=tmp_path)
+
+
+def rows(n=20, **states):
+    """Images 0 to n - 1 in three slices, sorted by slice; those whose number ends in 7 are bad."""
+    found = [
+        Row(number, f"u{number}" + ("bad" if number % 10 == 7 else ""), "e", 5, "todo", 0, number % 3)
+        for number in range(n)
+    ]
+    return sorted(found, key=lambda row: (row.slice, row.image_id))
+
+
+def read(work, table):
+    """image_id -> row, of the files that records name."""
+    done, _ = work.night.look()
+    found = {}
+    for record in work.night.records(done):
+        for file in getattr(record, table):
+            for row in pq.read_table(work.root / table / file.path).to_pylist():
+                assert row["image_id"] not in found
+                found[row["image_id"]] = row
+    return found
+
+
+def test_every_image_is_in_one_file_of_its_slice_with_its_own_vector(work):
+    records = list(slices.embed_slices(iter(rows()), work.made, again=False))
+    assert sorted(record.number for record in records) == [0, 1, 2]
+    embeddings, rejects = read(work, "embeddings"), read(work, "rejects")
+    assert embeddings.keys() | rejects.keys() == set(range(20)) and set(rejects) == {7, 17}
+    assert all(row["embedding"] == [number, 1, 2, 3] for number, row in embeddings.items())
+    assert {(row["code"], row["attempts"], row["model_id"]) for row in rejects.values()} == {("corrupt", 1, "m1")}
+    assert sum(record.embedded for record in records) == 18 and {"corrupt": 1} in [r.codes for r in records]
+    assert len(work.seen) == 20 and work.night.look()[1] == {}
+
+
+def test_what_is_done_is_not_done_again_and_a_retry_looks_itself(work):
+    first = [row for row in rows() if row.slice == 0]
+    list(slices.embed_slices(iter(first), work.made, again=False))
+    del work.seen[:]
+    list(slices.embed_slices(iter(rows()), work.made, again=True))
+    assert len(work.seen) == 13 and len(read(work, "embeddings")) == 18
+
+
+def test_an_image_whose_id_is_taken_is_a_reject_that_no_engine_saw(work):
+    taken = Row(7, "other", "e", 5, "collision", 2, 0)
+    todo = Row(7, "mine", "e", 5, "todo", 0, 0)
+    (record,) = slices.embed_slices(iter([taken, todo]), work.made, again=False)
+    assert (record.embedded, record.rejected, record.codes) == (1, 1, {"id_collision": 1})
+    assert work.seen == ["mine"] and read(work, "rejects")[7]["attempts"] == 3
+    alone = Row(8, "other", "e", 5, "collision", 0, 1)
+    (record,) = slices.embed_slices(iter([alone]), work.made, again=False)
+    assert (record.embedded, record.rejected) == (0, 1)
+
+
+def test_attempts_of_earlier_nights_are_added(work):
+    list(slices.embed_slices(iter([Row(7, "xbad", "e", 5, "todo", 4, 0)]), work.made, again=False))
+    assert read(work, "rejects")[7]["attempts"] == 5
+
+
+def test_of_two_workers_with_one_slice_the_first_record_counts_and_the_other_s_files_go(work):
+    list(slices.embed_slices(iter(rows()), work.made, again=False))
+    before = read(work, "embeddings"), sorted(path.name for path in (work.root / "embeddings").iterdir())
+    list(slices.embed_slices(iter(rows()), work.made, again=False))
+    assert (read(work, "embeddings"), sorted(path.name for path in (work.root / "embeddings").iterdir())) == before
+
+
+def test_an_image_without_an_outcome_stops_the_task_and_its_slice_has_no_record(work):
+    work.made.open = lambda fetch: MadeEngine(fetch, work.seen, lose=("u4",))
+    with pytest.raises(AccountingError, match=r"slices \[1\]: some of their images have no outcome"):
+        list(slices.embed_slices(iter(rows()), work.made, again=False))
+    done, begun = work.night.look()
+    assert done == {0, 2} and begun == {1: 1}
+
+
+def test_only_a_suspect_slice_s_images_are_read_apart_first(work, monkeypatch):
+    checked = []
+
+    class MadeProbe:
+        def __init__(self, max_pixels):
+            assert max_pixels == 1000
+
+        def check(self, content):
+            checked.append(content)
+            if len(checked) == 2:
+                raise ImageError("crashed", "as made")
+            return content
+
+        def close(self):
+            checked.append("closed")
+
+    monkeypatch.setattr("devise.vision.probe.Probe", MadeProbe)
+    work.made.suspects = {1}
+    list(slices.embed_slices(iter(rows()), work.made, again=False))
+    assert len(checked) == 8 and checked[-1] == "closed"
+    assert sorted(row["code"] for row in read(work, "rejects").values()) == ["corrupt", "corrupt", "crashed"]
+
+
+def test_marks_and_records_are_told_apart(tmp_path):
+    night = Slices(f"file://{tmp_path}", 20_000)
+    for number in (3, 3, 12_345, 4):
+        night.begin(number)
+    record = slices.Record(number=4, embedded=0, rejected=0, codes={}, embeddings=[], rejects=[])
+    assert night.commit(record) and not night.commit(record)
+    (tmp_path / "count").write_text("5")
+    assert night.look() == ({4}, {3: 2, 12_345: 1})
+    night.forget([4])
+    assert night.look() == (set(), {3: 2, 12_345: 1, 4: 1})
+
+
+def test_a_part_is_delivered_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "GROUP_ROWS", 3)
+    folder = f"file://{tmp_path}/rejects"
+    values = [[number, "u", "e", "gone", "m", 1, "m1"] for number in range(8)]
+    columns = [
+        schemas.record_batch(map(__import__("pyarrow").array, zip(row, strict=True)), schemas.REJECTS) for row in values
+    ]
+    part = Part(folder, schemas.REJECTS)
+    for batch in columns:
+        part.write(batch)
+    assert not (tmp_path / "rejects").exists()
+    told = part.deliver()
+    file = pq.ParquetFile(tmp_path / "rejects" / told["path"])
+    assert file.metadata.num_row_groups == 3 and file.read().column("image_id").to_pylist() == list(range(8))
+    assert (told["rows"], json.loads(told["codes"])) == (8, {"gone": 8})
+    dropped = Part(folder, schemas.REJECTS)
+    dropped.write(columns[0])
+    dropped.drop()
+    assert len(list((tmp_path / "rejects").iterdir())) == 1
+
+
+def test_a_task_s_rows_become_several_files_where_they_are_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "GROUP_ROWS", 2)
+    monkeypatch.setattr(parts, "PART_BYTES", 1)
+    texts, ones = [pa.array(["a", "b"])] * 4, pa.array([1, 1])
+    batch = schemas.record_batch([pa.array([1, 2]), *texts, ones, texts[0]], schemas.REJECTS)
+    given = iter([batch, batch.slice(0, 0), batch])
+    told = list(parts.write_parts(given, f"file://{tmp_path}/r", schemas.REJECTS, "part"))
+    assert [receipt["rows"] for receipt in told] == [2, 2] and len({receipt["path"] for receipt in told}) == 2

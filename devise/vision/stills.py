@@ -112,6 +112,8 @@ def _flattened(image: Image.Image, drawn: tuple[int, int, int, int] | None) -> t
     middle = image.crop(middle_of(*image.size))
     if middle.mode == "I" or middle.mode.startswith("I;16"):
         middle = _grey8(image, middle)
+    elif middle.mode == "L" and image.format == "TIFF":
+        tiff.refuse_negative8(image, np.asarray(middle))
     if middle.mode in ("F", "LAB", "HSV"):
         raise ImageError("unsupported", f"{image.format} with pixels of kind {middle.mode}")
     if middle.mode == "La":

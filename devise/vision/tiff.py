@@ -17,6 +17,7 @@ BITS, COMPRESSION, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT, SUBSAMPLING = 258, 259, 2
 EXTENTS = (273, 279, 324, 325)  # where strips start, their lengths; the same of tiles
 TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Type -> bytes a value; 1 where not listed."""
+SIGNED, UNDEFINED = 2, 4
 SAMPLE_FORMATS = {3: "floating point", 5: "complex", 6: "complex"}
 OPTIONAL = ("lzma", "zstd", "webp", "jpeg2000", "tiff_sgilog", "tiff_sgilog24", "tiff_thunderscan")
 """Compressions, by Pillow's names, that libtiff may be built without."""
@@ -40,7 +41,16 @@ def open_with_pillow(content: bytes) -> Image.Image:
     subsampled = tags.get(PHOTOMETRIC) == 6 and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1)
     with _ONE_OPENS:
         TiffImagePlugin.READ_LIBTIFF = subsampled or tags.get(PLANAR) == 2
-        return TiffImagePlugin.TiffImageFile(io.BytesIO(content), "")
+        return _FirstPage(io.BytesIO(content), "")
+
+
+class _FirstPage(TiffImagePlugin.TiffImageFile):
+    """Pillow's image, for which samples of no format that is known are like those without one, as TIFF 6.0 says."""
+
+    def _setup(self) -> None:
+        if set(self.tag_v2.get(SAMPLE_FORMAT, ())) == {UNDEFINED}:
+            del self.tag_v2[SAMPLE_FORMAT]
+        super()._setup()
 
 
 def _first_directory(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
@@ -54,13 +64,20 @@ def _first_directory(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
 def grey8(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
     """(H, W) uint8 of a loaded image of mode I or I;16, whatever its bits a sample; white is 255."""
     tags = image.tag_v2
-    if 2 in tags.get(SAMPLE_FORMAT, ()):
+    if SIGNED in tags.get(SAMPLE_FORMAT, ()):
         values_HW, bits = _not_negative(image, values_HW), 16
     else:
         bits = tags.get(BITS, (16,))[0]
     values_HW = values_HW.astype(np.uint32) if bits <= 16 else values_HW.astype(np.int64) & 0xFFFFFFFF
     grey = (values_HW >> (bits - 8)).astype(np.uint8)
     return 255 - grey if tags.get(PHOTOMETRIC) == 0 else grey
+
+
+def refuse_negative8(image: Image.Image, values_HW: np.ndarray) -> None:
+    """`ImageError` where a loaded image of mode L has signed samples below zero: Pillow gives them as 128 and more."""
+    if SIGNED in image.tag_v2.get(SAMPLE_FORMAT, ()) and values_HW.max() > 127:
+        found = f"TIFF {image.width} x {image.height} with signed samples of 8 bits"
+        raise ImageError("unsupported", f"{found}; read are those of which none is negative")
 
 
 def _not_negative(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:

@@ -252,9 +252,9 @@ def test_marks_that_libjpeg_stumbles_over_before_any_pixel_cost_nothing(segment)
     assert torch.equal(pixels(makers.after_start(bare, segment)), pixels(SOUND["jpeg"]))
 
 
-def test_signed_samples_that_are_not_negative_are_read():
-    halves = (makers.LUMA16 // 2).tobytes()
-    found = pixels(makers.tiff(makers.samples(16, 1, sample_format=2), halves))
+@pytest.mark.parametrize("bits, halves", [(8, makers.LUMA // 2), (16, makers.LUMA16 // 2)])
+def test_signed_samples_that_are_not_negative_are_read(bits, halves):
+    found = pixels(makers.tiff(makers.samples(bits, 1, sample_format=2), halves.tobytes()))
     assert apart(found, RIGHT_GREY // 2) < 2
 
 

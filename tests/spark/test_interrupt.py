@@ -51,3 +51,27 @@ refuse_spelling(spark, ["file:///wü"])
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "UTF-8 UTF-8\n" and [path.name for path in tmp_path.iterdir()] == ["wü 北"]
+
+
+def test_a_java_that_others_started_without_utf8_is_refused_where_a_path_needs_it():
+    """The JVM is that of spark-submit: it has the locale of whoever started it, and no session of ours changes that."""
+    program = """
+from types import SimpleNamespace
+from pyspark.java_gateway import launch_gateway
+from devise.errors import ConfigError
+from devise.spark.frame.session import find_java, refuse_spelling
+find_java()
+gateway = launch_gateway()
+session = SimpleNamespace(sparkContext=SimpleNamespace(_jvm=gateway.jvm))
+refuse_spelling(session, ["file:///w", "s3://bucket/wü"])
+try:
+    refuse_spelling(session, ["file:///w", "file:///wü"])
+except ConfigError as error:
+    print(error)
+gateway.shutdown()
+"""
+    env = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "utf-8"}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", env=env)
+    assert ended.returncode == 0, ended.stderr
+    wanted = "file:///wü: Java takes file names for ANSI_X3.4-1968: start spark-submit with LC_ALL=C.UTF-8\n"
+    assert ended.stdout == wanted

@@ -216,11 +216,12 @@ def _from_scratch(
 ) -> tuple[Core, np.ndarray, np.ndarray, TrainingSet, dict]:
     """Train the core on pixels, one class a training label; its class vectors, features and figures.
 
-    Pictures that cannot be decoded are left out and counted; everything is in memory: crop x crop x 3 bytes a picture.
+    Pictures that cannot be decoded, or are listed as too large, are left out and counted; everything is in memory:
+    crop x crop x 3 bytes a picture.
     """
     rows = images.take(pa.array(chosen.rows_N)).to_pylist()
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        pixels = list(pool.map(lambda row: _decode(row["uri"], row["etag"], preprocessing_of(config)), rows))
+        pixels = list(pool.map(lambda row: _decode(row, preprocessing_of(config)), rows))
     kept = [place for place, found in enumerate(pixels) if found is not None]
     if not kept:
         raise TrainingError(f"none of {len(rows)} labelled pictures can be decoded")
@@ -249,8 +250,12 @@ def _from_scratch(
     return core, vocabulary.vectors[chosen.label_ids_L], features_NF, chosen, asdict(figures)
 
 
-def _decode(uri: str, etag: str, preprocessing: Preprocessing) -> torch.Tensor | None:
+def _decode(row: dict, preprocessing: Preprocessing) -> torch.Tensor | None:
+    """The pixels of a row of uri, etag and size_bytes, by the limits of the embed engine; None where it rejects one."""
+    limits = EngineConfig()
+    if row["size_bytes"] > limits.max_bytes:
+        return None
     try:
-        return decode(storage.fetch_image(uri, etag), preprocessing, EngineConfig().max_pixels).pixels
+        return decode(storage.fetch_image(row["uri"], row["etag"]), preprocessing, limits.max_pixels).pixels
     except ImageError:
         return None

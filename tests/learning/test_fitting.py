@@ -1,0 +1,39 @@
+"""From labelled images to a model: what is listed as too large is left out as the embed engine rejects it."""
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from devise.config import EngineConfig, TrainConfig
+from devise.learning import fitting
+from devise.store import storage
+from devise.words.vocabulary import Vocabulary
+
+
+def test_an_object_listed_too_large_is_not_learned_from_and_never_fetched(tmp_path, monkeypatch):
+    rows, fetched, lines = [], [], []
+    for number, size in enumerate([1, EngineConfig().max_bytes, EngineConfig().max_bytes + 1]):
+        Image.new("RGB", (32, 32), (80 * number, 0, 0)).save(tmp_path / f"{number}.png")
+        found = storage.stat(uri := f"file://{tmp_path}/{number}.png")
+        rows.append({"image_id": number, "uri": uri, "etag": found.etag, "size_bytes": size, "texts": ["ship"]})
+    names = ["ship", "sail"]
+    vocabulary = Vocabulary(
+        np.arange(2), names, [None] * 2, [[]] * 2, np.eye(2, dtype=np.float32), np.ones(2, bool), ["exact"] * 2
+    )
+    config = TrainConfig(
+        warehouse=str(tmp_path),
+        run="r1",
+        architecture="small_cnn",
+        loss="ridge",
+        projection="linear",
+        labelled={"source": str(tmp_path)},
+        resize=32,
+        crop=32,
+        core_epochs=1,
+    )
+    read = storage.fetch_image
+    monkeypatch.setattr(storage, "fetch_image", lambda uri, etag: fetched.append(uri[-5]) or read(uri, etag))
+    images = pa.Table.from_pylist(rows)
+    fitting.fit(config, vocabulary, "v", None, [], images, None, lines.append)
+    assert sorted(fetched) == ["0", "1"]
+    assert "2 pictures decoded, 1 left out as unreadable" in lines

@@ -52,8 +52,10 @@ def recognise(content: bytes) -> str:
         kind = _of_brands(content)
     if kind in Image.OPEN:
         return kind
-    text = head.lstrip().lower()
-    known = next((name for mark, name in KNOWN_BUT_NOT_READ.items() if text.startswith(mark.lower())), kind)
+    begins = head.lower(), head.lstrip().lower()  # a text may have blanks before it
+    known = next(
+        (name for mark, name in KNOWN_BUT_NOT_READ.items() for b in begins if b.startswith(mark.lower())), kind
+    )
     known = "DICOM" if head[128:] == b"DICM" else "Targa" if content.endswith(b"TRUEVISION-XFILE.\0") else known
     if known:
         raise ImageError("unsupported", f"{known}, a format that is not read here: begins with {head[:16]!r}")

@@ -10,13 +10,14 @@ import numpy as np
 import simplejpeg
 
 from devise.errors import ImageError
+from devise.vision import oddsampling
 from devise.vision.formats import XMP_ORIENTATION
 
 START, END, START_OF_SCAN, RESTARTS = 0xD8, 0xD9, 0xDA, range(0xD0, 0xD8)
 JFIF, EXIF, PROFILE, ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
 METADATA = {*range(0xE0, 0xF0), 0xFE}
 JFIF_SEGMENT = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
-FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the last is JPEG-LS's
 LOSSLESS, PROGRESSIVE, READ = 0xC3, (0xC2, 0xCA), {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
 KINDS = {1: "L", 3: "RGB", 4: "CMYK"}
 MOST_SEGMENTS = 100_000
@@ -38,7 +39,8 @@ class Header:
         marker, or the file's end. exif: the APP1 segment. icc: the profile, its parts joined. xmp_turn: 1 to 8.
         tables: the segments before the first scan that libjpeg is given. adobe: how colours were turned.
         n_scans: scans until the end.
-        finest: (component, coefficient) -> the lowest bit that a scan has sent.
+        finest: (component, coefficient) -> the lowest bit that a scan has sent; a component is its number, and how many
+        of its number stand before it in the scan.
     """
 
     width: int = 0
@@ -55,7 +57,7 @@ class Header:
     icc_parts: dict[int, bytes] = field(default_factory=dict)
     tables: list[bytes] = field(default_factory=list)
     adobe: int | None = None
-    finest: dict[tuple[int, int], int] = field(default_factory=dict)
+    finest: dict[tuple[tuple[int, int], int], int] = field(default_factory=dict)
 
     @property
     def icc(self) -> bytes:
@@ -146,7 +148,9 @@ def _read_scan(header: Header, body: bytes) -> None:
     first, last, low = 0, 63, 0
     if header.frame in PROGRESSIVE:
         first, last, low = body[1 + 2 * n], min(body[2 + 2 * n], 63), body[3 + 2 * n] & 15
-    for component in body[1 : 1 + 2 * n : 2]:
+    numbers = body[1 : 1 + 2 * n : 2]
+    for place, number in enumerate(numbers):
+        component = number, numbers[:place].count(number)  # libjpeg too takes the second of one number for another
         for coefficient in range(first, last + 1):
             header.finest[component, coefficient] = low
 
@@ -191,7 +195,10 @@ def decode(content: bytes, header: Header, resize: int) -> np.ndarray:
     try:
         samples = _samples(whole, header, least)
     except ValueError as error:
-        samples = _judged(str(error), whole, header, least)
+        if oddsampling.NO_NAME in str(error):
+            samples = oddsampling.decode(whole, f"JPEG {header.width} x {header.height}")
+        else:
+            samples = _judged(str(error), whole, header, least)
     return 255 - samples if header.kind == "CMYK" else samples
 
 

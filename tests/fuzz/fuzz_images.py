@@ -21,7 +21,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from makers import refused, sound
+from makers import blocky, refused, sound
 from mutations import broken, with_more
 
 CASE_SECONDS, MORE_MEMORY = 5, 2 * 2**30
@@ -35,9 +35,9 @@ def serve(pipe, seed: int) -> None:
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff prints what it finds
     r, small = random.Random(seed), Preprocessing(48, 40)
-    files = sound() | {name: content for name, (content, _) in refused().items()}
+    files = sound() | blocky() | {name: content for name, (content, _) in refused().items()}
     names, contents = list(files), list(files.values())
-    right = {name: decode(content, small, 10**6).pixels for name, content in sound().items()}
+    right = {name: decode(content, small, 10**6).pixels for name, content in (sound() | blocky()).items()}
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MORE_MEMORY, used + MORE_MEMORY))
     while True:

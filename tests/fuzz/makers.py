@@ -101,6 +101,52 @@ def lossless_jpeg(values_HW: np.ndarray, precision: int = 8) -> bytes:
     return b"\xff\xd8" + parts + data + b"\xff\xd9"
 
 
+def blocky_jpeg(
+    sampling: list[tuple[int, int]], numbers: tuple[int, ...] = (1, 2, 3), interleaved: bool = True
+) -> bytes:
+    """The picture in one colour a block, its components sampled so many times a unit, across and down."""
+    most_x, most_y = (max(sides) for sides in zip(*sampling, strict=True))
+    ycc, scans = np.array(PICTURE.convert("YCbCr")).astype(float), []
+    for chosen in [[0, 1, 2]] if interleaved else [[0], [1], [2]]:
+        bits, before = [], [0, 0, 0]
+        alone, unit_x, unit_y = len(chosen) == 1, 8 * most_x, 8 * most_y
+        if alone:
+            unit_x, unit_y = unit_x // sampling[chosen[0]][0], unit_y // sampling[chosen[0]][1]
+        for top, left in ((top, left) for top in range(0, H, unit_y) for left in range(0, W, unit_x)):
+            for part in chosen:
+                across, down = (1, 1) if alone else sampling[part]
+                for y, x in ((y, x) for y in range(down) for x in range(across)):
+                    wide, high = unit_x // across, unit_y // down
+                    y0, x0 = min(top + y * high, H - 1), min(left + x * wide, W - 1)
+                    value = round(ycc[y0 : y0 + high, x0 : x0 + wide, part].mean()) - 128
+                    change, before[part] = value - before[part], value
+                    n = abs(change).bit_length()
+                    low = change if change >= 0 else change + (1 << n) - 1
+                    bits.append(f"{n:04b}" + (f"{low:0{n}b}" if n else "") + "0")
+        text = "".join(bits)
+        text += "1" * (-len(text) % 8)
+        data = int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\0")
+        tables = b"".join(bytes([numbers[part], 0]) for part in chosen)
+        scans.append(segment(0xDA, bytes([len(chosen)]) + tables + b"\0\x3f\0") + data)
+    parts = b"".join(bytes([number, 16 * x + y, 0]) for number, (x, y) in zip(numbers, sampling, strict=True))
+    frame = segment(0xDB, bytes([0, 8] + 63 * [1])) + segment(0xC0, struct.pack(">BHHB", 8, H, W, 3) + parts)
+    codes = segment(0xC4, bytes([0, 0, 0, 0, 12, *[0] * 12, *range(12)])) + segment(0xC4, bytes([16, 1, *[0] * 16]))
+    return b"\xff\xd8" + frame + codes + b"".join(scans) + b"\xff\xd9"
+
+
+def blocky() -> dict[str, bytes]:
+    """Name -> a JPEG of the picture of 8 x 8 blocks or larger ones, of makes that Pillow does not write."""
+    return {
+        "jpeg_blocky": blocky_jpeg([(1, 1), (1, 1), (1, 1)]),
+        "jpeg_blocky_same_number": blocky_jpeg([(1, 1), (1, 1), (1, 1)], (7, 7, 7)),
+        "jpeg_blocky_apart": blocky_jpeg([(2, 2), (1, 1), (1, 1)], interleaved=False),
+        "jpeg_blocky_half_colours": blocky_jpeg([(2, 2), (2, 1), (1, 2)]),
+        "jpeg_blocky_half_light": blocky_jpeg([(1, 1), (2, 2), (2, 2)]),
+        "jpeg_blocky_alike": blocky_jpeg([(2, 2), (2, 2), (2, 2)], interleaved=False),
+        "jpeg_blocky_third": blocky_jpeg([(3, 1), (1, 1), (1, 1)]),
+    }
+
+
 def segment(marker: int, body: bytes) -> bytes:
     """A JPEG segment."""
     return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
@@ -222,6 +268,8 @@ def refused() -> dict[str, tuple[bytes, str]]:
         "tiff_of_no_compression_known": tiff(samples(8, 2, 3, compression=9999), zeros),
         "jpeg_lossless_12": lossless_jpeg(LUMA.astype(np.uint16) * 16, precision=12),
         "jpeg_12": jpeg.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+        "jpeg_ls": jpeg.replace(b"\xff\xc0", b"\xff\xf7", 1),
+        "pcx": b"\n\5\1\x08" + bytes(124),
         "jpeg_hierarchical": jpeg.replace(b"\xff\xc0", b"\xff\xc5", 1),
         "jxl": b"\xff\n\x10\x10\x10P\xb9" + bytes(50),
         "heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50),

@@ -16,7 +16,7 @@ from devise.vision import formats, jpeg, stills
 from devise.vision.images import REJECT_CODES, Preprocessing, decode
 
 SMALL = Preprocessing(resize=48, crop=40)
-SOUND, REFUSED = makers.sound(), makers.refused()
+SOUND, REFUSED, BLOCKY = makers.sound(), makers.refused(), makers.blocky()
 
 
 def pixels(content: bytes, preprocessing: Preprocessing = SMALL) -> torch.Tensor:
@@ -40,6 +40,17 @@ RIGHT, RIGHT_GREY = pixels(makers.encode("PNG")), pixels(makers.encode("PNG", Im
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_file_of_any_make_gives_the_picture(name):
     assert apart(pixels(SOUND[name]), RIGHT_GREY if "grey" in name else RIGHT) < 6
+
+
+@pytest.mark.parametrize("name", BLOCKY)
+def test_a_jpeg_is_shown_whatever_its_sampling_and_numbers_or_is_truncated(name):
+    whole = pixels(BLOCKY[name])
+    assert apart(whole, RIGHT) < 16
+    for end in (-40, -60, -90):
+        for tail in (b"", b"\xff\xd9"):
+            assert rejected(BLOCKY[name][:end].rstrip(b"\xff") + tail)[0] == "truncated"
+    for padding in (b"\0", bytes(400)):
+        assert torch.equal(pixels(BLOCKY[name][:-2] + padding + b"\xff\xd9"), whole)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -13,6 +13,7 @@ JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 END_OF_IMAGE = b"\xff\xd9"
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 BIG_TIFF = (b"MM\0+", b"II+\0")
+BITMAP_HEADS = tuple(struct.pack("<I", length) for length in (12, 40, 52, 56, 64, 108, 124))
 SIGNATURES = (
     *((JPEG, "JPEG"), (PNG, "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"BM", "BMP"), (b"\0\0\1\0", "ICO")),
     *((mark, "TIFF") for mark in (b"MM\0*", b"II*\0", b"MM*\0", b"II\0*", *BIG_TIFF)),
@@ -31,6 +32,7 @@ KNOWN_BUT_NOT_READ = {
     **{b"SIMPLE  =": "FITS", b"farbfeld": "farbfeld", b"SDPX": "DPX", b"XPDS": "DPX", b"AT&TFORM": "DjVu"},
     **{b"FUJIFILMCCD-RAW": "raw Fujifilm", b"IIRO": "raw Olympus", b"IIRS": "raw Olympus", b"IIU\0": "raw Panasonic"},
     **{b"P7\n": "PAM", b"PF\n": "PFM", b"Pf\n": "PFM", b"/* XPM": "XPM", b"\xab\x4b\x54\x58": "KTX"},
+    **{b"<!DOCTYPE svg": "SVG", b"FOVb": "raw Sigma", b"BLP2": "BLP"},
     **{b"\xd7\xcd\xc6\x9a": "Windows metafile", b"\x80\x2a\x5f\xd7": "Cineon", b"\x0a\x05\x01\x08": "PCX"},
 }
 """First bytes -> name, of formats that are images and are not read."""
@@ -52,10 +54,15 @@ def recognise(content: bytes) -> str:
         kind = _of_brands(content)
     if kind in Image.OPEN:
         return kind
-    begins = head.lower(), head.lstrip().lower()  # a text may have blanks before it
+    begins = (
+        head.lower(),
+        head.removeprefix(b"\xef\xbb\xbf").lstrip().lower(),
+    )  # a text may have a mark and blanks first
     known = next(
         (name for mark, name in KNOWN_BUT_NOT_READ.items() for b in begins if b.startswith(mark.lower())), kind
     )
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<!--") and b"<svg" in content[:4096]:
+        known = "SVG"
     known = "DICOM" if head[128:] == b"DICM" else "Targa" if content.endswith(b"TRUEVISION-XFILE.\0") else known
     if known:
         raise ImageError("unsupported", f"{known}, a format that is not read here: begins with {head[:16]!r}")
@@ -107,8 +114,8 @@ def icon_sizes(content: bytes) -> Iterator[tuple[int, int]]:
         head = content[start : start + 24]
         if len(head) == 24 and head.startswith(PNG):
             yield struct.unpack(">2I", head[16:])
-        elif len(head) == 24:
-            width, height = struct.unpack("<2i", head[4:12])
+        elif len(head) == 24 and head[:4] in BITMAP_HEADS:
+            width, height = struct.unpack("<2H" if head[0] == 12 else "<2i", head[4 : 8 if head[0] == 12 else 12])
             yield abs(width), abs(height) // 2  # picture and mask
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from devise.errors import ImageError
 
 HEADER = re.compile(rb"P([1-6])" + 3 * rb"(?:(?:\s|#[^\n\r]*[\n\r])+(\d{1,10}))?")
+MOST_HEADER_BYTES = 4 * 2**20
+"""Longer ones are not looked at: 100 MB of blanks took 20 s."""
 COMMENT, SPACE = re.compile(rb"#[^\n\r]*"), re.compile(rb"\s+")
 
 
@@ -19,7 +21,7 @@ def read_header(content: bytes) -> tuple[int, int, int, int, int]:
     Raises:
         ImageError: truncated or corrupt.
     """
-    match = HEADER.match(content)
+    match = HEADER.match(content, 0, MOST_HEADER_BYTES)
     kind, *numbers = match.groups()
     wanted = 2 if kind in b"14" else 3  # a bitmap has no largest value: what looks like one is its first row
     end = match.end(1 + wanted)

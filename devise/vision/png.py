@@ -42,14 +42,15 @@ def read(content: bytes) -> Chunks:
     """Ancillary chunks never cost a sound picture: one that is broken says nothing.
 
     Raises:
-        ImageError: unsupported for a file with critical chunks of another make.
+        ImageError: unsupported for a file with critical chunks of another make, corrupt for a palette that is missing.
     """
-    view, kept, others, at = memoryview(content), [PNG], {}, 8
+    view, kept, others, n_colours, at = memoryview(content), [PNG], {}, 0, 8
     while at + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
         end = at + 12 + length
         if kind in CRITICAL:
             kept.append(view[at:end])
+            n_colours = n_colours or length // 3 * (kind == b"PLTE")
         elif kind == b"CgBI":
             raise ImageError("unsupported", "PNG of Apple's own kind (CgBI)")
         elif (name := _name_of(kind, content[at + 8 : at + 40])) and _is_sound(view[at:end]):
@@ -57,6 +58,11 @@ def read(content: bytes) -> Chunks:
         if kind == b"IEND" or not kind.isalpha():
             break
         at = end
+    if content[25:26] == b"\3":
+        if not n_colours and len(kept) > 2:  # a file that ends before its pixels may have had one
+            raise ImageError("corrupt", "PNG: its palette is missing")
+        if len(others.get(b"tRNS", b"")) > n_colours:
+            del others[b"tRNS"]  # as libpng does
     exif = b"Exif\0\0" + others[b"eXIf"] if b"eXIf" in others else _exif_of_text(others.get(EXIF_TEXT, b""))
     turn = XMP_ORIENTATION.search(others.get(XMP_TEXT, b""))
     icc = _profile(others.get(b"iCCP", b""))

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from devise.errors import ImageError
-from devise.vision import formats, netpbm, png, tiff
+from devise.vision import formats, jpeg2000, netpbm, png, tiff
 
 # What Pillow is known to raise on broken files; a MemoryError is ours, not the image's.
 BROKEN = (
@@ -61,7 +61,7 @@ def read(kind: str, content: bytes, max_pixels: int) -> Samples:
             return _read_netpbm(content, max_pixels)
         chunks = png.read(content) if kind == "PNG" else None
         image = _open(kind, content, chunks, max_pixels)
-        _check_work(image, max_pixels)
+        _check_header(image, content, max_pixels)
         drawn = image.tile[0][1] if kind == "GIF" and image.tile else None
         image.load()
         turn = orientation(chunks.exif) or chunks.xmp_turn if chunks else _orientation(image)
@@ -96,10 +96,15 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise ImageError("too_many_pixels", f"{width} x {height} pixels, wanted at most {max_pixels}")
 
 
-def _check_work(image: Image.Image, max_pixels: int) -> None:
+def _check_header(image: Image.Image, content: bytes, max_pixels: int) -> None:
+    """`ImageError` for what no decoder refuses: too much work, or pixels that are not there."""
     _check_pixels(*image.size, max_pixels)
+    size = f"{image.format} {image.width} x {image.height}"
+    if image.tile and image.tile[0][0] == "gif" and not image.tile[0][3][0]:
+        raise ImageError("corrupt", f"{size}: codes of no bits")  # Pillow shows noise
+    if image.format == "JPEG2000" and (n_missing := jpeg2000.n_missing_tiles(content)) > 0:
+        raise ImageError("truncated", f"{size}: {n_missing} of its tiles are missing")
     if image.tile and image.tile[0][0] == "bmp_rle" and image.width * image.height > PYTHON_PIXELS:
-        size = f"{image.format} {image.width} x {image.height}"
         raise ImageError("too_slow", f"{size}, run-length coded: wanted at most {PYTHON_PIXELS} pixels of its kind")
 
 
@@ -124,6 +129,8 @@ def _flattened(image: Image.Image, drawn: tuple[int, int, int, int] | None) -> t
         inside = Image.new("L", middle.size, 0)
         inside.paste(255, box)
         middle = Image.composite(middle.convert("RGBA"), Image.new("RGBA", middle.size), inside)
+    if image.format in ("BMP", "ICO") and middle.mode == "RGBA" and not middle.getchannel("A").getbbox():
+        middle = middle.convert("RGB")  # nothing but zeros: a fourth byte that is not meant, as Windows takes it
     if middle.has_transparency_data:
         middle = middle.convert("RGBA")
         middle = Image.alpha_composite(Image.new("RGBA", middle.size, "white"), middle)

@@ -14,6 +14,9 @@ from devise.errors import ImageError
 from devise.vision.formats import BIG_TIFF
 
 BITS, COMPRESSION, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT, SUBSAMPLING = 258, 259, 262, 284, 339, 530
+SAMPLES, COLOURS, EXTRA_SAMPLES = 277, 320, 338
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+CCITT = (2, 3, 4, 32771)
 EXTENTS = (273, 279, 324, 325)  # where strips start, their lengths; the same of tiles
 TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Type -> bytes a value; 1 where not listed."""
@@ -45,12 +48,24 @@ def open_with_pillow(content: bytes) -> Image.Image:
 
 
 class _FirstPage(TiffImagePlugin.TiffImageFile):
-    """Pillow's image, for which samples of no format that is known are like those without one, as TIFF 6.0 says."""
+    """Pillow's image, with libtiff's guesses where Pillow's are others, and all of it in the file."""
 
     def _setup(self) -> None:
-        if set(self.tag_v2.get(SAMPLE_FORMAT, ())) == {UNDEFINED}:
-            del self.tag_v2[SAMPLE_FORMAT]
+        tags = self.tag_v2
+        if set(tags.get(SAMPLE_FORMAT, ())) == {UNDEFINED}:
+            del tags[SAMPLE_FORMAT]  # as TIFF 6.0 says
+        n_colours = tags.get(SAMPLES, 1) - len(tags.get(EXTRA_SAMPLES, ()))
+        if PHOTOMETRIC not in tags and n_colours in (1, 3):
+            bilevel = tags.get(COMPRESSION, 1) in CCITT
+            tags[PHOTOMETRIC] = RGB if n_colours == 3 else WHITE_IS_ZERO if bilevel else BLACK_IS_ZERO
+        if max(tags.get(COLOURS, ()), default=256) < 256:  # of 8 bits, not of 16
+            tags[COLOURS] = tuple(257 * value for value in tags[COLOURS])
         super()._setup()
+        drawn = [box for decoder, box, start, _ in self.tile if decoder == "libtiff" or start]
+        areas = [(right - left) * (bottom - top) for left, top, right, bottom in drawn]
+        if sum(areas) < self.width * self.height and 0 not in areas:  # of a part without pixels Pillow complains
+            n_parts = f"{len(drawn)} strips or tiles"
+            raise ImageError("truncated", f"TIFF {self.width} x {self.height}: {n_parts} do not cover it")
 
 
 def _first_directory(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
@@ -70,7 +85,7 @@ def grey8(image: Image.Image, values_HW: np.ndarray) -> np.ndarray:
         bits = tags.get(BITS, (16,))[0]
     values_HW = values_HW.astype(np.uint32) if bits <= 16 else values_HW.astype(np.int64) & 0xFFFFFFFF
     grey = (values_HW >> (bits - 8)).astype(np.uint8)
-    return 255 - grey if tags.get(PHOTOMETRIC) == 0 else grey
+    return 255 - grey if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else grey
 
 
 def refuse_negative8(image: Image.Image, values_HW: np.ndarray) -> None:

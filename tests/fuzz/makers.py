@@ -183,6 +183,23 @@ def ink_profile(lightness: int) -> bytes:
     return bytes(header) + tags + table + white
 
 
+def bmp_of_clear(height: int = H) -> bytes:
+    """The header and rows of a bitmap with a fourth byte that is zero everywhere; an icon's height is doubled."""
+    header = struct.pack("<IiiHHIIiiII", 40, W, height, 1, 32, 0, 0, 0, 0, 0, 0)
+    return header + np.dstack([RGB[::-1, :, ::-1], np.zeros((H, W), np.uint8)]).tobytes()
+
+
+def ico_of_clear() -> bytes:
+    body = bmp_of_clear(2 * H) + bytes(H * 12)
+    return struct.pack("<HHH4B2H2I", 0, 1, 1, W, H, 0, 0, 1, 32, len(body), 22) + body
+
+
+def tiled_jp2() -> tuple[bytes, list[int]]:
+    """A codestream of six tiles, and where each begins."""
+    whole = encode("JPEG2000", tile_size=(32, 32), no_jp2=True)
+    return whole, [at for at in range(len(whole)) if whole[at : at + 4] == b"\xff\x90\0\x0a"]
+
+
 def ico_of_png() -> bytes:
     whole = encode("PNG")
     return struct.pack("<HHH4B2H2I", 0, 1, 1, W, H, 0, 0, 1, 32, len(whole), 22) + whole
@@ -192,7 +209,7 @@ def sound() -> dict[str, bytes]:
     """Name -> a file of the picture; a name with "grey" in it is a file of its grey."""
     luma, jpeg = Image.fromarray(LUMA), encode("JPEG", quality=95)
     big_rgb16, planes16 = RGB16.astype(">u2"), [RGB16[:, :, i].tobytes() for i in range(3)]
-    filtered = np.zeros((H, 1), np.uint8)
+    filtered, greys = np.zeros((H, 1), np.uint8), chunk(b"PLTE", bytes(i for i in range(256) for _ in range(3)))
     files = {kind.lower(): encode(kind) for kind in ("PNG", "BMP", "TIFF", "PPM", "JPEG2000")}
     files |= {
         **{"webp": encode("WEBP", quality=95), "webp_lossless": encode("WEBP", lossless=True), "ico": ico_of_png()},
@@ -215,6 +232,11 @@ def sound() -> dict[str, bytes]:
         "png_icc_bomb": png(chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(9_000_000)))),
         "png_text_bomb": png(chunk(b"iTXt", b"a\0\x01\0\0\0" + zlib.compress(b"x" * 9_000_000))),
         "png_many_texts": png(*[chunk(b"tEXt", b"key\0" + bytes(1000))] * 2000),
+        "png_palette_long_transparency_grey": png_of(
+            np.hstack([filtered, LUMA]).tobytes(), 8, 3, greys, chunk(b"tRNS", bytes(257))
+        ),
+        "ico_clear": ico_of_clear(),
+        "jpeg2000_tiles": tiled_jp2()[0],
         "apng_broken_sequence": png(chunk(b"acTL", bytes(3)), chunk(b"fcTL", bytes(26))),
         "tiff_rgb16": tiff(samples(16, 2, 3), RGB16.tobytes()),
         "tiff_rgb16_planar": tiff(samples(16, 2, 3, planar=2), *planes16),
@@ -230,6 +252,10 @@ def sound() -> dict[str, bytes]:
         "tiff_grey16_white_is_zero": tiff(samples(16, 0), (65535 - LUMA16).tobytes()),
         "tiff_grey32": tiff(samples(32, 1), (LUMA.astype(np.uint32) * 16843009).tobytes()),
         "tiff_grey_alpha_in": tiff(samples(8, 1, 2, extra=1), np.stack([LUMA, np.full_like(LUMA, 255)], 2).tobytes()),
+        "tiff_grey8_of_no_photometric": tiff({258: (3, [8])}, LUMA.tobytes()),
+        "tiff_rgb_of_no_photometric": tiff({258: (3, [8] * 3), 277: (3, [3])}, RGB.tobytes()),
+        "tiff_palette_of_8_bits_grey": tiff(samples(8, 3) | {320: (3, 3 * list(range(256)))}, LUMA.tobytes()),
+        "tiff_strips": tiff(samples(8, 2, 3) | {278: (4, [20])}, *(RGB[y : y + 20].tobytes() for y in (0, 20, 40))),
         "tiff_ycbcr_subsampled": tiff(samples(8, 6, 3) | {530: (3, [2, 2])}, ycbcr_blocks()),
         **{f"tiff_{way}": encode("TIFF", compression=way) for way in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg")},
         "ppm_16": b"P6 %d %d 65535\n" % (W, H) + big_rgb16.tobytes(),
@@ -246,7 +272,9 @@ def sound() -> dict[str, bytes]:
 
 def refused() -> dict[str, tuple[bytes, str]]:
     """Name -> (a file that must not be embedded, its reject code)."""
-    jpeg, zeros = encode("JPEG"), bytes(W * H * 16)
+    jpeg, zeros, gif = encode("JPEG"), bytes(W * H * 16), encode("GIF")
+    (jp2, tiles), codes = tiled_jp2(), gif.index(b",\0\0\0\0") + 10
+    strips = samples(8, 2, 3) | {278: (4, [20])}
     half = jpeg[: (jpeg.rfind(b"\xff\xda") + len(jpeg)) // 2].rstrip(b"\xff") + b"\xff\xd9"
     cut = {
         f"{kind}_cut": encode(kind) for kind in ("PNG", "BMP", "TIFF", "PPM", "JPEG2000", "WEBP", "ICO", "GIF", "JPEG")
@@ -274,6 +302,8 @@ def refused() -> dict[str, tuple[bytes, str]]:
         "jxl": b"\xff\n\x10\x10\x10P\xb9" + bytes(50),
         "heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50),
         "pam": b"P7\nWIDTH 1\n",
+        "svg_of_illustrator": b'<!-- Generator: x -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+        "svg_with_mark": b'\xef\xbb\xbf <svg xmlns="http://www.w3.org/2000/svg"/>',
         **{"dds": b"DDS |\0\0\0" + bytes(120), "dicom": bytes(128) + b"DICM" + bytes(50), "qoi": b"qoif" + bytes(50)},
         **{"hdr": b"#?RADIANCE\n" + bytes(50), "psd": b"8BPS" + bytes(50), "cursor": b"\0\0\2\0\1\0" + bytes(50)},
         "targa": b"\0\0\2" + bytes(60) + b"TRUEVISION-XFILE.\0",
@@ -281,6 +311,12 @@ def refused() -> dict[str, tuple[bytes, str]]:
     return {
         **{name: (content[: len(content) * 3 // 5], "truncated") for name, content in cut.items()},
         **{name: (content, "unsupported") for name, content in unsupported.items()},
+        "gif_codes_of_no_bits": (gif[:codes] + b"\0" + gif[codes + 1 :], "corrupt"),
+        "png_without_palette": (png_of(bytes(H * (W + 1)), 8, 3), "corrupt"),
+        "jpeg2000_tile_gone": (jp2[: tiles[3]] + jp2[tiles[4] :], "truncated"),
+        "jpeg2000_tiles_gone": (jp2[: tiles[3]] + b"\xff\xd9", "truncated"),
+        "tiff_strip_gone": (tiff(strips, RGB[:20].tobytes(), RGB[20:40].tobytes()), "truncated"),
+        "tiff_strip_nowhere": (tiff(strips | {273: (4, [8, 8, 0])}, RGB.tobytes()), "truncated"),
         "jpeg_half_then_jpeg": (half + jpeg, "truncated"),
         "jpeg_half_then_end_marker": (half + b"ftyp..\xff\xd9..", "truncated"),
         "jpeg_zero_tail": (jpeg[: len(jpeg) * 3 // 4] + bytes(len(jpeg)) + b"\xff\xd9", "truncated"),

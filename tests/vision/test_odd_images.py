@@ -145,6 +145,11 @@ def test_run_length_coded_bmps_are_bounded():
     assert rejected(bmp(3000), max_pixels=10**8)[0] == "too_slow"
 
 
+def test_no_more_than_four_mebibytes_of_a_netpbm_header_are_looked_at():
+    assert (pixels(b"P6" + b" " * 100_000 + b"40 40 255\n" + bytes(4800)) == 0).all()
+    assert rejected(b"P6" + b" " * 5_000_000 + b"40 40 255\n" + bytes(4800))[0] == "corrupt"
+
+
 def test_outside_the_first_frame_of_a_gif_nothing_was_drawn():
     frame = makers.encode("GIF", Image.new("P", (20, 20), 5))
     canvas = frame[:6] + struct.pack("<HH", 40, 40) + frame[10:]

@@ -81,7 +81,10 @@ def make(
             f"{vectors}: none of its wanted rows has a direction: all numbers of {source.n_zero_rows} rows are zero"
         )
     matches = match_classes(visual, Finder(source.words, source.vectors, source.subword), tree) if visual else None
-    return build(chosen, source, tree, [name for one in visual for name in one.names], matches)
+    try:
+        return build(chosen, source, tree, [name for one in visual for name in one.names], matches)
+    except VocabularyError as error:
+        raise VocabularyError(f"{vectors}: {error}") from None
 
 
 def hierarchy_nouns(hierarchy: Hierarchy) -> list[Noun]:

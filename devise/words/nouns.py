@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SEPARATORS = str.maketrans("", "", " _-")
+SPACES = "".join(chr(number) for number in range(0x3001) if chr(number).isspace())
+"""Every character at which `str.split` divides a text: words of GloVe hold no-break spaces."""
+SEPARATORS = str.maketrans("", "", SPACES + "_-")
 IRREGULAR = {
     "men": "man", "women": "woman", "children": "child", "feet": "foot", "teeth": "tooth", "geese": "goose",
     "mice": "mouse", "lice": "louse", "oxen": "ox", "people": "person", "knives": "knife", "wives": "wife",
@@ -125,11 +127,12 @@ class Finder:
     def own(self, name: str) -> Match | None:
         """The vector of the name itself: spelled alike (`_` is a space), else with other case, else with other
         separators, else in singular or plural. Of several words by one rule, the first of the file."""
-        spelled = readable(name)
-        rows = self._rows.get(fold(name))
+        spelled, key = readable(name), fold(name)
+        rows = self._rows.get(key)
         if rows is not None:
             distance, row = min((self._distance(spelled, row), row) for row in rows)
-            return self._match(row, OWN_RULES[distance])
+            # A name of nothing but separators is like every other: it is itself, or nothing.
+            return self._match(row, OWN_RULES[distance]) if key or distance == 0 else None
         for form in (*singulars(spelled), *plurals(spelled)):
             if rows := self._rows.get(fold(form)):
                 return self._match(min(rows, key=lambda row: (self._distance(form, row), row)), "plural")

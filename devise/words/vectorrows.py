@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
@@ -13,6 +15,8 @@ from devise.errors import VectorError
 SENTENCE_END = "</s>"
 BLOCK_ROWS = 2048
 CHUNK_BYTES = 1 << 20
+MOST_LINE_BYTES = 1 << 26
+"""A longer line, or word of a word2vec file, is none: a small archive may unpack to many GB without a line end."""
 
 
 @dataclass
@@ -73,14 +77,14 @@ def is_header(counts: list[bytes]) -> bool:
 
 
 def read_text(stream: BinaryIO, name: str, rows: Rows) -> None:
-    first = stream.readline()
+    first = stream.readline(MOST_LINE_BYTES)
     counts = first.split()
     if is_header(counts):
         promised, rows.dim = int(counts[0]), int(counts[1])
-        lines = enumerate(stream, start=2)
+        lines = enumerate(_lines(stream, name), start=2)
     else:  # GloVe's text has no header
         promised, rows.dim = None, len(counts) - 1
-        lines = enumerate(_chain(first, stream), start=1)
+        lines = enumerate(chain([first], _lines(stream, name)), start=1)
     if rows.dim < 1 or not (promised is not None or all(_is_number(part) for part in counts[1:])):
         raise VectorError(f"{name}, line 1: {first[:40]!r} is neither a `rows dim` header nor a word and its numbers")
     n_rows = 0
@@ -106,9 +110,13 @@ def read_text(stream: BinaryIO, name: str, rows: Rows) -> None:
         raise VectorError(f"{name}: found {n_rows} rows, wanted {promised or 'some'} as the header says")
 
 
-def _chain(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    yield first
-    yield from stream
+def _lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    for line in iter(partial(stream.readline, MOST_LINE_BYTES), b""):
+        if len(line) == MOST_LINE_BYTES:
+            raise VectorError(
+                f"{name}: found a line of {MOST_LINE_BYTES:,} bytes or more, wanted a word and its numbers"
+            )
+        yield line
 
 
 def _split(row: bytes, dim: int, name: str, number: int) -> tuple[bytes, bytes]:
@@ -162,7 +170,9 @@ def read_word2vec(stream: BinaryIO, name: str, rows: Rows) -> None:
     buffer, at = b"", 0
     for number in range(1, n_rows + 1):
         while (end := buffer.find(b" ", at)) < 0 or len(buffer) < end + 1 + width:
-            more = stream.read(CHUNK_BYTES)
+            if end < 0 and len(buffer) - at > MOST_LINE_BYTES:
+                raise VectorError(f"{name}, row {number}: found a word of {MOST_LINE_BYTES:,} bytes or more")
+            more = stream.read(max(CHUNK_BYTES, len(buffer)))  # twice as much each time: a row may be GBs by its header
             if not more:
                 raise VectorError(f"{name}: ends within row {number} of the {n_rows} that its header promises")
             buffer, at = buffer[at:] + more, 0

@@ -20,6 +20,8 @@ from devise.words import wordvectors
 from devise.words.nouns import Finder, fold, plurals, singulars, unit, words_of
 
 LISTED = 50
+SAME = 1e-6
+"""A unit vector is one number repeated if it lies so near to its mean."""
 Lookup = Callable[[str], np.ndarray | None]
 SCHEMA = pa.schema(
     [
@@ -65,8 +67,9 @@ class Vocabulary:
     def _by_synonym(self) -> dict[str, int]:
         rows: dict[str, int] = {}
         for row, names in enumerate(self.synonyms):
-            for name in names:
-                rows.setdefault(fold(name), row)
+            for key in map(fold, names):
+                if key:
+                    rows.setdefault(key, row)
         return rows
 
     def find_one(self, text: str) -> int | None:
@@ -178,7 +181,7 @@ def make_lookup(vocabulary: Vocabulary, vectors_path: str | Path | None = None) 
 
 
 def correlations(words: Sequence[str], lookup: Lookup) -> list[tuple[str, str, float, float]]:
-    """(a, b, Pearson correlation, cosine) of the vectors of every two words, in order.
+    """(a, b, Pearson correlation, cosine) of the vectors of every two words, in order; NaN for a vector of one number.
 
     Raises:
         VocabularyError: fewer than two words, or unknown ones, by name.
@@ -188,10 +191,16 @@ def correlations(words: Sequence[str], lookup: Lookup) -> list[tuple[str, str, f
         raise VocabularyError(f"no vector for {unknown}")
     if len(found) < 2:
         raise VocabularyError(f"found {len(found)} word, wanted at least two to compare")
-    return [
-        (a, b, float(np.corrcoef(found[a], found[b])[0, 1]), float(found[a] @ found[b]))
-        for a, b in combinations(found, 2)
-    ]
+    centred = {word: _centred(vector) for word, vector in found.items()}
+    return [(a, b, float(centred[a] @ centred[b]), float(found[a] @ found[b])) for a, b in combinations(found, 2)]
+
+
+def _centred(vector_D: np.ndarray) -> np.ndarray:
+    """The vector less its mean, as a unit vector; NaN where all its numbers are one, which correlates with nothing."""
+    wide_D = vector_D.astype(np.float64)
+    wide_D -= wide_D.mean()
+    length = float(np.linalg.norm(wide_D))
+    return wide_D / length if length > SAME else np.full_like(wide_D, np.nan)
 
 
 def nearest(vector_D: np.ndarray, vocabulary: Vocabulary, k: int) -> list[tuple[str, float]]:

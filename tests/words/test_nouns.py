@@ -50,6 +50,18 @@ def test_a_name_that_nothing_is_spelled_like_has_no_vector_of_its_own(name):
     assert FINDER.own(name) is None
 
 
+def test_a_name_of_nothing_but_separators_is_only_itself():
+    finder = Finder(["-", "--", "dog"], np.eye(3, dtype=np.float32))
+    found = {name: finder.own(name) for name in ("-", "--", "", " ", "_", "---", "\u00a0")}
+    assert [name for name, match in found.items() if match] == ["-", "--"] and found["--"].rows == (1,)
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u3000", "\x85"])
+def test_any_space_of_unicode_is_a_space(space):
+    assert Finder([f"ice{space}cream"], np.eye(1, dtype=np.float32)).own("ice cream").how == "exact"
+    assert fold(f"ice{space}cream") == fold("ice cream")
+
+
 def test_the_first_of_the_file_counts_among_words_by_one_rule():
     finder = Finder(["DOG", "Dog", "dog", "dog"], np.eye(4, dtype=np.float32))
     assert [finder.own(name).rows[0] for name in ("dog", "Dog", "DOG", "dOg", "d-og", "dogs")] == [2, 1, 0, 0, 0, 2]

@@ -136,6 +136,10 @@ def test_what_has_no_direction_or_no_noun_is_told_of_its_file(tmp_path):
     (tmp_path / "tree.tsv").write_text("id\tmembers\thypernyms\tdefinition\na\t\t\tx\nb\t\ta\ty\n")
     with pytest.raises(VocabularyError, match=r"tree\.tsv: none of its 2 synsets has a member"):
         make(tmp_path / "zero.vec", tmp_path / "tree.tsv", "hierarchy")
+    (tmp_path / "tree.tsv").write_text("id\tmembers\thypernyms\tdefinition\na\tunicorn\t\tx\n")
+    (tmp_path / "ship.vec").write_text("ship 1 2 3\n")
+    with pytest.raises(VocabularyError, match=r"ship\.vec: none of 1 nouns has a vector, e\.g\. \['unicorn'\]"):
+        make(tmp_path / "ship.vec", tmp_path / "tree.tsv", "hierarchy")
 
 
 def test_a_vocabulary_without_labels_is_refused():
@@ -398,6 +402,14 @@ def test_correlations_of_every_two_words_by_hand():
     assert [cosine for *_, cosine in found] == pytest.approx([0.6, 0, 0])
     # Less their means: (2, -1, -1) / 3 and (2, 5, -7) / 15, so 16 / sqrt(6 * 78); (2, -1, -1) and (-1, -1, 2): -3 / 6.
     assert [pearson for *_, pearson, _ in found] == pytest.approx([6 / np.sqrt(6 * 78), -0.5, -21 / np.sqrt(6 * 78)])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dim", [1, 3, 300])
+def test_a_vector_of_one_number_correlates_with_nothing(dim):
+    flat_D, other_D = (unit(vector_D) for vector_D in (np.full(dim, 3e38), np.arange(1, dim + 1)))
+    ((_, _, pearson, cosine),) = correlations(["a", "b"], {"a": flat_D, "b": other_D}.get)
+    assert np.isnan(pearson) and cosine > 0.8
 
 
 def test_correlations_need_two_known_words():

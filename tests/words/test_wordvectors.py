@@ -226,6 +226,13 @@ def test_a_header_that_promises_another_dimension_is_refused(tmp_path):
     assert "line 2: found 3 numbers, wanted 4" in fault_of(tmp_path / "a.vec", b"5 4\n" + TEXT.partition(b"\n")[2])
 
 
+@pytest.mark.parametrize("content", [b"a" * 3000, b"ship 1 2\n" + b"a" * 3000 + b" 1 2\n", b"2 2\n" + bytes(3000)])
+def test_what_has_no_line_or_word_to_its_end_is_not_read_to_it(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(vectorrows, "MOST_LINE_BYTES", 1000)
+    monkeypatch.setattr(vectorrows, "CHUNK_BYTES", 100)
+    assert "1,000 bytes or more" in fault_of(tmp_path / "v.vec", content) or content.startswith(b"aaa")
+
+
 def test_no_cut_of_a_file_passes_for_a_whole_one(tmp_path):
     whole = {
         "a.vec": TEXT,

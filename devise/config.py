@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.values import ENDINGS_READ, Count, Fraction, Positive, Section, Seed, Side, Size, Text, Threads, once
+from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Section, Seed, Side, Size, Text, Threads, once
 
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SECTIONS = (
@@ -105,7 +105,7 @@ class LabelledConfig(Section):
     """kind wnids: class table that names each wnid. kind folders: JSON, folder name -> label, or groups of those."""
     only: Text | None = None
     """With a JSON file of groups in `names`: the group to use."""
-    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    fraction: Annotated[Fraction, Field(gt=0)] = 1.0
     """Share of the pictures to use, drawn by hash of the uri."""
 
     @model_validator(mode="after")
@@ -128,7 +128,7 @@ class TrainConfig(JobConfig):
     """Checked when given."""
     resize: Side = 256
     crop: Side = 224
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    mean: tuple[Real, Real, Real] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Preprocessing: short side in pixels, centre crop, and normalisation of RGB in 0 to 1."""
     projection: Literal["linear", "mlp", "convex"] = "convex"
@@ -187,7 +187,7 @@ class TrainConfig(JobConfig):
 class EngineConfig(Section):
     device: Literal["auto", "cuda", "cpu"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    batch_size: Annotated[Count, Field(le=65_536)] | None = None
     """Pictures per pass through the network; default 8 on a CPU, 256 on a GPU."""
     threads: Threads | None = None
     """Threads per Python worker that decode and (on a CPU) infer; default spark.task.cpus."""
@@ -237,7 +237,7 @@ class IndexConfig(JobConfig):
     """Queries of each kind to settle nprobe on; never those that evaluate_model measures recall with."""
     rebuild_fraction: Fraction = 0.25
     """Rows added and hidden since the base, as a share of its rows, above which a night builds a base anew."""
-    max_drift: float = Field(default=0.1, ge=0, le=2)
+    max_drift: Real = Field(default=0.1, ge=0, le=2)
     """How much less near (mean cosine) new rows may be to their lists' centroids than the base's; looked at from 1,000
     new rows on. Rows that trained few lists are up to 0.09 nearer than rows just like them: that is no drift."""
     seed: Seed = 0

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 T = TypeVar("T")
 
@@ -13,6 +13,13 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _not_truth(value: Any) -> Any:
+    """The value, unless it is true or false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"found {str(value).lower()}, wanted a number")
+    return value
+
+
 def once(values: list[T]) -> list[T]:
     """The values, if each is there once; `ValueError` otherwise."""
     if twice := [value for place, value in enumerate(values) if value in values[:place]]:
@@ -20,16 +27,18 @@ def once(values: list[T]) -> list[T]:
     return values
 
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Size = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Real = Annotated[float, BeforeValidator(_not_truth)]
+Whole = Annotated[int, BeforeValidator(_not_truth)]
+Fraction = Annotated[Real, Field(ge=0, le=1)]
+Count = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
+Size = Annotated[Whole, Field(ge=1, le=2**63 - 1)]
 """A count of rows, bytes or pixels that may be large."""
-Threads = Annotated[int, Field(ge=1, le=1024)]
-Side = Annotated[int, Field(ge=1, le=8192)]
+Threads = Annotated[Whole, Field(ge=1, le=1024)]
+Side = Annotated[Whole, Field(ge=1, le=8192)]
 """Side of a picture in pixels."""
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Positive = Annotated[float, Field(gt=0)]
-Time = Annotated[float, Field(ge=0, le=253402300799)]
+Seed = Annotated[Whole, Field(ge=0, le=2**32 - 1)]
+Positive = Annotated[Real, Field(gt=0)]
+Time = Annotated[Real, Field(ge=0, le=253402300799)]
 """Seconds since 1970, to the end of the year 9999: what a clock can show."""
 Text = Annotated[str, AfterValidator(_not_blank)]
 TableName = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
@@ -38,7 +47,7 @@ TableName = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
 
 ENDINGS_READ = (
     *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "avif", "avifs", "bmp", "tif", "tiff", "ico"),
-    *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm"),
+    *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pbm", "pnm"),
 )
 """How names of the formats that `devise.vision.formats` knows and that are read end."""
 

@@ -138,7 +138,8 @@ def _parse(text: str, where: str, to_the_letter: bool = False) -> Any:
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        bare = node is None or (isinstance(node, yaml.ScalarNode) and node.style is None and node.tag == TEXT)
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        bare = node is None or (plain and (node.tag == TEXT or not node.value))  # `&x` is an anchor of nothing
         if to_the_letter and bare and text.strip():
             node = yaml.ScalarNode(TEXT, loader.masked.strip(), getattr(node, "start_mark", loader.get_mark()))
         return None if node is None else loader.construct_document(node)

@@ -142,6 +142,9 @@ SETTINGS = [
     Case("a sha256 that is none", f"{TRAIN}, weights_sha256: abc}}", "weights_sha256: String should match"),
     Case("a number that is none", f"{TRAIN}, temperature: .nan}}", "temperature: Input should be a valid number"),
     Case("a number that is infinite", f"{TRAIN}, temperature: 1e999}}", "temperature: Input should be a finite"),
+    Case("a count that is true", "label_images: {k: true}", "k: found true, wanted a number"),
+    Case("list lengths that are true", "evaluate_model: {ks: [true]}", "ks.0: found true, wanted a number"),
+    Case("a share that is true", "publish_run: {min_recall: true}", "min_recall: found true, wanted a number"),
     Case("a count that no table holds", "label_images: {k: 9999999999}", "k: Input should be less than or equal"),
     Case("a stage twice", "run_nightly: {stages: [label_images, label_images]}", "'label_images' twice"),
 ]  # fmt: skip

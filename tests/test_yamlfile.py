@@ -153,6 +153,7 @@ def test_a_byte_order_mark_is_no_key(read):
         ("w=[a, b]", ["a", "b"]),
         ("w=3", 3),
         ("w=", None),
+        ("w=&x", "&x"),
         ("w=${W}/x", "a: b/x"),
         ("w={a: 1}", {"a": 1}),
     ],

@@ -12,6 +12,7 @@ from fuzz import makers
 from PIL import Image
 
 from devise.errors import ImageError
+from devise.values import ENDINGS_READ
 from devise.vision import formats, jpeg, stills
 from devise.vision.images import REJECT_CODES, Preprocessing, decode
 
@@ -284,6 +285,10 @@ def test_an_icons_png_is_held_to_max_pixels():
 def test_every_format_in_the_list_has_a_plugin_or_a_reader_of_its_own():
     for _, kind in formats.SIGNATURES:
         assert kind in Image.OPEN, kind
+
+
+def test_no_file_is_listed_for_a_name_whose_format_is_always_refused():
+    assert not {"pfm", "pam", "svg", "psd", "jxl"} & set(ENDINGS_READ)
 
 
 def test_a_read_of_a_still_says_what_it_found():

@@ -185,6 +185,7 @@ def labels(name: str, content: bytes, words: str) -> Case:
 
 
 HEADER = b"index\twnid\tname\tsynonyms\n"
+TREE_OF = {"id": ["a"], "members": ["x"], "hypernyms": [""], "definition": [""]}
 TREE = b"id\tmembers\thypernyms\tdefinition\n"
 TABLES = [
     queries("dates", parquet(query=[date(2024, 1, 1)]), "'2024-01-01' is no word"),
@@ -209,6 +210,11 @@ TABLES = [
     classes("no header", b"0\tn1\tlion\t\n", "found a header and no classes"),
     classes("a wnid twice", HEADER + b"0\tn1\tlion\t\n1\tn1\ttulip\t\n", "row 2: found ['1', 'n1', 'tulip']"),
     classes("a page", b"<!DOCTYPE html>\n<html>\n", "line 1: found columns ['<!DOCTYPE html>']"),
+    classes("a list for a name", parquet(i=[0], w=["n1"], n=[["lion"]], s=[""]), "row 1: found ['0', 'n1', ['lion']]"),
+    classes("a blank name", HEADER + b"0\tn1\t \t\n", "row 1: found ['0', 'n1', ' ']"),
+    hierarchy("lists of ids", parquet(**TREE_OF | {"id": [["a"]]}), "column id: found the list ['a'], wanted texts"),
+    hierarchy("lists of texts", parquet(**TREE_OF | {"definition": [["d"]]}), "column definition: found the list"),
+    hierarchy("a broken name", parquet(**TREE_OF).replace(b"members", b"m\xff\xffbers"), "not a readable parquet"),
     hierarchy("no members", TREE + b"n1\t\t\tx\n", "none of its 1 synsets has a member, wanted words"),
     hierarchy("a header alone", TREE, "none of its 0 synsets has a member"),
     hierarchy("a synset twice", TREE + b"n1\ta\t\tx\nn1\tb\t\tx\n", "found the synsets ['n1'] without id or twice"),

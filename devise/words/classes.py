@@ -44,11 +44,12 @@ def read_classes(path: str | Path) -> list[ImageClass]:
     classes: dict[str, ImageClass] = {}
     for number, row in enumerate(rows):
         index, wnid, name, synonyms = row
-        if index != str(number) or not wnid or not name or wnid in classes:
+        named = isinstance(wnid, str) and isinstance(name, str) and wnid and name.strip()
+        if index != str(number) or not named or wnid in classes:
             raise VocabularyError(
                 f"{path}, row {number + 1}: found {row[:3]}, wanted {number}, a wnid of its own, name and synonyms"
             )
-        names = dict.fromkeys((name, *(synonyms if isinstance(synonyms, list) else split_names(synonyms or ""))))
+        names = dict.fromkeys((name, *split_names(synonyms)))
         classes[wnid] = ImageClass(number, wnid, name, tuple(names))
     if not classes:
         raise VocabularyError(f"{path}: found a header and no classes")

@@ -13,6 +13,7 @@ from devise.words.nouns import fold, singulars
 from devise.words.texttables import Cell, read_table
 
 COLUMNS = ("id", "members", "hypernyms", "definition")
+HEADS_OF_WNIDS = ("wnid", "id", "synset")
 UNREACHED = np.iinfo(np.int16).max
 
 
@@ -114,7 +115,7 @@ def read_hierarchy(path: str | Path) -> Hierarchy:
     """A hierarchy from a table, plain or .gz: tab-separated, CSV or Parquet, told by its first line or bytes.
 
     With a header that names id, members and hypernyms (each `a|b`) and definition: the whole hierarchy. Without, lines
-    of `wnid<TAB>word, word`: synsets and their words only.
+    of `wnid<TAB>word, word`: synsets and their words only; a first line that is HEADS_OF_WNIDS is no synset.
 
     Raises:
         TableError: no such file, none that can be read as a table, or a line without its columns.
@@ -127,14 +128,19 @@ def read_hierarchy(path: str | Path) -> Hierarchy:
         at = [header.index(column) for column in COLUMNS]
         rows = [[row[column] for column in at] for row in rows]
         synsets, members, hypernyms, definitions = ([row[place] for row in rows] for place in range(4))
+        _refuse_lists(path, "id", synsets)
+        _refuse_lists(path, "definition", definitions)
         tree = Hierarchy(
             dict(zip(synsets, map(_parts, members), strict=True)),
             dict(zip(synsets, map(_parts, hypernyms), strict=True)),
             {synset: text or "" for synset, text in zip(synsets, definitions, strict=True)},
         )
-    elif len(header) == 2:  # what looks like one is the first line
-        synsets = [wnid for wnid, _ in [header, *rows]]
-        tree = Hierarchy({wnid: split_names(words or "") for wnid, words in [header, *rows]})
+    elif len(header) == 2:
+        if header[0].strip().lower() not in HEADS_OF_WNIDS:
+            rows = [header, *rows]  # what looks like one is the first line
+        synsets = [wnid for wnid, _ in rows]
+        _refuse_lists(path, "wnid", synsets)
+        tree = Hierarchy({wnid: split_names(words) for wnid, words in rows})
     else:
         raise VocabularyError(f"{path}, line 1: found {len(header)} columns, wanted a header, or 2: wnid and its words")
     if odd := [synset for synset, times in Counter(synsets).items() if not synset or times > 1]:
@@ -144,14 +150,19 @@ def read_hierarchy(path: str | Path) -> Hierarchy:
     return tree
 
 
+def _refuse_lists(path: str | Path, column: str, cells: Sequence[Cell]) -> None:
+    if lists := [cell for cell in cells if isinstance(cell, list)]:
+        raise VocabularyError(f"{path}, column {column}: found the list {lists[0][:3]}, wanted texts")
+
+
 def _parts(cell: Cell) -> list[str]:
     """The texts of `a|b`, or of a list."""
-    return [text for text in (cell if isinstance(cell, list) else (cell or "").split("|")) if text]
+    return [text for text in (cell if isinstance(cell, list) else (cell or "").split("|")) if text.strip()]
 
 
-def split_names(text: str) -> list[str]:
-    """The names of a comma-separated synonym list."""
-    return [name for part in text.split(",") if (name := part.strip())]
+def split_names(cell: Cell) -> list[str]:
+    """The names of a comma-separated synonym list, or of a list."""
+    return [name for part in (cell if isinstance(cell, list) else (cell or "").split(",")) if (name := part.strip())]
 
 
 def join(wnids: Mapping[str, Sequence[str]], hierarchy: Hierarchy) -> dict[str, str]:

@@ -137,7 +137,7 @@ def _from_parquet(content: bytes, path: Path, names: Sequence[str] | None) -> tu
         wanted = header if names is None else [header[place] for place in _places(header, names, path)]
         _places(header, wanted, path)
         read = table.read(columns=list(wanted))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for a damaged column's name
         raise TableError(f"{path}: not a readable parquet table: {' '.join(str(error).split())}") from None
     return header, [_texts(read.column(name), f"{path}, column {name}") for name in wanted]
 

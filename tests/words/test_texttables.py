@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from devise.errors import TableError
+from devise.errors import TableError, VocabularyError
+from devise.words.classes import read_classes
 from devise.words.nouns import fold
 from devise.words.synsets import read_hierarchy
 from devise.words.texttables import decode, read_columns, read_table
@@ -109,6 +110,7 @@ REFUSED = [
     (gzip.compress(b"query\nship\n")[:-5], "cannot be read"),
     (SHIP[:-9], "not a readable parquet table"),
     (SHIP[:4] + b"\xff" * 20 + SHIP[24:], "not a readable parquet table"),
+    (SHIP.replace(b"query", b"qu\xff\xffy"), "not a readable parquet table"),
     (parquet(query=[{"a": 1}]), "column query: struct<a: int64> that is no text"),
     (parquet(query=[b"\xff"]), "column query: binary that is no text"),
     (parquet(query=NO_UTF8), "column query: string that is no text"),
@@ -157,6 +159,25 @@ def test_a_hierarchy_may_be_parquet_with_lists_and_must_have_members(tmp_path):
     found = read_hierarchy(tmp_path / "tree")
     assert found.members == {"n1": ["dog"], "n2": ["pug"]} and found.hypernyms == {"n1": [], "n2": ["n1"]}
     assert found.definitions == {"n1": "barks", "n2": ""}
+
+
+@pytest.mark.parametrize("words", ["dog, , hound", ["dog", None, " hound "]])
+def test_names_alone_may_be_parquet_whose_header_is_no_synset(words, tmp_path):
+    (tmp_path / "names").write_bytes(parquet(wnid=["n00000001"], words=[words]))
+    assert read_hierarchy(tmp_path / "names").members == {"n00000001": ["dog", "hound"]}
+    (tmp_path / "names").write_bytes(parquet(wnid=[["n00000001"]], words=[words]))
+    with pytest.raises(VocabularyError, match=r"names, column wnid: found the list \['n00000001'\], wanted texts"):
+        read_hierarchy(tmp_path / "names")
+
+
+def test_a_class_table_may_be_parquet_with_lists_of_synonyms_alone(tmp_path):
+    columns = {"index": [0], "wnid": ["n1"], "name": ["dog"], "synonyms": [["dog", "", "hound"]]}
+    (tmp_path / "classes").write_bytes(parquet(**columns))
+    assert read_classes(tmp_path / "classes")[0].names == ("dog", "hound")
+    for column in ("wnid", "name"):
+        (tmp_path / "classes").write_bytes(parquet(**columns | {column: [["x"]]}))
+        with pytest.raises(VocabularyError, match="classes, row 1: found"):
+            read_classes(tmp_path / "classes")
 
 
 @given(st.binary())

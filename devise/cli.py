@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument("--vectors", type=_named, help="word vectors; default the ones of the sample")
     asking.add_argument("-k", type=_count, default=10)
     drawing = command("demo", demo)
-    drawing.add_argument("--folder", default="demo", help="where the pictures and tables go")
+    drawing.add_argument("--folder", type=_named, default="demo", help="where the pictures and tables go")
     drawing.add_argument("--place", metavar="S3_URI", help="corpus and warehouse go below this prefix instead")
     command("columns", columns)
     return parser

@@ -156,7 +156,11 @@ TERMINAL = [
     Case("a warehouse without a name", ["status", "--warehouse", ""], "found nothing, wanted a path or URI"),
     Case("a picture without a name", ["search", "image: ", "--warehouse", "{tmp}"], "nothing is published here yet"),
     Case("a run that leads out", ["verify", "../../x", "--warehouse", "{tmp}"], "no table has a committed run ../../x"),
-    Case("to discard what leads out", ["discard", "../../x", "--warehouse", "{tmp}"], "no table has a committed run"),
+    Case("to discard what is no text", ["discard", "\udcff", "--warehouse", "{tmp}"], "found the run id '\\udcff'"),
+    Case("a minus before nothing", ["search", "- lion", "--warehouse", "{tmp}"], "nothing is published here yet"),
+    Case("a demo without a name", ["demo", "--folder", ""], "argument --folder: found nothing, wanted a path"),
+    Case("a demo in a device", ["demo", "--folder", "/dev/null"], "--folder /dev/null: cannot be drawn into: Not a"),
+    Case("to discard what leads out", ["discard", "../../x", "--warehouse", "{tmp}"], "found the run id '../../x'"),
 ]  # fmt: skip
 
 
@@ -230,6 +234,7 @@ TABLES = [
     split("an unknown candidate", "]?: no label for ['zebra']", {}, {"a/x": b""}, candidates=["lion", "zebra"]),
     split("a folder twice", "'a' stands twice, wanted once", {"names": "{tmp}/n"}, {"n": b'{"a": "x", "a": "y"}'}),
     split("two forms of é", "'é' twice", {"names": "{tmp}/n"}, {"n": b'{"\\u00e9": "x", "e\\u0301": "y"}'}),
+    split("half a pair", "found '\\ud800', wanted Unicode", {"names": "{tmp}/n"}, {"n": b'{"a": "\\ud800"}'}),
     split("names in Latin-1", "are no UTF-8", {"names": "{tmp}/n"}, {"n": b'{"caf\xe9": "x"}'}),
     split("names nested deeply", "not JSON", {"names": "{tmp}/n"}, {"n": b"[" * 99999}),
 ]  # fmt: skip

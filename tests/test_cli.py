@@ -15,6 +15,7 @@ from PIL import Image
 from tiny_warehouse import COLOURS, make_vocabulary, publish
 
 from devise import cli
+from devise.errors import IndexingError
 from devise.show import terminal
 from devise.store import s3
 
@@ -284,9 +285,21 @@ def test_a_sheet_s_captions_need_no_folder(monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr("devise.show.report.contact_sheet", lambda tiles, title, path: shown.extend(tiles))
     monkeypatch.setattr("devise.store.storage.read_bytes", lambda uri: b"")
+    monkeypatch.setattr("devise.store.storage.stat", lambda uri: uri)
     hits = [SimpleNamespace(uri=uri, score=0.5) for uri in ("s3://bucket/a.jpg", "s3://bucket/b/c.jpg")]
     terminal.write_sheet(hits, "x", tmp_path / "s.png")
     assert [caption for _, caption in shown] == ["bucket  0.50", "b  0.50"]
+
+
+def test_a_sheet_has_a_tile_for_a_picture_that_is_gone_and_room_for_some_hundreds(tmp_path):
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(tmp_path / "there.png")
+    hits = [SimpleNamespace(uri=f"file://{tmp_path}/{name}.png", score=0.5) for name in ("there", "gone")]
+    terminal.write_sheet(hits, "x", tmp_path / "s.png")
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert (200, 30, 30) in {colour for _, colour in sheet.getcolors(10**6)}
+    with pytest.raises(IndexingError, match="found 451 answers, wanted at most 450 on one: -k"):
+        terminal.write_sheet(451 * hits[:1], "x", tmp_path / "many.png")
+    terminal.write_sheet(450 * hits[:1], "x", tmp_path / "many.webp")
 
 
 def test_the_settings_of_the_nights_name_the_warehouse_and_the_store(ask, published, tmp_path, monkeypatch, refused):

@@ -78,6 +78,8 @@ def folder_names(document: Any, group: str | None, source: str) -> dict[str, str
         raise ConfigError(f"{source}: wanted folder -> label{' (name a group)' if group is None else ''}")
     names: dict[str, str] = {}
     for folder, label in document.items():
+        if "\0" in label or any("\ud800" <= letter <= "\udfff" for letter in label):
+            raise ConfigError(f"{source}: found {label!a}, wanted Unicode text without NUL")
         if (composed := compose_letters(folder)) in names:
             raise ConfigError(f"{source}: names the folder {composed!r} twice, its letters composed and decomposed")
         names[composed] = label

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from devise.errors import StorageError
 from devise.store import storage
 from devise.warehouse import manifest, pointer
 
@@ -26,7 +27,10 @@ def run(folder: Path, place: str | None = None) -> None:
 
     started = time.time()
     tables, where = folder.resolve() / "warehouse", storage.normalise(place) if place else f"file://{folder.resolve()}"
-    draw(folder.resolve() / "book")
+    try:
+        draw(folder.resolve() / "book")
+    except OSError as error:
+        raise StorageError(f"--folder {folder}: cannot be drawn into: {error.strerror or error}") from None
     if place:
         upload(folder.resolve() / "book", f"{where}/book")
     names = {"BOOK": f"{where}/book", "TABLES": f"{where}/warehouse", "DRAWN": json.dumps(drawn_nouns())}

@@ -12,6 +12,8 @@ import torch
 
 from devise.errors import VocabularyError
 
+DANGLING = re.compile(r"^[+-](\s|$)|\s[+-]$")
+"""A sign that stands before or behind nothing: spelled without signs, `- lion` would be a lion."""
 BLOCK_ROWS = 256
 """Images a matrix product: 256 x 80,000 scores are 82 MB. Always this many (the last block is padded), so that an
 image's scores have the same bits whatever batch it came in."""
@@ -83,7 +85,7 @@ def query_vector(text: str, lookup: Callable[[str], np.ndarray | None]) -> np.nd
     """
     parts = re.split(r"\s+([+-])\s+", f" + {text.strip()}")
     terms = [(sign, word.strip()) for sign, word in zip(parts[1::2], parts[2::2], strict=True)]
-    if not terms or not all(word for _, word in terms):
+    if not all(word and not DANGLING.search(word) for _, word in terms):
         raise VocabularyError(f"query {text!r}: wanted words, with ` + ` or ` - ` between them")
     total_D: np.ndarray | float = 0.0
     for sign, word in terms:

@@ -1,14 +1,19 @@
 """Pages of pictures: contact sheets; knows no tables and no models."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from devise.store import storage
+from devise.vision import formats
+from devise.vision.stills import BROKEN
 
 TILE, CAPTION, GAP, MARGIN, TITLE = 160, 34, 12, 20, 46
+MOST_TILES = 450
+"""75 rows of 6: WebP holds no higher picture."""
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 PAPER, INK, FAINT, EMPTY = (250, 249, 246), (34, 34, 38), (120, 118, 114), (226, 224, 219)
 
@@ -60,11 +65,14 @@ def contact_sheet(
 def _picture(content: bytes | Image.Image) -> Image.Image | None:
     if isinstance(content, Image.Image):
         return content.convert("RGB")
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of broken metadata
+        try:
+            known = [kind for kind in formats.READ if kind in Image.OPEN]  # others may start programs
+            with Image.open(io.BytesIO(content), formats=known) as opened:
+                return ImageOps.exif_transpose(opened).convert("RGB")
+        except BROKEN:
+            return None
 
 
 def _two_lines(pen: ImageDraw.ImageDraw, caption: str, font: ImageFont.FreeTypeFont) -> list[str]:

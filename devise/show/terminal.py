@@ -51,12 +51,19 @@ def refuse_sheet(path: str) -> None:
 
 def write_sheet(hits: Sequence[Hit], title: str, path: str) -> None:
     """A contact sheet of search results, its kind by the name's ending."""
-    from devise.show.report import contact_sheet
+    from devise.show.report import MOST_TILES, contact_sheet
 
     if not hits:
         raise IndexingError(f"--sheet {path}: no picture was found to put on it")
-    tiles = [(storage.read_bytes(hit.uri), f"{hit.uri.rsplit('/', 2)[-2]}  {hit.score:.2f}") for hit in hits]
+    if len(hits) > MOST_TILES:
+        raise IndexingError(f"--sheet {path}: found {len(hits):,} answers, wanted at most {MOST_TILES} on one: -k")
+    tiles = [(_content(hit.uri), f"{hit.uri.rsplit('/', 2)[-2]}  {hit.score:.2f}") for hit in hits]
     contact_sheet(tiles, f"nearest to: {title}", path)
+
+
+def _content(uri: str) -> bytes:
+    """Nothing for a picture that is gone since the index was built: its tile says so."""
+    return storage.read_bytes(uri) if storage.stat(uri) is not None else b""
 
 
 def words(options: argparse.Namespace) -> None:

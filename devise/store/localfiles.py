@@ -33,7 +33,12 @@ def read_regular(path: Path) -> tuple[bytes, str]:
 
 def write(path: Path, content: bytes) -> None:
     """Write or overwrite, whole or not at all."""
-    os.replace(_temporary(path, content), path)
+    temporary = _temporary(path, content)
+    try:
+        os.replace(temporary, path)
+    except OSError:  # the path is a folder, or its name too long
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def create(path: Path, content: bytes) -> bool:

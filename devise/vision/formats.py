@@ -23,6 +23,8 @@ SIGNATURES = (
 )
 """First bytes -> format, of the formats that are read. The list is closed: other plugins of Pillow's start programs
 (EPS) or have next to no signature."""
+READ = ("WEBP", "AVIF", "HEIF", *dict.fromkeys(kind for _, kind in SIGNATURES))
+"""Names of the formats that are read, where Pillow has them."""
 KNOWN_BUT_NOT_READ = {
     **{b"8BPS": "Photoshop", b"%!PS": "PostScript", b"\xc5\xd0\xd3\xc6": "PostScript", b"<svg": "SVG", b"<?xml": "XML"},
     **{b"gimp xcf": "GIMP", b"\x76\x2f\x31\x01": "OpenEXR", b"\0\0\0\x0cJXL ": "JPEG XL", b"\xff\x0a": "JPEG XL"},

@@ -93,10 +93,15 @@ class Manifest(Section):
         return found[0]
 
 
-def folder(warehouse: str, table: str, run: str) -> str:
-    """The URI of a run's folder; `ManifestError` if the id is none: a name never becomes a path."""
+def check_run(warehouse: str, run: str) -> None:
+    """`ManifestError` if a run id is none."""
     if not re.fullmatch(RUN_PATTERN, run):
         raise ManifestError(f"{warehouse}: found the run id {run!r}, wanted letters, digits, dot, dash, underscore")
+
+
+def folder(warehouse: str, table: str, run: str) -> str:
+    """The URI of a run's folder; `ManifestError` if the id is none: a name never becomes a path."""
+    check_run(warehouse, run)
     return storage.join(storage.normalise(warehouse), table, f"run={run}")
 
 

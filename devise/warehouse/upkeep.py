@@ -77,6 +77,7 @@ def discard(warehouse: str, run: str) -> str:
         ConfigError: the run is part of what is live, or was discarded before.
         ManifestError: nothing is published, or no table has a committed run of this id.
     """
+    manifest.check_run(warehouse, run)  # else the lease would name it first
     with lease.hold(warehouse, run, "discard") as held:
         live = pointer.settle(warehouse)
         tables = [table for table in manifest.tables(warehouse) if manifest.is_committed(warehouse, table, run)]

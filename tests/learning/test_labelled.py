@@ -63,6 +63,12 @@ def test_the_wnid_in_the_path_names_the_synset(uri, labels):
     assert labels_from_wnid(uri, WNIDS) == labels
 
 
+@pytest.mark.parametrize("label", ["\ud800", "a\0"])
+def test_a_label_that_no_table_can_hold_is_refused(label):
+    with pytest.raises(ConfigError, match=r"p\.json: found '.*', wanted Unicode text without NUL"):
+        folder_names({"a": label}, None, "p.json")
+
+
 def test_folder_names_come_from_a_plain_document_or_a_group_of_it():
     groups = {"note": "text", "seen": {"ant": "ant"}, "zero_shot": {"Faces": "face"}}
     assert folder_names(groups, "zero_shot", "p.json") == {"Faces": "face"}

@@ -70,6 +70,20 @@ def test_every_tile_has_its_place_row_by_row(tmp_path, n_tiles):
     assert left + TILE <= sheet.width and top + TILE + CAPTION <= sheet.height
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\n"
+TORN_EXIF = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"
+
+
+@pytest.mark.filterwarnings("error")
+def test_broken_metadata_says_nothing_and_no_format_that_starts_programs_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("a program was started"))
+    monkeypatch.setattr("PIL.PpmImagePlugin.PpmImageFile._open", lambda image: {}["a fault that no list names"])
+    tiles = [(encoded(kind="JPEG", exif=TORN_EXIF), "exif"), (EPS, "eps"), (encoded(kind="PPM"), "ppm")]
+    contact_sheet(tiles, "t", tmp_path / "s.png")
+    sheet = opened(tmp_path / "s.png")
+    assert pixel(sheet, 0, 3)[0] > 150 and pixel(sheet, 1, 3, x=3, y=3) == pixel(sheet, 2, 3, x=3, y=3) == EMPTY
+
+
 @pytest.mark.parametrize("content", [b"", b"not a picture", encoded()[:60], b"\xff\xd8\xff\xe0 torn", b"GIF89a"])
 def test_what_cannot_be_decoded_is_a_grey_tile_and_its_neighbours_stand(tmp_path, content):
     contact_sheet([(encoded(), "before"), (content, "broken"), (encoded(), "after")], "t", tmp_path / "s.png")

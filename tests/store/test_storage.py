@@ -60,6 +60,14 @@ def test_replace_wants_the_etag_that_was_read(store):
     assert storage.read_bytes(uri) == b"21" and storage.read_tagged(f"{store}/nothing") is None
 
 
+def test_a_write_that_cannot_be_leaves_nothing_behind(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("folder", "x" * 300):
+        with pytest.raises(StorageError):
+            storage.write_bytes(f"file://{tmp_path}/{name}", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_listing_covers_every_file_once_with_odd_names(tmp_path):
     names = ["a b.jpg", "ü/ö=1.jpg", "x%20/y#z?.jpg", "deep/er/est/1.png"]
     for name in names:

@@ -88,7 +88,10 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
 
 def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     pairs = labelled.read_pairs(scratch.localise_table(storage.normalise(settings.source)))
-    rows = [(storage.normalise(uri), texts) for uri, texts in pairs]
+    labels: dict[str, dict[str, None]] = {}
+    for uri, texts in pairs:  # /a.jpg and file:///a.jpg are one picture
+        labels.setdefault(storage.normalise(uri), {}).update(dict.fromkeys(texts))
+    rows = [(uri, list(texts)) for uri, texts in labels.items()]
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

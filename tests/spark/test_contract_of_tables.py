@@ -10,10 +10,11 @@ import pytest
 from tiny_warehouse import NOUNS
 
 from devise import cli
-from devise.config import EvaluateConfig
+from devise.config import EvaluateConfig, LabelledConfig
 from devise.jobs import evaluate_model
 from devise.sample.book import draw
 from devise.spark.frame import job, schemas, tables
+from devise.spark.stages.labelled import labelled_images
 from devise.warehouse import manifest
 
 pytestmark = pytest.mark.usefixtures("one_session")
@@ -72,3 +73,13 @@ def test_a_split_s_figures_are_of_its_own_pictures_whatever_it_is_called(spark, 
     rows = tables.read(spark, warehouse, [made], schemas.METRICS).where("name = 'hit'").collect()
     assert {row.split: row.n for row in rows} == {name: 1 + number % 2 for number, name in enumerate(names)}
     assert {path.name for path in tmp_path.iterdir()} == {"w", *(f"{number}.csv" for number in range(len(names)))}
+
+
+def test_a_labelled_picture_of_two_spellings_is_one(spark, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    names = [f"{tmp_path}/a.png", f"file://{tmp_path}/a.png", f"file://localhost{tmp_path}/a.png"]
+    rows = [f"{name},{label}" for name, label in zip(names, ("lion", "tulip|lion", "ferry"), strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["uri,label", *rows]))
+    settings = LabelledConfig(source=str(tmp_path / "labels.csv"), kind="table")
+    (found,) = labelled_images(spark, settings).collect()
+    assert found.uri == names[1] and list(found.texts) == ["lion", "tulip", "ferry"]

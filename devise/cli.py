@@ -8,10 +8,7 @@ from pathlib import Path
 
 import devise
 from devise import process
-from devise.config import SECTIONS
 from devise.errors import ConfigError
-
-JOBS = (*SECTIONS, "plan_images")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,16 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     """`devise run NAME --config FILE --run ID [--set ...]`: the same as `spark-submit jobs/NAME.py ...`."""
+    from devise.config import SECTIONS  # pydantic takes a while: an interrupt meanwhile is to be one line
+
+    jobs = (*SECTIONS, "plan_images")  # the one job whose settings are in another one's section
+
     if arguments[:1] in (["--help"], ["-h"]):
         print(
             "usage: devise run NAME --config FILE --run ID [--set SECTION.KEY=VALUE ...]\n\nRun a job; NAME is one of"
         )
-        print("\n".join(f"  {name}" for name in JOBS))
+        print("\n".join(f"  {name}" for name in jobs))
         print("\n`devise run NAME --help` tells what it reads and writes.")
         return
-    if not arguments or arguments[0] not in JOBS:
+    if not arguments or arguments[0] not in jobs:
         found = f"found {arguments[0]!r}, " if arguments else ""
-        raise ConfigError(f"run: {found}wanted a job: {', '.join(JOBS)}")
+        raise ConfigError(f"run: {found}wanted a job: {', '.join(jobs)}")
     from importlib import import_module
 
     from devise.spark.frame import command
@@ -199,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, do: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=(do.__doc__ or "").splitlines()[0], description=do.__doc__)
+        made = commands.add_parser(name, help=(do.__doc__ or "").partition("\n")[0], description=do.__doc__)
         made.set_defaults(do=do)
         return made
 

@@ -66,7 +66,7 @@ def ending(name: str, answers: bool = True) -> Iterator[None]:
             yield
             sys.stdout.flush()
     except OutputLost as error:
-        _drop_output()
+        _drop(sys.stdout)
         if not (answers and isinstance(error, ReaderLeft)):
             _end(name, f"error: {error}", 2)
     except DeviseError as error:
@@ -100,7 +100,10 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end(name: str, text: str, code: int) -> NoReturn:
-    print(f"{name}: {text}", file=sys.stderr, flush=True)
+    try:
+        print(f"{name}: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
     sys.exit(code)
 
 
@@ -140,10 +143,10 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
-def _drop_output() -> None:
+def _drop(stream: io.TextIOBase) -> None:
     """What is left in the buffer goes nowhere: Python flushes it once more at its end, and would fail again."""
     try:
-        number = sys.stdout.fileno()
+        number = stream.fileno()
     except (OSError, ValueError):  # one that a test put there
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)

@@ -15,6 +15,7 @@ from PIL import Image
 from tiny_warehouse import COLOURS, make_vocabulary, publish
 
 from devise import cli
+from devise.config import SECTIONS
 from devise.errors import IndexingError
 from devise.show import terminal
 from devise.store import s3
@@ -200,7 +201,7 @@ def test_a_fault_that_nobody_promised_keeps_its_traceback(monkeypatch, published
 @pytest.mark.parametrize("arguments", [["run"], ["run", "no_such_job", "--config", "x"]])
 def test_an_unknown_job_names_the_known_ones(refused, arguments):
     line = refused(*arguments)
-    assert all(name in line for name in cli.JOBS)
+    assert all(name in line for name in SECTIONS)
 
 
 def test_run_hands_a_job_its_arguments(monkeypatch):
@@ -209,9 +210,9 @@ def test_run_hands_a_job_its_arguments(monkeypatch):
         "devise.spark.frame.command.run", lambda found, arguments: handed.append((found.name, arguments))
     )
     monkeypatch.setattr("devise.spark.frame.command.run_in_order", lambda name, *_: handed.append((name, _[-1])))
-    for name in cli.JOBS:
+    for name in SECTIONS:
         cli.main(["run", name, "--config", "c.yaml", "--run", "r1"])
-    assert handed == [(name, ["--config", "c.yaml", "--run", "r1"]) for name in cli.JOBS]
+    assert handed == [(name, ["--config", "c.yaml", "--run", "r1"]) for name in SECTIONS]
 
 
 def test_replay_and_compact_are_nights_with_other_settings_here_or_on_a_cluster(monkeypatch, refused, tmp_path, capsys):
@@ -278,7 +279,7 @@ def test_a_sheet_that_cannot_be_written_is_one_line_and_leaves_nothing(published
 
 def test_help_of_run_names_the_jobs(ask):
     lines = ask("run", "--help", warehouse=None)
-    assert {line.strip() for line in lines} >= {*cli.JOBS, "`devise run NAME --help` tells what it reads and writes."}
+    assert {line.strip() for line in lines} >= {*SECTIONS, "`devise run NAME --help` tells what it reads and writes."}
 
 
 def test_a_sheet_s_captions_need_no_folder(monkeypatch, tmp_path):

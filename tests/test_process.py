@@ -111,6 +111,20 @@ def test_a_closed_stream_is_quiet_and_no_file_takes_its_place(numbers, tmp_path)
 
 def test_a_fault_without_anywhere_to_say_it_keeps_its_exit_code():
     assert devise_command("words", "ship", preexec_fn=closed(1, 2)).returncode == 2
+    program = [sys.executable, "-m", "devise", "nope"]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(program, stdout=full, stderr=full).returncode == 2
+
+
+def test_help_needs_no_docstrings():
+    for command in (["--help"], ["status", "--help"]):  # not of a job: PySpark needs its own
+        ended = subprocess.run([sys.executable, "-OO", "-m", "devise", *command], capture_output=True, text=True)
+        assert (ended.returncode, ended.stderr) == (0, "") and ended.stdout.startswith("usage: ")
+
+
+def test_what_takes_a_while_to_import_is_imported_where_an_interrupt_is_one_line():
+    program = "import sys, devise.cli; print(*sorted({'pydantic', 'numpy', 'pyspark', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "\n"
 
 
 def test_a_folder_that_was_removed_is_one_line_or_no_matter(tmp_path):

@@ -23,11 +23,16 @@ def read(path: Path) -> tuple[bytes, str]:
         return file.read(), etag(os.fstat(file.fileno()))
 
 
-def read_regular(path: Path) -> tuple[bytes, str]:
-    """As `read`, of a regular file alone: a pipe would never end. `OSError` for anything else."""
+def read_regular(path: Path, expected: str) -> tuple[bytes, str]:
+    """As `read`, of a regular file alone: a pipe would never end. `OSError` for anything else.
+
+    A file whose tag is not `expected` is not read: it may have grown beyond all memory.
+    """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "a pipe or device, wanted a file")
+        if (found := etag(os.fstat(file.fileno()))) != expected:
+            return b"", found
         return file.read(), etag(os.fstat(file.fileno()))
 
 

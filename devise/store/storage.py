@@ -97,7 +97,7 @@ def fetch_image(uri: str, etag: str) -> bytes:
     """
     try:
         if is_local(uri):
-            content, found = localfiles.read_regular(local_path(uri))
+            content, found = localfiles.read_regular(local_path(uri), etag)
             if found != etag:
                 raise ImageError("changed", "the file changed after it was listed")
             return content

@@ -1,5 +1,6 @@
 """Bytes and files: create-only, compare-and-set, and faults as one line (file://; s3:// has its own server tests)."""
 
+import os
 import threading
 
 import pytest
@@ -58,6 +59,15 @@ def test_replace_wants_the_etag_that_was_read(store):
     with pytest.raises(PointerMoved):
         storage.replace(uri, b"333", etag)
     assert storage.read_bytes(uri) == b"21" and storage.read_tagged(f"{store}/nothing") is None
+
+
+def test_a_file_that_grew_since_it_was_listed_is_not_read(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    found = storage.stat(uri := f"file://{tmp_path}/a.jpg")
+    os.truncate(tmp_path / "a.jpg", 2**42)  # sparse: 4 TiB that no memory holds
+    with pytest.raises(ImageError) as caught:
+        storage.fetch_image(uri, found.etag)
+    assert caught.value.code == "changed"
 
 
 def test_a_write_that_cannot_be_leaves_nothing_behind(tmp_path):

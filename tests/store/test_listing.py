@@ -209,6 +209,7 @@ def test_counts_are_bounded_and_lose_nothing():
 def test_the_default_lists_every_ending_of_the_formats_that_are_read():
     read = {"WEBP", "AVIF", *(kind for _, kind in SIGNATURES)}
     read_here = {ending for ending, kind in Image.registered_extensions().items() if kind in read}
+    read_here -= {".pfm"}  # floating point, which is refused
     listed = CatalogConfig(warehouse="w", run="r1", sources=["s"]).include
     assert {f"*{ending}" for ending in read_here} <= set(listed) and len(listed) == len(set(listed))
 

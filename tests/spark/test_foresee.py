@@ -1,9 +1,9 @@
 """What is refused before a command's first job, and before Spark starts: missing inputs, gates that cannot hold."""
 
 import pytest
-from tiny_warehouse import _commit, add_night, publish
+from tiny_warehouse import _commit, _folder, add_night, publish
 
-from devise.errors import ConfigError, GateError, ManifestError
+from devise.errors import ConfigError, GateError, IndexingError, ManifestError
 from devise.jobs.run_nightly import JOBS
 from devise.spark.frame.command import foresee
 from devise.warehouse import upkeep
@@ -98,3 +98,22 @@ def test_a_run_that_must_not_be_made_is_refused(warehouse, run, words):
     upkeep.discard(warehouse, "r2b")
     with pytest.raises(GateError, match=words):
         foresee(plan(warehouse, NIGHT, run))
+
+
+def test_more_images_than_the_memory_holds_are_refused_once_listed_and_before_they_are_embedded(warehouse):
+    def night(memory_bytes, stages=NIGHT, **settings):
+        work = plan(warehouse, stages)
+        config = JOBS["build_index"].config(warehouse=warehouse, run="r3", memory_bytes=memory_bytes, **settings)
+        return [(job, config if job.name == "build_index" else asked) for job, asked in work]
+
+    foresee(night(2**20))  # nothing is listed yet
+    (_folder(warehouse, "images", "r3") / "part-0.parquet").touch()
+    _commit(warehouse, "images", {"part-0.parquet": 1_000_000}, "r3", parent=2)
+    foresee(night(2**24))  # 8 dims and an id: 16 bytes an image
+    for stages in (NIGHT, NIGHT[1:]):
+        with pytest.raises(IndexingError, match="1,000,000 x 8 need 0.0 GiB even with 8 bits a number, wanted at most"):
+            foresee(night(2**20, stages))
+    foresee(night(2**20, kind="IVF64,PQ4"))  # a kind that is named is the user's own choice
+    foresee([part for part in night(2**20) if part[0].name != "build_index"])
+    foresee([(JOBS["build_vocabulary"], JOBS["build_vocabulary"].config(warehouse=warehouse, run="r3", vectors="x")),
+             *night(2**20, NIGHT[1:])])  # fmt: skip  # of how many dims the new one will be is not known

@@ -65,7 +65,7 @@ def read_bytes(text: str) -> int:
     Raises:
         ConfigError: it is none.
     """
-    found = re.fullmatch(r"(\d+)([kmgt]?)b?", text.strip().lower())
+    found = re.fullmatch(r"(\d+)([bkmgt]?)b?", text.strip().lower())
     if found is None:
         raise ConfigError(f"found the memory {text!r} in Spark's settings, wanted a number with k, m, g or t")
     return int(found.group(1)) * UNITS[found.group(2)]

@@ -36,8 +36,9 @@ SIDECAR = pa.schema([("image_id", pa.int64()), ("uri", pa.string()), ("etag", pa
 TOMBSTONES = pa.schema([("image_id", pa.int64())])
 SCORE_ROWS = 10_000
 """Rows that tell how well the lists fit: their mean score is known within about 0.002."""
-GROUP_ROWS = 1 << 16
-"""Rows of a row group of sidecars and tombstones: what is read of either to find one id."""
+GROUP_ROWS = 1 << 14
+"""Rows of a row group of sidecars and tombstones: what is read of either to find one id, and what waits in memory (the
+whole batches as Spark sent them, vectors and all: 20 MB)."""
 TOMBSTONES_PER_FILE = 1 << 20
 """Ids: 8 MB, of which a shard fetches the one file or two that meet its range."""
 

@@ -1,11 +1,16 @@
 """What is refused before a command's first job, and before Spark starts: missing inputs, gates that cannot hold."""
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
+import yaml
 from tiny_warehouse import _commit, _folder, add_night, publish
 
 from devise.errors import ConfigError, GateError, IndexingError, ManifestError
 from devise.jobs.run_nightly import JOBS
-from devise.spark.frame.command import foresee
+from devise.spark.frame import command
+from devise.spark.frame.command import foresee, stages_after
 from devise.warehouse import upkeep
 
 NIGHT = ["catalog_images", "embed_images", "label_images", "build_index", "evaluate_model", "publish_run"]
@@ -114,6 +119,46 @@ def test_more_images_than_the_memory_holds_are_refused_once_listed_and_before_th
         with pytest.raises(IndexingError, match="1,000,000 x 8 need 0.0 GiB even with 8 bits a number, wanted at most"):
             foresee(night(2**20, stages))
     foresee(night(2**20, kind="IVF64,PQ4"))  # a kind that is named is the user's own choice
-    foresee([part for part in night(2**20) if part[0].name != "build_index"])
+    foresee(night(2**20, NIGHT[:3]))
     foresee([(JOBS["build_vocabulary"], JOBS["build_vocabulary"].config(warehouse=warehouse, run="r3", vectors="x")),
              *night(2**20, NIGHT[1:])])  # fmt: skip  # of how many dims the new one will be is not known
+
+
+def test_stages_that_come_in_commands_of_their_own_are_foreseen_with_those_asked_for(warehouse):
+    assert stages_after(["embed_images"], NIGHT) == NIGHT[2:] and stages_after(NIGHT, NIGHT) == []
+    assert stages_after(["train_model"], NIGHT) == []
+    (_folder(warehouse, "images", "r3") / "part-0.parquet").touch()
+    _commit(warehouse, "images", {"part-0.parquet": 1_000_000}, "r3", parent=2)
+    work = plan(warehouse, NIGHT)
+    foresee(work[1:2], work[2:])
+    short = JOBS["build_index"].config(warehouse=warehouse, run="r3", memory_bytes=2**20)
+    with pytest.raises(IndexingError, match="1,000,000 x 8 need"):
+        foresee(work[1:2], [(JOBS["build_index"], short)])
+
+
+def test_a_night_is_foreseen_again_once_its_catalogue_is_made(warehouse, tmp_path, monkeypatch, capsys):
+    """The command, whose jobs only tell that they were asked."""
+    done = []
+    monkeypatch.setattr(command, "start_session", lambda *_: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(command, "refuse_spelling", lambda *_: None)
+
+    def perform(job, spark, config, check):
+        done.append(job.name)
+        (_folder(warehouse, "images", "r3") / "part-0.parquet").touch()
+        _commit(warehouse, "images", {"part-0.parquet": 1_000_000}, "r3", parent=2)
+
+    monkeypatch.setattr(command, "perform", perform)
+    sections = {
+        "warehouse": warehouse, "run_nightly": {"stages": NIGHT}, "catalog_images": {"sources": ["x"]},
+        "build_index": {"memory_bytes": 2**20},
+    }  # fmt: skip
+    (tmp_path / "night.yaml").write_text(yaml.safe_dump(sections))
+    for asked in ([], ["--set", "run_nightly.stages=[catalog_images, embed_images]"]):
+        done.clear()
+        shutil.rmtree(f"{warehouse}/images/run=r3", ignore_errors=True)
+        with pytest.raises(SystemExit) as ended:
+            command.run_in_order(
+                "run_nightly", "", JOBS, ["--config", str(tmp_path / "night.yaml"), "--run", "r3", *asked]
+            )
+        assert ended.value.code == 2 and done == ["catalog_images"]
+        assert "1,000,000 x 8 need 0.0 GiB even with 8 bits a number" in capsys.readouterr().err

@@ -38,9 +38,16 @@ def train_template(sample_ND: np.ndarray, kind: Kind, seed: int, threads: int = 
             inverted.cp.seed, inverted.cp.min_points_per_centroid = seed, 1
         else:
             empty = faiss.IndexIDMap2(empty)
-        empty.train(sample_ND)
-        if inverted is not None and isinstance(graph := faiss.downcast_index(inverted.quantizer), faiss.IndexHNSW):
+        graph = None if inverted is None else faiss.downcast_index(inverted.quantizer)
+        if isinstance(graph, faiss.IndexHNSW):
             graph.hnsw.efSearch = max(GRAPH_EFFORT, graph.hnsw.efSearch)
+            helper = faiss.IndexHNSWFlat(inverted.d, graph.hnsw.nb_neighbors(1))
+            inverted.clustering_index = (
+                helper  # of each of k-means' rounds: the same centroids, in a log of their number
+            )
+        empty.train(sample_ND)
+        if isinstance(graph, faiss.IndexHNSW):
+            inverted.clustering_index = None
         trial = copy(empty)
         trial.add_with_ids(sample_ND[:1], np.zeros(1, np.int64))  # some kinds take no ids
     except RuntimeError as error:

@@ -3,9 +3,9 @@
     python tests/benchmarks/index_memory.py [--rows 2000000] [--dim 300] [--nlist 4096] [--corpus 10000000]
 
 A shard is filled as a task of the index stage fills it: batches of 512 rows come sorted by id, in Arrow; ids, uris and
-etags go to the sidecar, vectors into the shard, and both are written. Vectors are random unit rows; the centroids are
-some of them, for how good they are does not matter here. The template is trained by the stage itself, in local[2] with
-a heap of 2 GB; the corpus is made by the tasks that read it and is never all there.
+etags go to the sidecar, vectors into the shard, and both are written. Vectors are drawn from a pool of random unit rows
+and centroids are such rows too: how good they are does not matter here. The template is trained by the stage itself, in
+local[2] with a heap of 2 GB; the corpus is made by the tasks that read it and is never all there.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from embed_loop import processor
 
-BATCH_ROWS = 512
+BATCH_ROWS, POOL_ROWS = 512, 8192
 KINDS = ("IVF{nlist},SQ8", "IVF{nlist}_HNSW32,SQ8", "IVF{nlist},Flat")
 SAMPLE_ROWS, SAMPLE_LISTS = 200_000, 512
 MIB = 1 << 20
@@ -41,9 +41,10 @@ def batches(n_rows: int, dim: int) -> Iterator:
     import pyarrow as pa
 
     rng, step = np.random.default_rng(1), 2**63 // n_rows
+    pool_ND = unit_rows(rng, POOL_ROWS, dim)
     for start in range(0, n_rows, BATCH_ROWS):
         rows = range(start, min(start + BATCH_ROWS, n_rows))
-        vectors = pa.array(unit_rows(rng, len(rows), dim).reshape(-1))
+        vectors = pa.array(pool_ND[rng.integers(POOL_ROWS, size=len(rows))].reshape(-1))
         offsets = pa.array(np.arange(0, len(vectors) + 1, dim, dtype=np.int32))
         yield pa.RecordBatch.from_arrays(
             [
@@ -107,9 +108,10 @@ def train(n_rows: int, dim: int) -> dict[str, float]:
     def make(given: Iterator) -> Iterator:
         import pyarrow as pa
 
+        rng = np.random.default_rng(1)
+        pool_ND = unit_rows(rng, POOL_ROWS, dim)
         for batch in given:
-            rng = np.random.default_rng(batch.column("image_id")[0].as_py() if batch.num_rows else 0)
-            vectors = pa.array(unit_rows(rng, batch.num_rows, dim).reshape(-1))
+            vectors = pa.array(pool_ND[rng.integers(POOL_ROWS, size=batch.num_rows)].reshape(-1))
             offsets = pa.array(np.arange(0, len(vectors) + 1, dim, dtype=np.int32))
             columns = [batch.column("image_id"), pa.ListArray.from_arrays(offsets, vectors)]
             yield pa.RecordBatch.from_arrays(columns, names=["image_id", "embedding"])
@@ -167,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--dim", type=int, default=300)
-    parser.add_argument("--nlist", type=int, default=4096)
+    parser.add_argument("--nlist", type=int, default=1024)
     parser.add_argument("--corpus", type=int, default=10_000_000, help="rows that the template is drawn from; 0: none")
     for internal in ("--fill", "--train", "--make-template", "--kind"):
         parser.add_argument(internal, help=argparse.SUPPRESS)

@@ -74,6 +74,17 @@ def test_a_graph_over_centroids_is_searched_well_enough_and_says_so_in_its_file(
     assert graph.ntotal == 8 and graph.hnsw.efSearch == GRAPH_EFFORT
 
 
+def test_centroids_that_a_graph_has_trained_fit_as_well_as_those_of_full_products():
+    _, embedding_ND = rows(4000)
+    scores = [
+        centroid_score(
+            train_template(embedding_ND[:3000], choose_kind(3000, DIM, GIB, factory), 0), embedding_ND[3000:]
+        )
+        for factory in ("IVF64,Flat", "IVF64_HNSW32,Flat")
+    ]
+    assert abs(scores[0] - scores[1]) < 0.005
+
+
 @pytest.mark.parametrize("factory", [kind for kind in KINDS if "IVF" in kind])
 def test_a_shard_s_file_holds_no_centroids_and_those_of_its_template_are_left_alone(factory, tmp_path):
     image_id_N, embedding_ND = rows(300)

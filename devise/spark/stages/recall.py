@@ -12,7 +12,7 @@ from devise.search.shards import Shard
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.metering import counted
-from devise.spark.stages.search import FOUND, map_shards, nearest_in_shards, prepare
+from devise.spark.stages.search import FOUND, map_shards, nearest_in_shards, open_template
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,12 +103,12 @@ def recall_by_nprobe(
     """Kind -> nprobe -> recall@k of the shards of a base; every shard is opened once and searched at every step."""
     import numpy as np
 
+    from devise.search import index as indices
+
     n_queries = len(queries.kinds)
-    prepared = prepare(parts, np.asarray(queries.vectors, dtype=np.float32), steps[-1])
+    prepared = indices.prepare(open_template(parts), np.asarray(queries.vectors, dtype=np.float32), steps[-1])
 
     def search(opened: Any, _: Shard) -> Iterator[pa.RecordBatch]:
-        from devise.search import index as indices
-
         for place, found in enumerate(indices.search_at_steps(opened, prepared, k + 1, steps)):
             yield _batch(*found, first=place * n_queries)
 

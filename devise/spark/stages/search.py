@@ -1,7 +1,7 @@
 """The search stage: queries to vectors, shards searched in parallel, the best of all."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -20,11 +20,6 @@ from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words.texttables import read_columns
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from devise.search.index import Prepared
 
 FOUND = StructType([StructField("number", schemas.INT), *schemas.RESULTS.fields[3:]])
 IMAGE_QUERY = StructType([*schemas.IMAGES.fields[:4]])
@@ -129,17 +124,18 @@ def nearest_in_shards(
 ) -> DataFrame:
     """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe.
 
-    Which lists a query visits is found here, once; the tasks are told.
+    Which lists a query visits is found here, once, and told to the tasks: 8 bytes a query and list.
     """
     import numpy as np
 
+    from devise.search import index as indices
+
+    template = open_template(parts)
     rows_of = {kind: np.flatnonzero(np.array(kinds) == kind).astype(np.int32) for kind in sorted(set(kinds))}
     query_QD = np.asarray(vectors, dtype=np.float32)
-    prepared = [(rows_Q, prepare(parts, query_QD[rows_Q], nprobe[kind])) for kind, rows_Q in rows_of.items()]
+    prepared = [(rows_Q, indices.prepare(template, query_QD[rows_Q], nprobe[kind])) for kind, rows_Q in rows_of.items()]
 
     def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
-        from devise.search import index as indices
-
         hidden, sidecar = [shard.hidden()], shard.sidecar.fetch()
         n_found = min(k, max(1, opened.ntotal))  # memory follows it
         for rows_Q, queries in prepared:
@@ -159,15 +155,11 @@ def nearest_in_shards(
     return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
 
 
-def prepare(parts: Sequence[Shard], query_QD: "np.ndarray", nprobe: int) -> "Prepared | None":
-    """The queries with the lists that each is to visit in every shard, by the template that the shards share.
-
-    8 bytes a query and list: 200 queries that visit 128 lists take 0.2 MB. None where there is no shard.
-    """
-    from devise.search import index as indices
+def open_template(parts: Sequence[Shard]) -> Any:
+    """What the shards of an index share, opened here: it tells which lists a query is to visit, in all of them."""
     from devise.search.template import read_template
 
-    return indices.prepare(read_template(parts[0].template.fetch()), query_QD, nprobe) if parts else None
+    return read_template(parts[0].template.fetch())
 
 
 def map_shards(
@@ -190,8 +182,9 @@ def map_shards(
             part = parts[place]
             yield from work(read_shard(part.index.fetch(), read_template(part.template.fetch())), part)
 
-    places = spark.createDataFrame([(place,) for place in range(len(parts))], "place int")
-    return places.repartition(max(1, len(parts))).mapInArrow(counted(each), schema)
+    # A place a partition as it is made: spread by a shuffle, some tasks would have two of them and others none.
+    places = spark.range(0, len(parts), 1, len(parts)).select(F.col("id").cast("int").alias("place"))
+    return places.mapInArrow(counted(each), schema)
 
 
 def _embed_pictures(

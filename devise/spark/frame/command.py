@@ -20,6 +20,7 @@ from devise.warehouse import lease
 from devise.warehouse.lineage import begin
 
 Planned = tuple[Job, JobConfig]
+"""A job and its settings."""
 
 
 def run(job: Job, arguments: Sequence[str] | None = None) -> None:

@@ -14,10 +14,10 @@ FLAT_ROWS = 100_000
 TRAIN_ROWS_PER_LIST = 39
 """faiss warns below this many training rows a list: a centroid is then hardly more than a few single rows."""
 TRAIN_ROWS = 200_000
-"""Rows that train any number of lists for which they are enough: more of them gained nothing that was measured."""
+"""Rows that train any number of lists for which they are enough, up to 5,128: 0.24 GB of 300 dims."""
 GRAPH_LISTS = 16_384
-"""From here the nearest centroids are found by a graph: 0.14 ms a row against 0.33, and at 65,536 lists 0.21 against
-1.24 (300 dims, one core; the same list in 99.9 % of rows)."""
+"""From here the nearest centroids are found by a graph: 0.14 ms a row against 0.31, and at 65,536 lists 0.21 against
+1.28 (300 dims, one core; the same list in 99.9 % of rows: tests/benchmarks/coarse.py)."""
 IVF_OVERHEAD_BYTES = 8
 """An IVF row's id."""
 CEILING_SLACK = 0.002

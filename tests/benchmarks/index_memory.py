@@ -1,4 +1,4 @@
-"""Memory and time to fill one shard, and to train a template out of many rows; each in a fresh process.
+"""Memory and time to fill one shard, to train a template out of many rows, and to sort shards; each in a fresh process.
 
     python tests/benchmarks/index_memory.py [--rows 2000000] [--dim 300] [--nlist 4096] [--corpus 10000000]
 
@@ -21,9 +21,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from embed_loop import processor
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 BATCH_ROWS, POOL_ROWS = 512, 8192
 KINDS = ("IVF{nlist},SQ8", "IVF{nlist}_HNSW32,SQ8", "IVF{nlist},Flat")
@@ -96,14 +100,9 @@ def make_template(path: str, factory: str, dim: int) -> None:
     write_template(made, path)
 
 
-def train(n_rows: int, dim: int) -> dict[str, float]:
-    """The stage's training of a template out of a corpus that is made row by row as it is read."""
-    os.environ |= {"DEVISE_MASTER": "local[2]", "PYSPARK_PYTHON": sys.executable}
+def make_corpus(spark: "SparkSession", n_rows: int, dim: int) -> "DataFrame":
+    """image_id and embedding of so many rows, made as they are read."""
     from pyspark.sql import functions as F
-
-    from devise.search.kinds import choose_kind
-    from devise.spark.frame.session import start_session
-    from devise.spark.stages.fill import train_template
 
     def make(given: Iterator) -> Iterator:
         import pyarrow as pa
@@ -116,20 +115,40 @@ def train(n_rows: int, dim: int) -> dict[str, float]:
             columns = [batch.column("image_id"), pa.ListArray.from_arrays(offsets, vectors)]
             yield pa.RecordBatch.from_arrays(columns, names=["image_id", "embedding"])
 
-    spark = start_session("benchmark")
     ids = spark.range(n_rows).select(F.xxhash64("id").bitwiseAND(F.lit(2**63 - 1)).alias("image_id"))
-    corpus = ids.mapInArrow(make, "image_id long, embedding array<float>")
-    kind = choose_kind(n_rows, dim, 2**60, f"IVF{SAMPLE_LISTS},SQ8")
+    return ids.mapInArrow(make, "image_id long, embedding array<float>")
+
+
+def on_spark(task: str, n_rows: int, dim: int) -> dict[str, float]:
+    """`train`, the stage's training of a template, or `sort`, its spreading of rows over two shards; and the peaks."""
+    os.environ |= {"DEVISE_MASTER": "local[2]", "PYSPARK_PYTHON": sys.executable}
+    from devise.search.kinds import choose_kind
+    from devise.spark.frame.session import start_session
+    from devise.spark.stages import fill as stage
+
+    def count(given: Iterator) -> Iterator:
+        import pyarrow as pa
+
+        yield pa.RecordBatch.from_pydict({"rows": [sum(batch.num_rows for batch in given)]})
+
+    spark = start_session("benchmark")
+    corpus = make_corpus(spark, n_rows, dim)
     peaks, over = {"java": 0, "python": 0}, threading.Event()
     watcher = threading.Thread(target=watch, args=(peaks, over))
     watcher.start()
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        train_template(corpus, f"file://{folder}", kind, SAMPLE_ROWS, n_rows, seed=0)
+    if task == "train":
+        kind = choose_kind(n_rows, dim, 2**60, f"IVF{SAMPLE_LISTS},SQ8")
+        with tempfile.TemporaryDirectory() as folder:
+            stage.train_template(corpus, f"file://{folder}", kind, SAMPLE_ROWS, n_rows, seed=0)
+    else:
+        counts = [row.rows for row in stage.spread_by_range(corpus, 2).mapInArrow(count, "rows long").collect()]
+        if sum(counts) != n_rows or len(counts) != 2:
+            raise SystemExit(f"found {counts} rows, wanted {n_rows} in two shards")
     over.set()
     watcher.join()
     spark.stop()
-    return {"train_s": time.perf_counter() - started, **peaks}
+    return {"taken_s": time.perf_counter() - started, **peaks}
 
 
 def watch(peaks: dict[str, int], over: threading.Event) -> None:
@@ -171,15 +190,15 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--nlist", type=int, default=1024)
     parser.add_argument("--corpus", type=int, default=10_000_000, help="rows that the template is drawn from; 0: none")
-    for internal in ("--fill", "--train", "--make-template", "--kind"):
+    for internal in ("--fill", "--spark", "--make-template", "--kind"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make_template:
         make_template(options.make_template, options.kind, options.dim)
     elif options.fill:
         print(json.dumps(fill(options.fill, options.rows, options.dim)))
-    elif options.train:
-        print(json.dumps(train(options.corpus, options.dim)))
+    elif options.spark:
+        print(json.dumps(on_spark(options.spark, options.rows, options.dim)))
     else:
         report(options)
 
@@ -199,14 +218,20 @@ def report(options: argparse.Namespace) -> None:
             flush=True,
         )
     if options.corpus:
-        found = measured("--train", "1", "--corpus", str(options.corpus), "--dim", str(options.dim))
         print()
-        print("| rows drawn from | rows drawn | lists | draw and train, s | Java's peak, MiB | a worker's peak, MiB |")
-        print("|---|---|---|---|---|---|")
-        print(
-            f"| {options.corpus:,} | {SAMPLE_ROWS:,} | {SAMPLE_LISTS} | {found['train_s']:.0f} "
-            f"| {found['java'] / MIB:.0f} | {found['python'] / MIB:.0f} |"
-        )
+        print("| on Spark, heap 2 GB | rows | taken, s | Java's peak, MiB | a worker's peak, MiB |")
+        print("|---|---|---|---|---|")
+        work = {
+            "train": (f"{SAMPLE_ROWS:,} drawn, {SAMPLE_LISTS} lists trained", options.corpus),
+            "sort": ("spread over two shards, sorted by id", options.rows),
+        }
+        for task, (what, n_rows) in work.items():
+            found = measured("--spark", task, "--rows", str(n_rows), "--dim", str(options.dim))
+            print(
+                f"| {what} | {n_rows:,} | {found['taken_s']:.0f} | {found['java'] / MIB:.0f} "
+                f"| {found['python'] / MIB:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

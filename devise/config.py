@@ -226,11 +226,12 @@ class LabelConfig(JobConfig):
 class IndexConfig(JobConfig):
     kind: Text = "auto"
     """A faiss factory string, or auto: chosen from rows, dim and memory, and printed with the reason."""
-    rows_per_shard: Size = 2_000_000
+    rows_per_shard: Size | None = None
+    """Default: what a task of the night's machines has the memory to fill, at most 2,000,000."""
     memory_bytes: Size = 8 * 2**30
-    """Memory that all shards together may take when searched."""
-    sample_rows: Count = 200_000
-    """Rows that train the template, drawn by hash of the id."""
+    """Memory that all shards together may take when searched; more images than it holds are refused once listed."""
+    sample_rows: Count = 640_000
+    """The most rows that train the template, in one task (0.8 GB); a list takes 39, so they bound the lists."""
     target_recall: Fraction = 0.95
     """recall@10 to reach: the least nprobe that does is settled for each kind of query."""
     tune_queries: Count = 200
@@ -238,8 +239,7 @@ class IndexConfig(JobConfig):
     rebuild_fraction: Fraction = 0.25
     """Rows added and hidden since the base, as a share of its rows, above which a night builds a base anew."""
     max_drift: Real = Field(default=0.1, ge=0, le=2)
-    """How much less near (mean cosine) new rows may be to their lists' centroids than the base's; looked at from 1,000
-    new rows on. Rows that trained few lists are up to 0.09 nearer than rows just like them: that is no drift."""
+    """How much less near (mean cosine) to their centroids new rows may be than the base's; from 1,000 new rows on."""
     seed: Seed = 0
 
 

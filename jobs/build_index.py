@@ -8,7 +8,7 @@ writes   index  a base: a template, and a faiss file with an id -> uri, etag sid
 
 from devise.config import IndexConfig
 from devise.spark.frame import command, job
-from devise.spark.stages.index import build_index
+from devise.spark.stages.index import build_index, foresee
 
 
 def main(task: job.Task) -> None:
@@ -28,6 +28,7 @@ JOB = job.Job(
         "index": "before",
     },
     writes=("index",),
+    foresee=foresee,
 )
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ HEAVY = {
     "torch": {"vision", "learning", "search/zeroshot"},
     "torchvision": {"vision", "learning"},
     "simplejpeg": {"vision/jpeg"},
-    "faiss": {"search/index"},
+    "faiss": {"search/template", "search/filling", "search/index"},
     "fasttext": {"words/wordvectors", "sample/make_vectors"},
     "boto3": {"store/s3"},
     "botocore": {"store/s3"},

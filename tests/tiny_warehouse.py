@@ -8,7 +8,10 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from devise.search import index
+from devise.search import shards
+from devise.search.filling import fill_shard, write_shard
+from devise.search.kinds import choose_kind
+from devise.search.template import train_template, write_template
 from devise.store import scratch, storage
 from devise.vision import model
 from devise.vision.images import Preprocessing
@@ -53,7 +56,8 @@ def publish(folder: Path) -> tuple[str, dict[str, tuple[int, np.ndarray]]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (40, 30), COLOURS[noun]).save(path)
             embedding_D = unit(words.vectors[row] + (0.1 + 0.2 * number) * rng.normal(size=DIM))
-            pictures[storage.normalise(str(path))] = (2**63 - 1 - len(pictures), embedding_D)
+            image_id = 2 ** (63 - len(pictures) % 2) - 1 - len(pictures)  # every other one in the upper half
+            pictures[storage.normalise(str(path))] = (image_id, embedding_D)
     made = [_vocabulary(warehouse, words), _model(warehouse, words), _index(warehouse, pictures)]
     pointer.swap(warehouse, [(found.table, RUN) for found in made], RUN, None)
     return warehouse, pictures
@@ -85,19 +89,20 @@ def _index(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]]) -> Manif
     place = _folder(warehouse, "index")
     image_id_N = np.array([image_id for image_id, _ in pictures.values()])
     embedding_ND = np.array([embedding_D for _, embedding_D in pictures.values()])
-    template = index.train_template(embedding_ND, index.choose_kind(12, DIM, 2**20, "IVF2,Flat"), seed=0)
-    (place / "template-0.faiss").write_bytes(template)
+    template = train_template(embedding_ND, choose_kind(12, DIM, 2**20, "IVF2,Flat"), seed=0)
+    write_template(template, place / "template-0.faiss")
     names = {"template-0.faiss": -1}
     for number in range(2):
-        part = image_id_N % 2 == number
+        part = shards.number_of_ids(image_id_N, 2) == number
         name = f"shard-{number:05d}-0"
-        index.write_index(index.fill_shard(template, image_id_N[part], embedding_ND[part]), place / f"{name}.faiss")
+        write_shard(fill_shard(template, [(image_id_N[part], embedding_ND[part])]), place / f"{name}.faiss")
         uris = [uri for uri, kept in zip(pictures, part, strict=True) if kept]
         pq.write_table(
             pa.table({"image_id": image_id_N[part], "uri": uris, "etag": ["1"] * len(uris)}), place / f"{name}.parquet"
         )
         names |= {f"{name}.faiss": int(part.sum()), f"{name}.parquet": -1}
-    return _commit(warehouse, "index", names, dim=DIM, nprobe={"image": 1, "word": 2, "words": 2}, n_shards=2)
+    nprobe = {"image": 1, "word": 2, "words": 2}
+    return _commit(warehouse, "index", names, dim=DIM, nprobe=nprobe, n_shards=2, layout=shards.LAYOUT)
 
 
 def add_night(warehouse: str, run: str, bases: tuple[str, ...] = ()) -> None:

@@ -1,245 +1,115 @@
-"""faiss: choose a kind, train a template, fill shards with explicit ids, search and merge; knows no tables, no words.
+"""Search of an index's shards, and exact search; `template` and `filling` make them; knows no tables, no words.
 
 All vectors are unit rows and scores are inner products, so a score is a cosine. Ids are the caller's int64, never row
 numbers: faiss's own numbering corrupts when indices are merged or rows removed.
-Shape letters: N rows, Q queries, K neighbours, D dims.
+Shape letters: N rows, Q queries, K neighbours, P lists to visit, D dims.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import faiss
 import numpy as np
 
 from devise.errors import IndexingError
-
-FLAT_ROWS = 100_000
-"""Up to here exact search costs about 10 ms a query on one core, and needs no tuning."""
-TRAIN_ROWS_PER_LIST = 39
-"""faiss warns below this many training rows a list."""
-IVF_OVERHEAD_BYTES = 8
-"""An IVF row's id."""
-HIDING = (faiss.IndexFlat, faiss.IndexScalarQuantizer, faiss.IndexHNSW)
-"""Kinds without lists whose search can leave ids out; every kind with lists can."""
-CEILING_SLACK = 0.002
-"""Recall given up for speed where the target is out of reach: the last 0.002 can take half of all lists."""
+from devise.search.template import apply_transforms, attach, inverted_lists
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What to build: a faiss factory string, its lists (0 without any), the lists to visit at first, and why."""
+class Prepared(NamedTuple):
+    """Queries as every shard of one template takes them: which lists to visit is found once, not once a shard."""
 
-    factory: str
-    nlist: int
-    nprobe: int
-    bytes_per_vector: float
-    reason: str
+    query_QD: np.ndarray
+    """float32, in the space where the lists lie."""
+    list_QP: np.ndarray | None
+    """int32, the nearest first, -1 where there are fewer; None of a kind without lists."""
+    score_QP: np.ndarray | None
+    """float32, of query and centroid."""
 
+    def of(self, rows_Q: np.ndarray) -> "Prepared":
+        """Some of the queries."""
+        return Prepared(*(None if part is None else part[rows_Q] for part in self))
 
-@dataclass(frozen=True)
-class Effort:
-    """The nprobe settled for one kind of query, the recall measured at it, and the best of any nprobe tried."""
-
-    nprobe: int
-    recall: float
-    ceiling: float
-    reached: bool
-    """Whether the recall is the one wanted; else it is within CEILING_SLACK of the ceiling."""
-
-    def describe(self, nlist: int, target: float) -> str:
-        """One line for a person."""
-        chosen = f"nprobe {self.nprobe:,} of {nlist:,}, recall@10 {self.recall:.4f}"
-        if self.reached:
-            return f"{chosen} (wanted {target:g})"
-        return f"{chosen}: {target:g} is out of reach, the best of any nprobe is {self.ceiling:.4f}"
+    def at(self, nprobe: int) -> "Prepared":
+        """The same queries with fewer lists to visit."""
+        query_QD, *lists = self
+        return Prepared(query_QD, *(None if part is None else part[:, :nprobe] for part in lists))
 
 
-def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto") -> Kind:
-    """The kind of index for so many rows: exact while that is quick, else inverted lists, in 8 bits if memory is short.
-
-    Args:
-        memory_bytes: what all shards together may take when searched.
-        factory: a faiss factory string to take as it is, or `auto`.
-
-    Raises:
-        IndexingError: even 8 bits a number are more than the memory; stronger compression is the user's to choose,
-            for it loses neighbours that no search effort brings back.
-    """
-    if factory != "auto":
-        nlist = _lists_of(factory)
-        return Kind(factory, nlist, max(1, nlist // 16), float("nan"), "as the settings say")
-    flat, short = 4 * dim, dim + IVF_OVERHEAD_BYTES
-    if n_rows <= FLAT_ROWS and n_rows * flat <= memory_bytes:
-        return Kind("Flat", 0, 1, flat, f"{n_rows:,} rows are at most {FLAT_ROWS:,}: exact search is quick enough")
-    nlist = 2 ** round(np.log2(4 * np.sqrt(n_rows)))
-    nlist = int(max(1, min(nlist, n_rows // TRAIN_ROWS_PER_LIST)))
-    if n_rows * (flat + IVF_OVERHEAD_BYTES) <= memory_bytes:
-        return Kind(
-            f"IVF{nlist},Flat", nlist, max(1, nlist // 32), flat + IVF_OVERHEAD_BYTES,
-            f"more than {FLAT_ROWS:,} rows, and {n_rows * flat / 2**30:.1f} GiB of exact vectors fit into "
-            f"{memory_bytes / 2**30:.1f} GiB",
-        )  # fmt: skip
-    if n_rows * short <= memory_bytes:
-        return Kind(
-            f"IVF{nlist},SQ8", nlist, max(1, nlist // 32), short,
-            f"exact vectors need {n_rows * flat / 2**30:.1f} GiB, more than {memory_bytes / 2**30:.1f} GiB; "
-            f"8 bits a number need {n_rows * short / 2**30:.1f} GiB, at a recall of about 0.95 to 0.97",
-        )  # fmt: skip
-    raise IndexingError(
-        f"{n_rows:,} x {dim} need {n_rows * short / 2**30:.1f} GiB even with 8 bits a number, wanted at most "
-        f"{memory_bytes / 2**30:.1f} GiB: raise memory_bytes, or name a compressed kind (and watch its recall)"
-    )
-
-
-def nprobe_steps(nlist: int) -> list[int]:
-    """Values of nprobe to try: the powers of two and the 1.5-fold steps between, below nlist, and nlist; ascending."""
-    steps = {2**power for power in range(nlist.bit_length())}
-    steps |= {3 * 2**power for power in range(nlist.bit_length())}
-    return sorted({step for step in steps if step < nlist} | {max(1, nlist)})
-
-
-def settle_nprobe(recall_by_nprobe: Mapping[int, float], target: float) -> Effort:
-    """The least nprobe that reaches the target; where none does, the least within CEILING_SLACK of the best.
-
-    Raises:
-        ValueError: no nprobe was tried.
-    """
-    if not recall_by_nprobe:
-        raise ValueError("no nprobe was tried")
-    ceiling = max(recall_by_nprobe.values())
-    reached = ceiling >= target
-    wanted = target if reached else ceiling - CEILING_SLACK
-    nprobe = min(nprobe for nprobe, recall in recall_by_nprobe.items() if recall >= wanted)
-    return Effort(nprobe, recall_by_nprobe[nprobe], ceiling, reached)
-
-
-def train_template(sample_ND: np.ndarray, kind: Kind, seed: int, threads: int = 1) -> bytes:
-    """The trained, empty index that every shard copies, serialised; the same sample and seed give the same bytes.
-
-    Raises:
-        IndexingError: the factory string is none, its kind takes no ids, or there are too few rows to train it.
-    """
-    faiss.omp_set_num_threads(threads)
-    sample_ND = np.ascontiguousarray(sample_ND, dtype=np.float32)
-    try:
-        empty = faiss.index_factory(sample_ND.shape[1], kind.factory, faiss.METRIC_INNER_PRODUCT)
-        inverted = faiss.try_extract_index_ivf(empty)
-        if inverted is not None:
-            inverted.cp.seed, inverted.cp.min_points_per_centroid = seed, 1
-        else:
-            empty = faiss.IndexIDMap2(empty)
-        empty.train(sample_ND)
-        trial = faiss.deserialize_index(faiss.serialize_index(empty))
-        trial.add_with_ids(sample_ND[:1], np.zeros(1, np.int64))  # some kinds take no ids
-    except RuntimeError as error:
-        reason = str(error).strip().split("\n")[0]
-        raise IndexingError(f"index kind {kind.factory!r} on {len(sample_ND):,} sample rows: {reason}") from None
-    return faiss.serialize_index(empty).tobytes()
-
-
-def fill_shard(template: bytes, image_id_N: np.ndarray, embedding_ND: np.ndarray, threads: int = 1) -> faiss.Index:
-    """A copy of the template with these rows under their ids (int64, no repeats)."""
-    faiss.omp_set_num_threads(threads)
-    filled = faiss.deserialize_index(np.frombuffer(template, dtype=np.uint8))
-    filled.add_with_ids(
-        np.ascontiguousarray(embedding_ND, dtype=np.float32), np.ascontiguousarray(image_id_N, dtype=np.int64)
-    )
-    return filled
-
-
-def write_index(index: faiss.Index, path: str | Path) -> None:
-    faiss.write_index(index, str(path))
-
-
-def read_index(path: str | Path) -> faiss.Index:
-    """A shard, its lists memory-mapped where it has lists; `IndexingError` if it cannot be read."""
-    try:
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-    except RuntimeError as error:
-        raise IndexingError(f"{path}: no faiss index: {str(error).strip().splitlines()[0]}") from None
-
-
-def hides_ids(factory: str, dim: int) -> bool:
-    """Whether a kind's search can leave ids out; PQ and fast scan without lists refuse to, and so cannot be hidden in.
-
-    Raises:
-        IndexingError: the factory string is none.
-    """
-    try:
-        empty = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        raise IndexingError(f"index kind {factory!r}: {str(error).strip().splitlines()[0]}") from None
-    return faiss.try_extract_index_ivf(empty) is not None or isinstance(empty, HIDING)
-
-
-def centroid_score(template: bytes, sample_ND: np.ndarray, threads: int = 1) -> float:
-    """Mean cosine, -1 to 1, of each row and the nearest centroid of the template's lists: how well its lists fit them.
-
-    Raises:
-        ValueError: there are no rows, or the template has no lists.
-    """
-    faiss.omp_set_num_threads(threads)
-    empty = faiss.deserialize_index(np.frombuffer(template, dtype=np.uint8))
-    inverted = faiss.try_extract_index_ivf(empty)
-    if inverted is None or not len(sample_ND):
-        raise ValueError("a kind with lists and at least one row are needed")
-    sample_ND = np.ascontiguousarray(sample_ND, dtype=np.float32)
-    if isinstance(empty, faiss.IndexPreTransform):  # its lists lie in the transformed space
-        for place in range(empty.chain.size()):
-            sample_ND = faiss.downcast_VectorTransform(empty.chain.at(place)).apply(sample_ND)
-    return float(inverted.quantizer.search(sample_ND, 1)[0].mean())
-
-
-def search(
-    shards: Sequence[faiss.Index],
-    query_QD: np.ndarray,
-    k: int,
-    nprobe: int,
-    hidden: Sequence[np.ndarray] | None = None,
-    threads: int = 1,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows over all shards: image_id_QK int64 (-1 where there are fewer), score_QK float32, best first.
-
-    Args:
-        nprobe: lists to visit a query in each shard; without lists it does not matter.
-        hidden: of each shard the ids (int64) to leave out. faiss passes over them while it searches, so that k others
-            are still found.
+def prepare(template: faiss.Index, query_QD: np.ndarray, nprobe: int, threads: int = 1) -> Prepared:
+    """The queries and the `nprobe` lists nearest to each, or all lists; without lists nprobe does not matter.
 
     Raises:
         IndexingError: a query's length is not the index's.
     """
     faiss.omp_set_num_threads(threads)
     query_QD = np.ascontiguousarray(query_QD, dtype=np.float32)
-    ids, scores = [], []
+    if query_QD.shape[1] != template.d:
+        raise IndexingError(f"queries have {query_QD.shape[1]} dims, the index {template.d}")
+    inverted = inverted_lists(template)
+    if inverted is None:
+        return Prepared(query_QD, None, None)
+    query_QD = apply_transforms(template, query_QD)
+    score_QP, list_QP = inverted.quantizer.search(query_QD, min(nprobe, inverted.nlist))
+    return Prepared(query_QD, list_QP.astype(np.int32), score_QP)
+
+
+def read_shard(path: str | Path, template: faiss.Index) -> faiss.Index:
+    """A shard with its template's centroids, its lists memory-mapped where it has lists.
+
+    Raises:
+        IndexingError: it cannot be read, or is of another template.
+    """
+    try:
+        shard = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    except RuntimeError as error:
+        raise IndexingError(f"{path}: no faiss index: {str(error).strip().splitlines()[0]}") from None
+    found, wanted = (
+        (part.d, None if (inverted := inverted_lists(part)) is None else inverted.nlist) for part in (shard, template)
+    )
+    if found != wanted:
+        raise IndexingError(f"{path}: found dims and lists {found}, wanted those of its template, {wanted}")
+    return attach(shard, template)
+
+
+def search(
+    shards: Sequence[faiss.Index],
+    queries: Prepared,
+    k: int,
+    hidden: Sequence[np.ndarray] | None = None,
+    threads: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest rows over all shards: image_id_QK int64 (-1 where there are fewer), score_QK float32, best first.
+
+    Args:
+        hidden: of each shard the ids (int64) to leave out. faiss passes over them while it searches, so that k others
+            are still found.
+    """
+    faiss.omp_set_num_threads(threads)
+    n_queries, ids, scores = len(queries.query_QD), [], []
     for shard, hidden_H in zip(shards, hidden or [()] * len(shards), strict=True):
-        if query_QD.shape[1] != shard.d:
-            raise IndexingError(f"queries have {query_QD.shape[1]} dims, the index {shard.d}")
-        score_QK, id_QK = shard.search(
-            query_QD, min(k, max(1, shard.ntotal)), params=_parameters(shard, nprobe, hidden_H)
-        )
+        score_QK, id_QK = _search_shard(shard, queries, min(k, max(1, shard.ntotal)), hidden_H)
         ids.append(id_QK)
         scores.append(np.where(id_QK >= 0, score_QK, -np.inf).astype(np.float32))
     if not shards:
-        return np.full((len(query_QD), k), -1, np.int64), np.full((len(query_QD), k), -np.inf, np.float32)
+        return np.full((n_queries, k), -1, np.int64), np.full((n_queries, k), -np.inf, np.float32)
     return keep_best(np.concatenate(ids, axis=1), np.concatenate(scores, axis=1), k)
 
 
 def search_at_steps(
-    shard: faiss.Index, query_QD: np.ndarray, k: int, steps: Sequence[int]
+    shard: faiss.Index, queries: Prepared, k: int, steps: Sequence[int]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What `search` gives at each nprobe of `steps`, ascending, for little more than the last of them.
 
     More lists only add candidates, so a query that finds at some step what it finds at the last one does so at all
     steps between, and is not searched again.
     """
-    last = search([shard], query_QD, k, steps[-1])
-    open_Q = np.arange(len(query_QD))
+    last = search([shard], queries.at(steps[-1]), k)
+    open_Q = np.arange(len(queries.query_QD))
     for nprobe in steps[:-1]:
         ids_QK, scores_QK = last[0].copy(), last[1].copy()
         if len(open_Q):
-            ids_QK[open_Q], scores_QK[open_Q] = search([shard], query_QD[open_Q], k, nprobe)
+            ids_QK[open_Q], scores_QK[open_Q] = search([shard], queries.of(open_Q).at(nprobe), k)
             open_Q = open_Q[(ids_QK[open_Q] != last[0][open_Q]).any(axis=1)]
         yield ids_QK, scores_QK
     yield last
@@ -278,17 +148,19 @@ def keep_best(id_QM: np.ndarray, score_QM: np.ndarray, k: int) -> tuple[np.ndarr
     return id_QK.astype(np.int64), score_QK.astype(np.float32)
 
 
-def _parameters(shard: faiss.Index, nprobe: int, hidden_H: np.ndarray) -> faiss.SearchParameters | None:
-    """What a search of one shard is told. A selector sees the ids that were added, with and without an id map."""
+def _search_shard(shard: faiss.Index, queries: Prepared, k: int, hidden_H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """faiss's scores and ids. A selector sees the ids that were added, with and without an id map."""
     told = {}
     if len(hidden_H):
         told["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(np.ascontiguousarray(hidden_H, dtype=np.int64)))
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is not None:
-        return faiss.SearchParametersIVF(nprobe=min(nprobe, inverted.nlist), **told)
-    return faiss.SearchParameters(**told) if told else None  # of a graph too: its own effort is in the file
-
-
-def _lists_of(factory: str) -> int:
-    found = re.search(r"IVF(\d+)", factory)
-    return int(found.group(1)) if found else 0
+    inverted, query_QD = inverted_lists(shard), np.ascontiguousarray(queries.query_QD)
+    if inverted is None:  # of a graph its own effort is in the file
+        return shard.search(query_QD, k, params=faiss.SearchParameters(**told) if told else None)
+    list_QP = np.ascontiguousarray(queries.list_QP, dtype=np.int64)
+    score_QP = np.ascontiguousarray(queries.score_QP)
+    found = np.empty((len(query_QD), k), np.float32), np.empty((len(query_QD), k), np.int64)
+    if len(query_QD):
+        told = faiss.SearchParametersIVF(nprobe=list_QP.shape[1], **told)
+        arrays = (faiss.swig_ptr(array) for array in (list_QP, score_QP, *found))
+        inverted.search_preassigned_c(len(query_QD), faiss.swig_ptr(query_QD), k, *arrays, False, told)
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,13 @@ class LiveIndex:
         """Of each shard the ids that later runs hide."""
         return [shard.hidden() for shard in self.shards]
 
+    @cached_property
+    def template(self) -> Any:
+        """What all shards share: kept in memory, so that a query's lists are found once."""
+        from devise.search.template import read_template
+
+        return read_template(self.shards[0].template.fetch())
+
     def lookup(self, vectors: str | None) -> Callable[[str], np.ndarray | None]:
         """Word -> unit vector, by the live vocabulary and then by the file of word vectors."""
         from devise.words import vocabulary
@@ -92,10 +100,10 @@ class LiveIndex:
         if len(query_D) != self.index.details["dim"]:
             raise IndexingError(f"the query has {len(query_D)} dims, the live index {self.index.details['dim']}")
         self._fetch()
-        opened = [index.read_index(shard.index.fetch()) for shard in self.shards]
+        opened = [index.read_shard(shard.index.fetch(), self.template) for shard in self.shards]
         k = min(k, max(1, sum(shard.ntotal for shard in opened)))  # memory follows k, and there are no more rows
-        nprobe = self.index.details["nprobe"][kind]
-        ids_QK, scores_QK = index.search(opened, query_D[None, :], k, nprobe, self.hidden)
+        prepared = index.prepare(self.template, query_D[None, :], self.index.details["nprobe"][kind])
+        ids_QK, scores_QK = index.search(opened, prepared, k, self.hidden)
         uris = shards.find_uris([shard.sidecar.fetch() for shard in self.shards], self.hidden, ids_QK[0])
         found = [
             (int(number), float(score)) for number, score in zip(ids_QK[0], scores_QK[0], strict=True) if number >= 0

@@ -2,6 +2,10 @@
 
 A chain is a base, whose shards hold all that was live that night, and the runs made from it since, oldest first. Each
 of those has shards of what was new, and tombstones: ids whose rows in the shards of older runs count no more.
+
+Shard i of n holds a range of the ids, the i-th of n equal parts of 0 to 2^63 - 1: ids are hashes, so shards are even.
+Files of tombstones are cut by ranges too. So a shard needs those few of them only that meet its own range, however many
+shards its run has and however many files the tombstones of a later run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from devise.errors import IndexingError
 from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import File, Manifest
 
-BATCH_ROWS = 1 << 20
-"""Tombstones read at a time: 8 MB."""
+LAYOUT = 2
+"""Of what a run's files are; 1 had shards by the remainder of the id, each with centroids of its own."""
+IDS = 2**63
+"""How many ids there are."""
 
 
 @dataclass(frozen=True)
@@ -31,27 +38,53 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Tombstones:
+    """A file of ids, ascending, that lie in the `number`-th of `n_files` equal ranges."""
+
+    file: Stored
+    number: int
+    n_files: int
+
+
+@dataclass(frozen=True)
 class Shard:
-    """One faiss file with its image_id, uri, etag sidecar, and the tombstones of all later runs."""
+    """One faiss file with its image_id, uri, etag sidecar, its template, and the tombstones of all later runs."""
 
     index: Stored
     sidecar: Stored
+    template: Stored
     number: int
     n_shards: int
-    """It holds ids that leave the remainder `number` when divided by this."""
-    tombstones: tuple[Stored, ...] = ()
+    """It holds ids in the `number`-th of so many equal ranges."""
+    tombstones: tuple[Tombstones, ...] = ()
+    """Those that meet its range."""
 
     def hidden(self) -> np.ndarray:
         """Ids that the shard may hold and that a later run hides, int64, ascending."""
         import pyarrow.parquet as pq
 
-        parts = [np.empty(0, np.int64)]
-        for tombstone in self.tombstones:
-            with pq.ParquetFile(tombstone.fetch()) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=["image_id"]):
-                    image_id_N = batch.column("image_id").to_numpy()
-                    parts.append(image_id_N[image_id_N % self.n_shards == self.number])
+        least, most = span(self.number, self.n_shards)
+        mine, parts = [("image_id", ">=", least), ("image_id", "<=", most)], [np.empty(0, np.int64)]
+        for tombstones in self.tombstones:  # of a file, row groups without ids of the range are passed over
+            ids = pq.read_table(tombstones.file.fetch(), columns=["image_id"], filters=mine)
+            parts.append(ids.column("image_id").to_numpy())
         return np.unique(np.concatenate(parts))
+
+
+def span(number: int, n: int) -> tuple[int, int]:
+    """The least and the largest id of the `number`-th of `n` ranges, all equal but for the last one's rounding."""
+    width = range_width(n)
+    return number * width, min((number + 1) * width, IDS) - 1
+
+
+def range_width(n: int) -> int:
+    """How many ids each of `n` ranges has, but for the last: an id divided by it is the number of its range."""
+    return -(-IDS // n)
+
+
+def number_of_ids(image_id_N: np.ndarray, n: int) -> np.ndarray:
+    """The number of the range, of `n`, that each id (int64, never negative) lies in."""
+    return np.asarray(image_id_N) // np.int64(range_width(n)) if n > 1 else np.zeros(len(image_id_N), np.int64)
 
 
 def chain(runs: Sequence[Manifest]) -> list[Manifest]:
@@ -71,14 +104,27 @@ def chain(runs: Sequence[Manifest]) -> list[Manifest]:
     return []
 
 
+def refuse_other_layout(run: Manifest) -> None:
+    """`IndexingError` if a run's files are of a layout that is read no more."""
+    if (found := run.details.get("layout", 1)) != LAYOUT:
+        raise IndexingError(
+            f"the index of run {run.run} has layout {found}, wanted {LAYOUT}: a night's build_index makes it anew"
+        )
+
+
 def of_chain(folders: Sequence[str], runs: Sequence[Manifest]) -> list[Shard]:
-    """The shards of a chain's runs, whose files lie in these folders (URIs), oldest run first."""
+    """The shards of a chain's runs, whose files lie in these folders (URIs), oldest run first.
+
+    Raises:
+        IndexingError: a run is of another layout.
+    """
     found: list[Shard] = []
-    tombstones: tuple[Stored, ...] = ()
+    tombstones: tuple[Tombstones, ...] = ()
     for folder, run in reversed(list(zip(folders, runs, strict=True))):
-        found = of_run(folder, run.files, run.details["n_shards"], tombstones) + found
-        names = (file.path for file in run.files)
-        tombstones += tuple(stored(folder, run.files, name) for name in names if name.startswith("tombstones-"))
+        refuse_other_layout(run)
+        shared = template(folders[0], runs[0].files)
+        found = of_run(folder, run.files, run.details["n_shards"], shared, tombstones) + found
+        tombstones += tuple(tombstones_of(folder, run.files))
     return found
 
 
@@ -87,18 +133,32 @@ def in_warehouse(warehouse: str, runs: Sequence[Manifest]) -> list[Shard]:
     return of_chain([manifest.folder(warehouse, run.table, run.run) for run in runs], runs)
 
 
-def of_run(folder: str, files: Sequence[File], n_shards: int, tombstones: tuple[Stored, ...] = ()) -> list[Shard]:
-    """The shards among a run's files, by number."""
+def of_run(
+    folder: str, files: Sequence[File], n_shards: int, template: Stored, tombstones: tuple[Tombstones, ...] = ()
+) -> list[Shard]:
+    """The shards among a run's files, by number, each with those of the tombstones that meet its range."""
     return [
         Shard(
             stored(folder, files, name),
             stored(folder, files, sidecar_name(name)),
+            template,
             number_of(name),
             n_shards,
-            tombstones,
+            tuple(found for found in tombstones if _meet((number_of(name), n_shards), (found.number, found.n_files))),
         )
         for name in shard_names(files)
     ]
+
+
+def tombstones_of(folder: str, files: Sequence[File]) -> list[Tombstones]:
+    """The files of tombstones among a run's files."""
+    names = [file.path for file in files if file.path.startswith("tombstones-")]
+    numbers = (map(int, name.split("-")[1:3]) for name in names)
+    return [Tombstones(stored(folder, files, name), *found) for name, found in zip(names, numbers, strict=True)]
+
+
+def tombstones_name(number: int, n_files: int, attempt: str) -> str:
+    return f"tombstones-{number:05d}-{n_files:05d}-{attempt}.parquet"
 
 
 def template(folder: str, files: Iterable[File]) -> Stored:
@@ -145,3 +205,9 @@ def find_uris(sidecars: Sequence[Path], hidden: Sequence[np.ndarray], image_id_K
             rows = pq.read_table(path, columns=["image_id", "uri"], filters=[("image_id", "in", here)])
             found |= zip(rows.column("image_id").to_pylist(), rows.column("uri").to_pylist(), strict=True)
     return found
+
+
+def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two ranges, each a number and how many there are, have an id in common."""
+    (least, most), (others_least, others_most) = span(*one), span(*other)
+    return least <= others_most and others_least <= most

@@ -1,13 +1,13 @@
-"""The index: faiss against exact search, ids that are the caller's, and the choices of kind and nprobe."""
-
-import re
+"""The index: faiss against exact search, ids that are the caller's."""
 
 import numpy as np
 import pytest
 
 from devise.errors import IndexingError
 from devise.search import index
-from devise.search.index import Effort, choose_kind, nprobe_steps, settle_nprobe
+from devise.search.filling import fill_shard, write_shard
+from devise.search.kinds import choose_kind, nprobe_steps
+from devise.search.template import hides_ids, train_template
 
 DIM = 16
 GIB = 2**30
@@ -26,8 +26,18 @@ def rows(n_rows, seed=0, dim=DIM):
 
 
 def filled(factory, image_id_N, embedding_ND, seed=0):
-    kind = choose_kind(len(embedding_ND), DIM, GIB, factory)
-    return index.fill_shard(index.train_template(embedding_ND, kind, seed), image_id_N, embedding_ND)
+    """A shard of these rows, and the template that they trained."""
+    template = train_template(embedding_ND, choose_kind(len(embedding_ND), DIM, GIB, factory), seed)
+    return fill_shard(template, [(image_id_N, embedding_ND)])
+
+
+def template_of(shard):
+    return shard.referenced_objects[-1]
+
+
+def search(shards, query_QD, k, nprobe, hidden=None):
+    """Shards of one template, searched from the query on."""
+    return index.search(shards, index.prepare(template_of(shards[0]), query_QD, nprobe), k, hidden)
 
 
 def assert_same_but_for_ties(found, exact):
@@ -42,7 +52,7 @@ def assert_same_but_for_ties(found, exact):
 @pytest.mark.parametrize("factory", ["Flat", "IVF16,Flat", "IVF16,SQ8"])
 def test_every_stored_row_finds_itself(factory):
     image_id_N, embedding_ND = rows(400)
-    found_NK, score_NK = index.search([filled(factory, image_id_N, embedding_ND)], embedding_ND, 1, nprobe=1)
+    found_NK, score_NK = search([filled(factory, image_id_N, embedding_ND)], embedding_ND, 1, nprobe=1)
     np.testing.assert_array_equal(found_NK[:, 0], image_id_N)
     assert np.abs(score_NK - 1).max() < 0.02
 
@@ -52,7 +62,7 @@ def test_every_stored_row_finds_itself(factory):
 def test_all_lists_visited_is_exact_search(factory, k):
     image_id_N, embedding_ND = rows(200)
     query_QD = unit(np.random.default_rng(1).normal(size=(30, DIM)))
-    found = index.search([filled(factory, image_id_N, embedding_ND)], query_QD, k, nprobe=10**6)
+    found = search([filled(factory, image_id_N, embedding_ND)], query_QD, k, nprobe=10**6)
     assert_same_but_for_ties(found, index.exact_search(query_QD, image_id_N, embedding_ND, k))
 
 
@@ -70,11 +80,11 @@ def test_exact_search_is_a_sort_of_all_products():
 def test_fewer_rows_than_k_leave_minus_one_with_no_score():
     image_id_N, embedding_ND = rows(3)
     for found in (
-        index.search([filled("Flat", image_id_N, embedding_ND)], embedding_ND[:2], 5, 1),
+        search([filled("Flat", image_id_N, embedding_ND)], embedding_ND[:2], 5, 1),
         index.exact_search(embedding_ND[:2], image_id_N, embedding_ND, 5),
     ):
         assert (found[0][:, :3] >= 0).all() and (found[0][:, 3:] == -1).all() and np.isneginf(found[1][:, 3:]).all()
-    none_QK, score_QK = index.search([], embedding_ND[:2], 4, 1)
+    none_QK, score_QK = index.search([], index.Prepared(embedding_ND[:2], None, None), 4)
     assert none_QK.tolist() == [[-1] * 4] * 2 and np.isneginf(score_QK).all()
 
 
@@ -82,7 +92,7 @@ def test_ties_go_to_the_lower_id():
     same_ND = np.repeat(unit(np.ones((1, DIM))), 4, axis=0)
     image_id_N = np.array([9, 2**62, 5, 7])
     wanted = [5, 7, 9, 2**62]
-    assert index.search([filled("Flat", image_id_N, same_ND)], same_ND[:1], 4, 1)[0].tolist() == [wanted]
+    assert search([filled("Flat", image_id_N, same_ND)], same_ND[:1], 4, 1)[0].tolist() == [wanted]
     assert index.exact_search(same_ND[:1], image_id_N, same_ND, 4)[0].tolist() == [wanted]
 
 
@@ -91,41 +101,69 @@ def test_any_split_into_shards_gives_the_answer_of_the_whole(factory):
     image_id_N, embedding_ND = rows(60)
     query_QD = unit(np.random.default_rng(3).normal(size=(10, DIM)))
     kind = choose_kind(60, DIM, GIB, factory)
-    template = index.train_template(embedding_ND, kind, seed=0)
-    whole = index.search([index.fill_shard(template, image_id_N, embedding_ND)], query_QD, 10, nprobe=2)
+    template = train_template(embedding_ND, kind, seed=0)
+    whole = search([fill_shard(template, [(image_id_N, embedding_ND)])], query_QD, 10, nprobe=2)
     for n_shards in (1, 2, 3, 7, 59, 60):
         split = [image_id_N % n_shards == number for number in range(n_shards)]
         assert sum(part.sum() for part in split) == 60
-        shards = [index.fill_shard(template, image_id_N[part], embedding_ND[part]) for part in split]
-        found = index.search(shards, query_QD, 10, nprobe=2)
+        shards = [fill_shard(template, [(image_id_N[part], embedding_ND[part])]) for part in split]
+        found = search(shards, query_QD, 10, nprobe=2)
         np.testing.assert_array_equal(found[0], whole[0])
         np.testing.assert_allclose(found[1], whole[1], atol=1e-6)
-        everything_QK, _ = index.search(shards, query_QD[:1], 60, nprobe=10**6)
+        everything_QK, _ = search(shards, query_QD[:1], 60, nprobe=10**6)
         assert sorted(everything_QK[0].tolist()) == sorted(image_id_N.tolist())
+
+
+KINDS = [
+    "Flat", "HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ4x4", "IVF16,RaBitQ", "IVF16_HNSW8,SQ8",
+    "PCA8,IVF16,SQ8", "IVF16,PQ4x4fs",
+]  # fmt: skip
+"""Exact, graph, lists of every sort of code, a graph over centroids, a transform before them, packed blocks."""
+
+
+@pytest.mark.parametrize("factory", KINDS)
+def test_a_search_of_lists_found_once_is_faiss_s_own_search_of_each_shard(factory, tmp_path):
+    image_id_N, embedding_ND = rows(600)
+    query_QD = unit(np.random.default_rng(11).normal(size=(40, DIM)))
+    template = train_template(embedding_ND, choose_kind(600, DIM, GIB, factory), seed=0)
+    opened, answers = [], []
+    for number in range(3):
+        part = image_id_N % 3 == number
+        whole = index.faiss.deserialize_index(index.faiss.serialize_index(template))  # with its own centroids
+        whole.add_with_ids(embedding_ND[part], image_id_N[part])
+        lists = index.faiss.try_extract_index_ivf(whole)
+        told = None if lists is None else index.faiss.SearchParametersIVF(nprobe=3)
+        answers.append(whole.search(query_QD, 10, params=told))
+        write_shard(fill_shard(template, [(image_id_N[part], embedding_ND[part])]), tmp_path / f"{number}.faiss")
+        opened.append(index.read_shard(tmp_path / f"{number}.faiss", template))
+    wanted = index.keep_best(*(np.concatenate([answer[place] for answer in answers], axis=1) for place in (1, 0)), 10)
+    found = search(opened, query_QD, 10, nprobe=3)
+    np.testing.assert_array_equal(found[1], wanted[1])
+    np.testing.assert_array_equal(found[0], wanted[0])
+
+
+def test_the_lists_of_a_query_are_found_once_whatever_the_shards(monkeypatch):
+    image_id_N, embedding_ND = rows(300)
+    template = train_template(embedding_ND, choose_kind(300, DIM, GIB, "IVF8,Flat"), seed=0)
+    shards = [fill_shard(template, [(image_id_N[part::5], embedding_ND[part::5])]) for part in range(5)]
+    queries = index.prepare(template, embedding_ND[:20], 3)
+    template.quantizer.reset()  # nobody can look a list up any more
+    found_QK, _ = index.search(shards, queries, 1)
+    np.testing.assert_array_equal(found_QK[:, 0], image_id_N[:20])
 
 
 @pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "IVF4,SQ8"])
 def test_ids_are_the_callers_up_to_the_largest_and_never_row_numbers(factory):
     _, embedding_ND = rows(200)
     image_id_N = 2**63 - 1 - np.arange(200)
-    found_NK, _ = index.search([filled(factory, image_id_N, embedding_ND)], embedding_ND, 3, nprobe=4)
+    found_NK, _ = search([filled(factory, image_id_N, embedding_ND)], embedding_ND, 3, nprobe=4)
     assert found_NK.dtype == np.int64 and found_NK.min() >= 2**63 - 200
     np.testing.assert_array_equal(found_NK[:, 0], image_id_N)
 
 
-@pytest.mark.parametrize("factory", ["Flat", "IVF8,Flat", "IVF8,SQ8"])
-def test_the_template_is_the_same_bytes_for_the_same_seed_and_holds_no_row(factory):
-    _, embedding_ND = rows(500)
-    kind = choose_kind(500, DIM, GIB, factory)
-    template = index.train_template(embedding_ND, kind, seed=3)
-    assert template == index.train_template(embedding_ND.astype(np.float64), kind, seed=3)
-    assert (template != index.train_template(embedding_ND, kind, seed=4)) == (kind.nlist > 0)
-    assert index.fill_shard(template, np.empty(0, np.int64), embedding_ND[:0]).ntotal == 0
-
-
 def test_a_kind_that_breaks_on_no_rows_is_built_and_searched():
     image_id_N, embedding_ND = rows(300)  # to add none to fast scan without lists kills the process
-    found_QK, _ = index.search([filled("PQ4x4fs", image_id_N, embedding_ND)], embedding_ND[:5], 20, nprobe=1)
+    found_QK, _ = search([filled("PQ4x4fs", image_id_N, embedding_ND)], embedding_ND[:5], 20, nprobe=1)
     assert all(own in found for own, found in zip(image_id_N[:5], found_QK, strict=True))
 
 
@@ -134,23 +172,29 @@ def test_a_shard_written_and_read_answers_the_same(tmp_path):
     for factory in ("Flat", "IVF8,Flat", "IVF8,SQ8"):
         made = filled(factory, image_id_N, embedding_ND)
         path = tmp_path / f"{factory}.faiss"  # a file of its own: what is mapped into memory is never rewritten
-        index.write_index(made, path)
-        read = index.read_index(path)
-        for one, other in zip(*(index.search([shard], embedding_ND[:20], 5, 2) for shard in (made, read)), strict=True):
+        write_shard(made, path)
+        read = index.read_shard(path, template_of(made))
+        for one, other in zip(*(search([shard], embedding_ND[:20], 5, 2) for shard in (made, read)), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_what_is_no_index_or_no_kind_is_one_line(tmp_path):
     (tmp_path / "shard.faiss").write_bytes(b"not an index at all")
     image_id_N, embedding_ND = rows(60)
+    flat = template_of(filled("Flat", image_id_N, embedding_ND))
+    write_shard(filled("IVF4,Flat", image_id_N, embedding_ND), tmp_path / "lists.faiss")
     for broken, words in [
-        (lambda: index.read_index(tmp_path / "shard.faiss"), "no faiss index"),
-        (lambda: index.read_index(tmp_path / "absent.faiss"), "no faiss index"),
+        (lambda: index.read_shard(tmp_path / "shard.faiss", flat), "no faiss index"),
+        (lambda: index.read_shard(tmp_path / "absent.faiss", flat), "no faiss index"),
+        (
+            lambda: index.read_shard(tmp_path / "lists.faiss", flat),
+            r"found dims and lists \(16, 4\), wanted",
+        ),
         (lambda: filled("Flatt", image_id_N, embedding_ND), "'Flatt' on 60 sample rows"),
         (lambda: filled("IVF61,Flat", image_id_N, embedding_ND), "'IVF61,Flat' on 60 sample rows"),
         (lambda: filled("IVF4,SQ8,RFlat", image_id_N, embedding_ND), "add_with_ids not implemented"),
         (
-            lambda: index.search([filled("Flat", image_id_N, embedding_ND)], np.ones((1, 5)), 1, 1),
+            lambda: search([filled("Flat", image_id_N, embedding_ND)], np.ones((1, 5)), 1, 1),
             f"5 dims, the index {DIM}",
         ),
     ]:
@@ -167,16 +211,16 @@ def test_a_search_leaves_hidden_ids_out_and_still_finds_k_others(factory, tmp_pa
     hidden_H = np.random.default_rng(7).choice(image_id_N, size=150, replace=False)  # in any order, and strangers too
     hidden_H = np.append(hidden_H, [3, 2**63 - 1, 17])
     made, path = filled(factory, image_id_N, embedding_ND), tmp_path / "shard.faiss"
-    index.write_index(made, path)
-    assert index.hides_ids(factory, DIM)
-    for shard in (made, index.read_index(path)):
-        whole_QK, _ = index.search([shard], embedding_ND[:50], 10, nprobe=8)
-        found_QK, score_QK = index.search([shard], embedding_ND[:50], 10, nprobe=8, hidden=[hidden_H])
+    write_shard(made, path)
+    assert hides_ids(factory, DIM)
+    for shard in (made, index.read_shard(path, template_of(made))):
+        whole_QK, _ = search([shard], embedding_ND[:50], 10, nprobe=8)
+        found_QK, score_QK = search([shard], embedding_ND[:50], 10, nprobe=8, hidden=[hidden_H])
         assert np.isin(whole_QK, hidden_H).any() and not np.isin(found_QK, hidden_H).any()
         assert (found_QK >= 0).all() and np.isfinite(score_QK).all()
-        everything_QK, _ = index.search([shard], embedding_ND[:1], 10, nprobe=8, hidden=[image_id_N])
+        everything_QK, _ = search([shard], embedding_ND[:1], 10, nprobe=8, hidden=[image_id_N])
         assert (everything_QK == -1).all()
-        row_numbers_QK, _ = index.search([shard], embedding_ND[:50], 10, nprobe=8, hidden=[np.arange(400)])
+        row_numbers_QK, _ = search([shard], embedding_ND[:50], 10, nprobe=8, hidden=[np.arange(400)])
         np.testing.assert_array_equal(row_numbers_QK, whole_QK)  # ids are hidden, not rows
 
 
@@ -184,99 +228,13 @@ def test_a_search_leaves_hidden_ids_out_and_still_finds_k_others(factory, tmp_pa
 def test_each_shard_hides_its_own_ids_and_the_rest_is_exact(factory):
     image_id_N, embedding_ND = rows(120)
     old_ND = unit(embedding_ND + np.random.default_rng(8).normal(size=embedding_ND.shape))
-    template = index.train_template(embedding_ND, choose_kind(120, DIM, GIB, factory), seed=0)
+    template = train_template(embedding_ND, choose_kind(120, DIM, GIB, factory), seed=0)
     changed = image_id_N % 3 == 0  # their old rows lie in the first shard, their new ones in the second
-    first = index.fill_shard(template, image_id_N, np.where(changed[:, None], old_ND, embedding_ND))
-    second = index.fill_shard(template, image_id_N[changed], embedding_ND[changed])
+    first = fill_shard(template, [(image_id_N, np.where(changed[:, None], old_ND, embedding_ND))])
+    second = fill_shard(template, [(image_id_N[changed], embedding_ND[changed])])
     hidden = [image_id_N[changed], np.empty(0, np.int64)]
-    found = index.search([first, second], embedding_ND[:40], 10, nprobe=8, hidden=hidden)
+    found = search([first, second], embedding_ND[:40], 10, nprobe=8, hidden=hidden)
     assert_same_but_for_ties(found, index.exact_search(embedding_ND[:40], image_id_N, embedding_ND, 10))
-
-
-def test_kinds_whose_search_takes_no_ids_out_are_known_beforehand():
-    image_id_N, embedding_ND = rows(400)
-    assert not index.hides_ids("PQ4x4", DIM) and not index.hides_ids("PQ4x4fs", DIM)
-    with pytest.raises(RuntimeError):
-        index.search([filled("PQ4x4", image_id_N, embedding_ND)], embedding_ND[:1], 1, 1, hidden=[image_id_N[:1]])
-    with pytest.raises(IndexingError, match="index kind 'Flatt'"):
-        index.hides_ids("Flatt", DIM)
-
-
-@pytest.mark.parametrize("factory", ["IVF12,Flat", "PCA8,IVF12,Flat"])
-def test_rows_like_those_that_trained_the_lists_score_as_they_do_and_others_less(factory):
-    _, embedding_ND = rows(600)
-    template = index.train_template(embedding_ND[:300], choose_kind(300, DIM, GIB, factory), seed=0)
-    alike, trained = (index.centroid_score(template, part) for part in (embedding_ND[300:], embedding_ND[:300]))
-    others = index.centroid_score(template, unit(np.random.default_rng(9).normal(size=(300, DIM))))
-    assert abs(alike - trained) < 0.1 and others < alike - 0.2
-
-
-def test_the_centroid_score_is_the_mean_of_the_best_cosines():
-    _, embedding_ND = rows(100)
-    template = index.train_template(embedding_ND, choose_kind(100, DIM, GIB, "IVF4,Flat"), seed=0)
-    empty = index.faiss.deserialize_index(np.frombuffer(template, np.uint8))
-    centroid_CD = empty.quantizer.reconstruct_n(0, 4)
-    wanted = (embedding_ND @ centroid_CD.T).max(axis=1).mean()
-    assert index.centroid_score(template, embedding_ND) == pytest.approx(wanted, abs=1e-5)
-    flat = index.train_template(embedding_ND, choose_kind(100, DIM, GIB, "Flat"), seed=0)
-    for broken in ((flat, embedding_ND), (template, embedding_ND[:0])):
-        with pytest.raises(ValueError, match="a kind with lists and at least one row"):
-            index.centroid_score(*broken)
-
-
-def test_the_kind_is_exact_while_that_is_quick_then_lists_then_8_bits_then_a_refusal():
-    n, dim = 1_000_000, 300
-    assert choose_kind(100_000, dim, GIB).factory == "Flat"
-    above = choose_kind(100_001, dim, GIB)
-    assert (above.factory, above.nlist, above.bytes_per_vector) == ("IVF1024,Flat", 1024, 1208)
-    exact, short = n * (4 * dim + 8), n * (dim + 8)
-    assert choose_kind(n, dim, exact).factory == "IVF4096,Flat"
-    assert choose_kind(n, dim, exact - 1).factory == choose_kind(n, dim, short).factory == "IVF4096,SQ8"
-    with pytest.raises(IndexingError, match=re.escape("1,000,000 x 300 need 0.3 GiB even with 8 bits")) as error:
-        choose_kind(n, dim, short - 1)
-    assert "\n" not in str(error.value) and "raise memory_bytes" in str(error.value)
-
-
-def test_lists_have_enough_rows_to_be_trained_whatever_the_size():
-    for n_rows in (1, 38, 39, 100, 5_000, 100_000, 3_000_000, 10**9):
-        kind = choose_kind(n_rows, 4, n_rows * 15)  # too little for exact vectors of 16 bytes
-        assert 1 <= kind.nprobe <= kind.nlist <= max(1, n_rows // index.TRAIN_ROWS_PER_LIST)
-        assert kind.factory == f"IVF{kind.nlist},SQ8"
-
-
-def test_a_kind_that_is_named_is_taken_as_it_is():
-    kind = choose_kind(10, 4, 1, "IVF256_HNSW32,SQ8")
-    assert (kind.factory, kind.nlist, kind.nprobe) == ("IVF256_HNSW32,SQ8", 256, 16)
-    assert (choose_kind(10, 4, 1, "Flat").nlist, choose_kind(10, 4, 1, "Flat").nprobe) == (0, 1)
-
-
-def test_steps_of_nprobe_rise_by_a_half_and_a_third_and_end_with_all_lists():
-    assert nprobe_steps(0) == nprobe_steps(1) == [1]
-    assert nprobe_steps(2) == [1, 2]
-    assert nprobe_steps(16) == [1, 2, 3, 4, 6, 8, 12, 16]
-    assert nprobe_steps(20) == [1, 2, 3, 4, 6, 8, 12, 16, 20]
-    for nlist in range(1, 3000):
-        steps = nprobe_steps(nlist)
-        assert steps[0] == 1 and steps[-1] == nlist
-        assert all(one < other <= 2 * one for one, other in zip(steps, steps[1:], strict=False))
-
-
-def test_the_least_nprobe_that_reaches_the_target_is_settled():
-    recall = {1: 0.5, 2: 0.94, 3: 0.95, 4: 0.96, 8: 1.0}
-    assert settle_nprobe(recall, 0.95) == Effort(3, 0.95, 1.0, True)
-    assert settle_nprobe(recall, 0.0).nprobe == 1 and settle_nprobe(recall, 1.0).nprobe == 8
-    assert settle_nprobe(dict(reversed(recall.items())), 0.95).nprobe == 3
-
-
-def test_a_target_out_of_reach_takes_the_least_nprobe_near_the_ceiling_and_says_so():
-    effort = settle_nprobe({1: 0.5, 2: 0.9369, 3: 0.9381, 4: 0.939, 8: 0.94}, 0.95)
-    assert effort == Effort(3, 0.9381, 0.94, False)
-    assert effort.describe(8, 0.95) == (
-        "nprobe 3 of 8, recall@10 0.9381: 0.95 is out of reach, the best of any nprobe is 0.9400"
-    )
-    assert "out of reach" not in settle_nprobe({1: 0.95}, 0.95).describe(8, 0.95)
-    with pytest.raises(ValueError, match="no nprobe was tried"):
-        settle_nprobe({}, 0.95)
 
 
 @pytest.mark.parametrize("factory", ["Flat", "IVF24,Flat", "IVF24,SQ8"])
@@ -285,10 +243,10 @@ def test_a_search_at_all_steps_is_the_search_at_each(factory):
     shard = filled(factory, image_id_N, embedding_ND)
     query_QD = unit(np.random.default_rng(4).normal(size=(40, DIM)))
     steps = nprobe_steps(24)
-    found = list(index.search_at_steps(shard, query_QD, 10, steps))
+    found = list(index.search_at_steps(shard, index.prepare(template_of(shard), query_QD, 24), 10, steps))
     assert len(found) == len(steps)
     for nprobe, (ids_QK, scores_QK) in zip(steps, found, strict=True):
-        wanted = index.search([shard], query_QD, 10, nprobe)
+        wanted = search([shard], query_QD, 10, nprobe)
         np.testing.assert_array_equal(ids_QK, wanted[0])
         np.testing.assert_array_equal(scores_QK, wanted[1])
     if factory != "Flat":

@@ -80,9 +80,9 @@ def test_each_kind_of_query_is_searched_with_its_own_nprobe(published, monkeypat
     from devise.search import index
 
     asked = []
-    real = index.search
-    monkeypatch.setattr(index, "search", lambda shards, query_QD, k, nprobe, hidden: asked.append(nprobe) or real(
-        shards, query_QD, k, nprobe, hidden
+    real = index.prepare
+    monkeypatch.setattr(index, "prepare", lambda template, query_QD, nprobe: asked.append(nprobe) or real(
+        template, query_QD, nprobe
     ))  # fmt: skip
     live = LiveIndex(published[0])
     for kind in ("image", "word", "words"):

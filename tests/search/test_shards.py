@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from devise.errors import StorageError
+from devise.errors import IndexingError, StorageError
 from devise.search import shards
 from devise.store import storage
 from devise.warehouse.manifest import File, Manifest
@@ -22,7 +22,8 @@ def run(name, made_from=(), base=False, files=(), n_shards=1):
     return Manifest(
         table="index", run=name, parent=0, rows=0, columns=[], files=[file(path) for path in files],
         inputs={"index": [found.identity() for found in made_from]}, inputs_hash="i", config={}, config_hash="c",
-        base=base, code_version="0", started_at=0, finished_at=1, details={"n_shards": n_shards},
+        base=base, code_version="0", started_at=0, finished_at=1,
+        details={"n_shards": n_shards, "layout": shards.LAYOUT},
     )  # fmt: skip
 
 
@@ -59,39 +60,80 @@ def write(folder, name, **columns):
     pq.write_table(pa.table(columns), storage.local_path(folder) / name)
 
 
+TOP = 2**63 - 1
+HALF, THIRD = 2**62, -(-(2**63) // 3)
+
+
 @pytest.fixture
 def night(tmp_path):
-    """Folders and runs of a base of two shards and two deltas; ids reach to the end of int64."""
+    """Folders and runs of a base of two shards and two deltas, of which the first has three; ids reach to the end."""
     folders = [f"file://{tmp_path}/{name}" for name in ("r1", "r2", "r3")]
     for folder in folders:
         storage.local_path(folder).mkdir()
-    top = 2**63 - 2
-    write(folders[1], "tombstones-b.parquet", image_id=[1, 4, top])
-    write(folders[2], "tombstones-c.parquet", image_id=[7, 8, 4])
+    write(folders[1], "tombstones-00000-00001-b.parquet", image_id=[1, HALF - 1, HALF, TOP])
+    write(folders[2], "tombstones-00000-00004-c.parquet", image_id=[1, 4])
+    write(folders[2], "tombstones-00001-00004-c.parquet", image_id=[THIRD - 1, THIRD])
+    write(folders[2], "tombstones-00003-00004-c.parquet", image_id=[TOP - 10**6, TOP - 1])
     base = run("r1", base=True, n_shards=2, files=[
         "shard-00000-a.faiss", "shard-00000-a.parquet", "shard-00001-a.faiss", "shard-00001-a.parquet",
         "template-a.faiss",
     ])  # fmt: skip
-    second = run("r2", files=["shard-00000-b.faiss", "shard-00000-b.parquet", "tombstones-b.parquet"])
-    return folders, [base, second, run("r3", files=["tombstones-c.parquet"], n_shards=0)], top
+    second = run("r2", n_shards=3, files=[
+        *(f"shard-0000{number}-b.{end}" for number in range(3) for end in ("faiss", "parquet")),
+        "tombstones-00000-00001-b.parquet",
+    ])  # fmt: skip
+    third = run("r3", files=[f"tombstones-0000{number}-00004-c.parquet" for number in (0, 1, 3)], n_shards=0)
+    return folders, [base, second, third]
 
 
-def test_a_shard_hides_the_ids_it_may_hold_that_later_runs_name_and_never_its_own_run_s(night):
-    folders, runs, top = night
-    even, odd, added = shards.of_chain(folders, runs)
-    assert [Path(found.index.uri).name for found in (even, odd, added)] == [
-        "shard-00000-a.faiss", "shard-00001-a.faiss", "shard-00000-b.faiss",
+def test_a_shard_hides_the_ids_of_its_range_that_later_runs_name_and_never_its_own_run_s(night):
+    folders, runs = night
+    low, high, first, second, third = found = shards.of_chain(folders, runs)
+    assert [Path(shard.index.uri).name for shard in found] == [
+        "shard-00000-a.faiss", "shard-00001-a.faiss", "shard-00000-b.faiss", "shard-00001-b.faiss",
+        "shard-00002-b.faiss",
     ]  # fmt: skip
-    assert added.sidecar.uri == f"{folders[1]}/shard-00000-b.parquet"
-    assert even.hidden().tolist() == [4, 8, top] and odd.hidden().tolist() == [1, 7]
-    assert added.hidden().tolist() == [4, 7, 8]
-    assert all(found.hidden().dtype == np.int64 for found in (even, odd, added))
+    assert first.sidecar.uri == f"{folders[1]}/shard-00000-b.parquet"
+    assert low.hidden().tolist() == [1, 4, THIRD - 1, THIRD, HALF - 1]
+    assert high.hidden().tolist() == [HALF, TOP - 10**6, TOP - 1, TOP]
+    assert first.hidden().tolist() == [1, 4, THIRD - 1] and second.hidden().tolist() == [THIRD]
+    assert third.hidden().tolist() == [TOP - 10**6, TOP - 1]
+    assert all(shard.hidden().dtype == np.int64 for shard in found)
     yesterday = shards.of_chain(folders[:2], runs[:2])  # what was live before is hidden from as it was
-    assert [found.hidden().tolist() for found in yesterday] == [[4, top], [1], []]
+    assert [shard.hidden().tolist() for shard in yesterday] == [[1, HALF - 1], [HALF, TOP], [], [], []]
+
+
+def test_a_shard_reads_those_tombstones_only_that_meet_its_range(night):
+    named = [{Path(found.file.uri).name[11:22] for found in shard.tombstones} for shard in shards.of_chain(*night)]
+    whole = "00000-00001"  # of the second run: it is no later run than its own shards'
+    assert named == [
+        {"00000-00004", "00001-00004", whole}, {"00003-00004", whole},
+        {"00000-00004", "00001-00004"}, {"00001-00004"}, {"00003-00004"},
+    ]  # fmt: skip
+
+
+def test_ranges_cover_every_id_once_and_a_shard_s_number_is_that_of_its_span():
+    rng = np.random.default_rng(0)
+    for n in [*range(1, 70), 500, 4096, 99_999, 10**6]:
+        width = shards.range_width(n)
+        for number in sorted({0, n - 1, n // 2, *rng.integers(n, size=20).tolist()}):
+            least, most = shards.span(number, n)
+            assert least == (shards.span(number - 1, n)[1] + 1 if number else 0)
+            assert most - least + 1 == width if number < n - 1 else most == TOP
+            assert shards.number_of_ids(np.array([least, most]), n).tolist() == [number, number]
+            assert abs(most - least + 1 - 2**63 / n) <= max(n, 2048)  # 2048: of the float
+
+
+def test_an_index_of_another_layout_is_refused_in_one_line(night):
+    folders, runs = night
+    for layout in ({}, {"layout": 3}):
+        old = runs[0].model_copy(update={"details": {"n_shards": 2, **layout}})
+        with pytest.raises(IndexingError, match=r"index of run r1 has layout [13], wanted 2: .* build_index makes it"):
+            shards.of_chain(folders, [old, *runs[1:]])
 
 
 def test_the_template_is_no_shard_and_is_checked_wherever_it_lies(night):
-    folders, runs, _ = night
+    folders, runs = night
     base = runs[0]
     assert shards.shard_names(base.files) == ["shard-00000-a.faiss", "shard-00001-a.faiss"]
     storage.local_path(f"{folders[0]}/template-a.faiss").write_bytes(b"another one")

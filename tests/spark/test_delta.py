@@ -11,7 +11,10 @@ from devise.config import EvaluateConfig, IndexConfig
 from devise.errors import AccountingError, ManifestError, StorageError
 from devise.jobs import build_index, evaluate_model
 from devise.search import index
+from devise.search.filling import fill_shard
+from devise.search.kinds import choose_kind
 from devise.search.query import LiveIndex, Query
+from devise.search.template import train_template
 from devise.spark.frame import inputs, job, schemas, tables
 from devise.spark.stages.search import search_shards
 from devise.store import storage
@@ -92,8 +95,9 @@ class Corpus:
         """(ids, scores) of the best K of each query: an index built anew on what is live."""
         image_id_N = np.array(list(self.live))
         embedding_ND = np.array([self.vectors[pair] for pair in self.live.items()])
-        template = index.train_template(embedding_ND, index.choose_kind(len(image_id_N), DIM, 2**30), seed=0)
-        return index.search([index.fill_shard(template, image_id_N, embedding_ND)], QUERY_QD, K, 1)
+        template = train_template(embedding_ND, choose_kind(len(image_id_N), DIM, 2**30), seed=0)
+        shard = fill_shard(template, [(image_id_N, embedding_ND)])
+        return index.search([shard], index.prepare(template, QUERY_QD, 1), K)
 
     def found_by_spark(self):
         """The same from the search stage, and the uris."""

@@ -1,11 +1,16 @@
 """What is refused before a command's first job, and before Spark starts: missing inputs, gates that cannot hold."""
 
-import pytest
-from tiny_warehouse import _commit, add_night, publish
+import shutil
+from types import SimpleNamespace
 
-from devise.errors import ConfigError, GateError, ManifestError
+import pytest
+import yaml
+from tiny_warehouse import _commit, _folder, add_night, publish
+
+from devise.errors import ConfigError, GateError, IndexingError, ManifestError
 from devise.jobs.run_nightly import JOBS
-from devise.spark.frame.command import foresee
+from devise.spark.frame import command
+from devise.spark.frame.command import foresee, stages_after
 from devise.warehouse import upkeep
 
 NIGHT = ["catalog_images", "embed_images", "label_images", "build_index", "evaluate_model", "publish_run"]
@@ -98,3 +103,62 @@ def test_a_run_that_must_not_be_made_is_refused(warehouse, run, words):
     upkeep.discard(warehouse, "r2b")
     with pytest.raises(GateError, match=words):
         foresee(plan(warehouse, NIGHT, run))
+
+
+def test_more_images_than_the_memory_holds_are_refused_once_listed_and_before_they_are_embedded(warehouse):
+    def night(memory_bytes, stages=NIGHT, **settings):
+        work = plan(warehouse, stages)
+        config = JOBS["build_index"].config(warehouse=warehouse, run="r3", memory_bytes=memory_bytes, **settings)
+        return [(job, config if job.name == "build_index" else asked) for job, asked in work]
+
+    foresee(night(2**20))  # nothing is listed yet
+    (_folder(warehouse, "images", "r3") / "part-0.parquet").touch()
+    _commit(warehouse, "images", {"part-0.parquet": 1_000_000}, "r3", parent=2)
+    foresee(night(2**24))  # 8 dims and an id: 16 bytes an image
+    for stages in (NIGHT, NIGHT[1:]):
+        with pytest.raises(IndexingError, match="1,000,000 x 8 need 0.0 GiB even with 8 bits a number, wanted at most"):
+            foresee(night(2**20, stages))
+    foresee(night(2**20, kind="IVF64,PQ4"))  # a kind that is named is the user's own choice
+    foresee(night(2**20, NIGHT[:3]))
+    foresee([(JOBS["build_vocabulary"], JOBS["build_vocabulary"].config(warehouse=warehouse, run="r3", vectors="x")),
+             *night(2**20, NIGHT[1:])])  # fmt: skip  # of how many dims the new one will be is not known
+
+
+def test_stages_that_come_in_commands_of_their_own_are_foreseen_with_those_asked_for(warehouse):
+    assert stages_after(["embed_images"], NIGHT) == NIGHT[2:] and stages_after(NIGHT, NIGHT) == []
+    assert stages_after(["train_model"], NIGHT) == []
+    (_folder(warehouse, "images", "r3") / "part-0.parquet").touch()
+    _commit(warehouse, "images", {"part-0.parquet": 1_000_000}, "r3", parent=2)
+    work = plan(warehouse, NIGHT)
+    foresee(work[1:2], work[2:])
+    short = JOBS["build_index"].config(warehouse=warehouse, run="r3", memory_bytes=2**20)
+    with pytest.raises(IndexingError, match="1,000,000 x 8 need"):
+        foresee(work[1:2], [(JOBS["build_index"], short)])
+
+
+def test_a_night_is_foreseen_again_once_its_catalogue_is_made(warehouse, tmp_path, monkeypatch, capsys):
+    """The command, whose jobs only tell that they were asked."""
+    done = []
+    monkeypatch.setattr(command, "start_session", lambda *_: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(command, "refuse_spelling", lambda *_: None)
+
+    def perform(job, spark, config, check):
+        done.append(job.name)
+        (_folder(warehouse, "images", "r3") / "part-0.parquet").touch()
+        _commit(warehouse, "images", {"part-0.parquet": 1_000_000}, "r3", parent=2)
+
+    monkeypatch.setattr(command, "perform", perform)
+    sections = {
+        "warehouse": warehouse, "run_nightly": {"stages": NIGHT}, "catalog_images": {"sources": ["x"]},
+        "build_index": {"memory_bytes": 2**20},
+    }  # fmt: skip
+    (tmp_path / "night.yaml").write_text(yaml.safe_dump(sections))
+    for asked in ([], ["--set", "run_nightly.stages=[catalog_images, embed_images]"]):
+        done.clear()
+        shutil.rmtree(f"{warehouse}/images/run=r3", ignore_errors=True)
+        with pytest.raises(SystemExit) as ended:
+            command.run_in_order(
+                "run_nightly", "", JOBS, ["--config", str(tmp_path / "night.yaml"), "--run", "r3", *asked]
+            )
+        assert ended.value.code == 2 and done == ["catalog_images"]
+        assert "1,000,000 x 8 need 0.0 GiB even with 8 bits a number" in capsys.readouterr().err

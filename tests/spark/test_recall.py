@@ -10,7 +10,9 @@ import pytest
 from devise.config import EvaluateConfig, IndexConfig
 from devise.errors import VectorError
 from devise.learning.metrics import recall_at_k
-from devise.search import index, shards
+from devise.search import index, kinds, shards
+from devise.search.filling import fill_shard
+from devise.search.template import read_template
 from devise.spark.frame.job import Task
 from devise.spark.frame.tables import Written
 from devise.spark.stages import evaluate, fill, recall
@@ -50,12 +52,12 @@ def build(spark, frames, folder, factory, **settings):
     config = IndexConfig(warehouse=str(folder), run="r1", kind=factory, **values)
     task = Task(spark, config, None, {}, str(folder / "_staging"))
     task.read = {"vocabulary": vocabulary}.__getitem__
-    kind = index.choose_kind(N_ROWS, DIM, config.memory_bytes, config.kind)
+    kind = kinds.choose_kind(N_ROWS, DIM, config.memory_bytes, config.kind)
     folder = task.folder("index")
-    template = fill.train_template(embeddings, folder, kind, config.sample_rows, config.seed)
+    template = fill.train_template(embeddings, folder, kind, N_ROWS, N_ROWS, config.seed)
     files = fill.fill_shards(embeddings, folder, shards.template(folder, [template]), 3, N_ROWS)
     task.written["index"] = Written(fill.SIDECAR.names, [template, *files])
-    task.details |= {"dim": DIM, "base": "r1", "n_shards": 3}
+    task.details |= {"dim": DIM, "base": "r1", "n_shards": 3, "layout": shards.LAYOUT}
     task.details |= stage.settle_nprobe(task, embeddings, kind)
     return task, kind
 
@@ -71,8 +73,8 @@ def tuned(spark, frames, tmp_path_factory):
 def in_one_process(task, kind, queries):
     """Kind -> nprobe -> recall@10 of one shard of all rows, without Spark."""
     template = next(file.path for file in task.written["index"].files if file.path.startswith("template"))
-    content = (storage.local_path(task.folder("index")) / template).read_bytes()
-    whole = index.fill_shard(content, IMAGE_ID_N, EMBEDDING_ND)
+    opened = read_template(storage.local_path(task.folder("index")) / template)
+    whole = fill_shard(opened, [(IMAGE_ID_N, EMBEDDING_ND)])
     query_QD = np.array(queries.vectors, dtype=np.float32)
 
     def without_itself(ids_QK, scores_QK, k):
@@ -83,8 +85,8 @@ def in_one_process(task, kind, queries):
 
     exact = without_itself(*index.exact_search(query_QD, IMAGE_ID_N, EMBEDDING_ND, 111), 110)
     found = {}
-    for nprobe in index.nprobe_steps(kind.nlist):
-        near = without_itself(*index.search([whole], query_QD, 11, nprobe), 10)
+    for nprobe in kinds.nprobe_steps(kind.nlist):
+        near = without_itself(*index.search([whole], index.prepare(opened, query_QD, nprobe), 11), 10)
         for name in recall.KINDS:
             rows = np.array([row for row, asked in enumerate(queries.kinds) if asked == name])
             figures = [table[rows] for table in (*near, *exact)]
@@ -97,7 +99,7 @@ def test_the_settled_nprobe_is_the_least_that_reaches_the_target_in_one_process_
     queries = recall.draw_queries(*frames, 60, 0, "tune")
     tried = in_one_process(task, kind, queries)
     for name in recall.KINDS:
-        wanted = index.settle_nprobe(tried[name], 0.9)
+        wanted = kinds.settle_nprobe(tried[name], 0.9)
         settled = task.details["tuning"][name]
         assert settled["nprobe"] == task.details["nprobe"][name] == wanted.nprobe
         assert settled["recall"] == pytest.approx(wanted.recall, abs=0.005)  # copies tie, each shard picks its own
@@ -115,7 +117,7 @@ def test_a_target_beyond_8_bits_takes_the_ceiling_and_says_so(spark, frames, tmp
     for name in recall.KINDS:
         settled = task.details["tuning"][name]
         assert not settled["reached"] and settled["ceiling"] < 1
-        assert settled["ceiling"] - index.CEILING_SLACK <= settled["recall"] <= settled["ceiling"]
+        assert settled["ceiling"] - kinds.CEILING_SLACK <= settled["recall"] <= settled["ceiling"]
         assert f"{name} queries: nprobe {settled['nprobe']} of 32" in lines
     assert lines.count("1 is out of reach, the best of any nprobe is 0.") == 3
 

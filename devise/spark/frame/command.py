@@ -6,7 +6,7 @@ Exit code 2 and one line for a broken promise; a traceback and 1 for anything el
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 
 from devise import process, settings
@@ -19,33 +19,51 @@ from devise.store import s3, scratch, storage
 from devise.warehouse import lease
 from devise.warehouse.lineage import begin
 
+Planned = tuple[Job, JobConfig]
+"""A job and its settings."""
+
 
 def run(job: Job, arguments: Sequence[str] | None = None) -> None:
     """A job: `--config FILE --run ID [--set section.key=value ...]`; exits."""
     doc = sys.modules[job.main.__module__].__doc__
-    _run(job.name, doc, arguments, lambda load: [(job, load(job.section or job.name, job.config))])
+    _run(job.name, doc, arguments, lambda load: ([(job, load(job.section or job.name, job.config))], []))
 
 
 def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments: Sequence[str] | None = None) -> None:
     """A night: the jobs that its section's `stages` names, in order, in one Spark application.
 
-    Every section is checked before Spark starts.
+    Every section is checked before Spark starts. Where only some of the file's stages are asked for, those that come
+    after them, in commands of their own, are foreseen too: what they cannot do is said before it is paid for.
     """
 
-    def plan(load: Callable) -> list[tuple[Job, JobConfig]]:
-        stages = load(name, NightlyConfig).stages
-        if unknown := [stage for stage in stages if stage not in jobs]:
+    def plan(load: Callable) -> tuple[list[Planned], list[Planned]]:
+        stages, later = load(name, NightlyConfig).stages, []
+        with suppress(ConfigError):  # the file names no night
+            later = stages_after(stages, load(name, NightlyConfig, but=f"{name}.stages=").stages)
+        if unknown := [stage for stage in (*stages, *later) if stage not in jobs]:
             raise ConfigError(f"{name}: unknown stages {unknown}; known are {sorted(jobs)}")
-        return [(jobs[stage], load(jobs[stage].section or stage, jobs[stage].config)) for stage in stages]
+        sections = {stage: jobs[stage].section or stage for stage in (*stages, *later)}
+        planned = {stage: (jobs[stage], load(section, jobs[stage].config)) for stage, section in sections.items()}
+        return [planned[stage] for stage in stages], [planned[stage] for stage in later]
 
     _run(name, doc, arguments, plan)
 
 
-def foresee(work: Sequence[tuple[Job, JobConfig]]) -> None:
-    """Refuse what cannot end well before Spark starts: a run that must not be made, a job without what it reads.
+def stages_after(stages: Sequence[str], night: Sequence[str]) -> list[str]:
+    """Those of a night's stages that come after the last one asked for; none where that is no stage of the night."""
+    return list(night[night.index(stages[-1]) + 1 :]) if stages[-1] in night else []
+
+
+def foresee(work: Sequence[Planned], later: Sequence[Planned] = ()) -> None:
+    """Refuse what cannot end well before it is begun: a run that must not be made, a job without what it reads.
+
+    Asked before Spark starts, and before each job again: the catalogue tells how much there is to embed.
+
+    Args:
+        later: jobs that commands after this one will do; whether they have what they read is theirs to see.
 
     Raises:
-        GateError, ManifestError: as `perform` would, later.
+        GateError, ManifestError, IndexingError: as `perform` would, later.
     """
     promised: list[str] = []
     lineage_of = cache(begin)  # one warehouse, as a rule: asked once, not once a job
@@ -55,6 +73,9 @@ def foresee(work: Sequence[tuple[Job, JobConfig]]) -> None:
             line.this(table)  # made before on another publication: the job would find it so, hours later
         inputs.refuse_missing(job.name, job.reads, line, promised)
         job.foresee(config, line, promised)
+        promised += job.writes
+    for job, config in later:
+        job.foresee(config, lineage_of(config.warehouse, config.run), promised)
         promised += job.writes
 
 
@@ -66,17 +87,24 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
     with process.ending(name, answers=False):
         options = parser.parse_args(arguments)
         path = scratch.localise(storage.normalise(options.config))
-        work = plan(lambda section, model: settings.load(path, section, model, options.run, options.set))
+
+        def load(section: str, model: type[JobConfig], but: str | None = None) -> JobConfig:
+            told = [text for text in options.set if but is None or not text.startswith(but)]
+            return settings.load(path, section, model, options.run, told)
+
+        work, later = plan(load)
         warehouses = {storage.normalise(config.warehouse) for _, config in work}
         s3.configure(settings.load_s3(path, options.set))
         with ExitStack() as leases:
             held = {place: leases.enter_context(lease.hold(place, options.run, name)) for place in sorted(warehouses)}
-            foresee(work)
+            foresee(work, later)
             spark = start_session(name, any(place.startswith("s3://") for place in warehouses))
             try:
                 refuse_spelling(spark, warehouses)
                 with process.stoppable():  # Spark takes Ctrl-C to itself
-                    for job, config in work:
+                    for place, (job, config) in enumerate(work):
+                        if place:
+                            foresee(work[place:], later)
                         perform(job, spark, config, held[storage.normalise(config.warehouse)].check)
             except process.Stopped:
                 hush(spark)

@@ -11,13 +11,13 @@ from devise.search import shards
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import Change
 from devise.spark.frame.tables import Written
-from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, write_tombstones
+from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, rows_per_shard, write_tombstones
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 
 LAYOUT = ("kind", "seed", "sample_rows", "rows_per_shard", "memory_bytes")
 """Settings that decide how a base is laid out, and so all that is added to it."""
-INHERITED = ("kind", "reason", "dim", "nprobe", "tuning", "centroid_score")
+INHERITED = ("layout", "kind", "reason", "dim", "nprobe", "tuning", "centroid_score")
 """What a delta's details repeat of its base's, so that a reader needs the newest run only."""
 DRIFT_ROWS = 1_000
 """Fewer added rows than these tell nothing of drift."""
@@ -25,11 +25,13 @@ DRIFT_ROWS = 1_000
 
 def why_base(task: Task, chain: Sequence[Manifest], change: Change | None) -> str | None:
     """Why the change cannot be added to the chain, so that a base is needed; None if it can."""
-    from devise.search.index import hides_ids
+    from devise.search.template import hides_ids
 
     if not chain:
         return "there is none to add to"
     base, settings = chain[0], task.config.settings()
+    if others := [run.run for run in chain if run.details.get("layout") != shards.LAYOUT]:
+        return f"the shards of {', '.join(others)} have a layout that is read no more"
     if base.model_id != task.model_id:
         return f"base {base.run} is of model {base.model_id}, not {task.model_id}"
     if changed := [key for key in LAYOUT if base.config.get(key) != settings[key]]:
@@ -56,7 +58,7 @@ def too_much(task: Task, chain: Sequence[Manifest], change: Change) -> str | Non
     if hidden and anew.base and anew.run > base.run:
         return f"{hidden:,} rows are hidden in base {base.run}, and run {anew.run} dropped such rows of the embeddings"
     if base.details["centroid_score"] is not None and change.n_gained >= DRIFT_ROWS:
-        score = centroid_score(change.embeddings, _template(task, base), config.seed)
+        score = centroid_score(change.embeddings, _template(task, base), change.n_gained, config.seed)
         task.details["drift"] = base.details["centroid_score"] - score
         if task.details["drift"] > config.max_drift:
             return (
@@ -74,11 +76,12 @@ def write_delta(task: Task, chain: Sequence[Manifest], change: Change) -> None:
     """
     config: IndexConfig = task.config
     base, folder, files = chain[0], task.folder("index"), []
-    n_shards, n_tombstones = (-(-rows // config.rows_per_shard) for rows in (change.n_gained, change.n_lost))
+    per_shard = rows_per_shard(task, base.details["kind"], base.details["dim"])
+    n_shards = -(-change.n_gained // per_shard)
     if change.n_gained:
         files += fill_shards(change.embeddings, folder, _template(task, base), n_shards, change.n_gained)
     if change.n_lost:
-        files += write_tombstones(change.lost, folder, n_tombstones, change.n_lost)
+        files += write_tombstones(change.lost, folder, change.n_lost)
     live_rows = chain[-1].details["live_rows"] + change.n_gained - change.n_lost
     embedded = task.inputs["embeddings"][-1].details
     if live_rows != (live := embedded["embedded"] + embedded["unchanged"]):
@@ -97,6 +100,7 @@ def write_delta(task: Task, chain: Sequence[Manifest], change: Change) -> None:
         "decision": decision,
         "base": base.run,
         "n_shards": n_shards,
+        "rows_per_shard": per_shard,
         "added": change.n_gained,
         "hidden": change.n_lost,
         "live_rows": live_rows,

@@ -1,6 +1,7 @@
 """The files of an index, made on workers: template, shards with sidecars, tombstones; what goes in is the caller's.
 
-faiss itself is only called in `devise.search.index`.
+faiss itself is only called in `devise.search`. Rows are spread by exact ranges of the id, one range a task, so that
+tasks are as even as hashes are and none is empty.
 """
 
 import tempfile
@@ -10,153 +11,243 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import IntegerType, StructField, StructType
+from pyspark.sql.types import StructField, StructType
 
+from devise.config import IndexConfig
 from devise.errors import AccountingError
+from devise.search import shards
 from devise.search.shards import Stored
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
+from devise.spark.frame.job import Task
+from devise.spark.frame.memory import task_bytes
 from devise.spark.frame.metering import counted
 from devise.spark.frame.tables import deliver, receipt_batch, receipts
 from devise.warehouse.manifest import File
 
 if TYPE_CHECKING:
-    from devise.search.index import Kind
+    import numpy as np
+
+    from devise.search.kinds import Kind
 
 SIDECAR = pa.schema([("image_id", pa.int64()), ("uri", pa.string()), ("etag", pa.string())])
 TOMBSTONES = pa.schema([("image_id", pa.int64())])
 SCORE_ROWS = 10_000
 """Rows that tell how well the lists fit: their mean score is known within about 0.002."""
+GROUP_ROWS = 1 << 14
+"""Rows of a row group of sidecars and tombstones: what is read of either to find one id, and what waits in memory (the
+whole batches as Spark sent them, vectors and all: 20 MB)."""
+TOMBSTONES_PER_FILE = 1 << 20
+"""Ids: 8 MB, of which a shard fetches the one file or two that meet its range."""
 
 
-def train_template(embeddings: DataFrame, folder: str, kind: "Kind", sample_rows: int, seed: int) -> File:
-    """Train the empty index that all shards copy, on a uniform sample drawn by hash of the id, in one task.
+def draw_sample(embeddings: DataFrame, n_wanted: int, n_rows: int, seed: int, from_end: bool = False) -> DataFrame:
+    """About `n_wanted` of `n_rows` rows as one partition, in the order of a hash of the id; all if there are fewer.
+
+    A threshold of the hash lets them through where they are read: nothing is sorted or moved but the sample. It is set
+    five deviations above what is wanted, so that fewer are found once in three million draws.
+
+    Args:
+        from_end: draw from the other end of the order.
+    """
+    order = F.xxhash64("image_id", F.lit(seed))
+    drawn = embeddings.select("image_id", "embedding", order.alias("place"))
+    share = min(1.0, (n_wanted + 5 * n_wanted**0.5) / max(1, n_rows))
+    if share < 1:
+        bound = int(share * 2**64) - 2**63
+        drawn = drawn.where(F.col("place") >= F.lit(-bound) if from_end else F.col("place") <= F.lit(bound))
+    way = F.col("place").desc() if from_end else F.col("place")
+    return drawn.repartition(1).sortWithinPartitions(way, "image_id").select("embedding")
+
+
+def train_template(embeddings: DataFrame, folder: str, kind: "Kind", n_wanted: int, n_rows: int, seed: int) -> File:
+    """Train the empty index that all shards copy on `n_wanted` of the rows, drawn uniformly by hash, in one task.
 
     Returns:
         the template's file, below `folder`.
     """
 
     def train(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
+        from devise.search import template
 
-        from devise.search import index
-
-        parts = [vectors(batch.column("embedding")) for batch in batches if batch.num_rows]
-        content = index.train_template(np.concatenate(parts), kind, seed)
+        made = template.train_template(_take(batches, n_wanted), kind, seed)
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / f"template-{uuid.uuid4().hex}.faiss"
-            path.write_bytes(content)
+            template.write_template(made, path)
             yield receipt_batch(deliver(path, folder, rows=-1))
 
-    drawn = embeddings.orderBy(F.xxhash64("image_id", F.lit(seed))).limit(sample_rows).select("embedding")
-    return receipts(drawn.coalesce(1).mapInArrow(counted(train), schemas.RECEIPTS).collect())[0]
+    drawn = draw_sample(embeddings, n_wanted, n_rows, seed)
+    return receipts(drawn.mapInArrow(counted(train), schemas.RECEIPTS).collect())[0]
 
 
-def centroid_score(embeddings: DataFrame, template: Stored, seed: int) -> float:
-    """Mean cosine of at most SCORE_ROWS embeddings and the nearest centroid of the template's lists.
+def centroid_score(embeddings: DataFrame, template: Stored, n_rows: int, seed: int) -> float:
+    """Mean cosine of at most SCORE_ROWS of `n_rows` embeddings and the nearest centroid of the template's lists.
 
     They are drawn from the far end of the order in which `train_template` draws: rows that trained the lists lie up to
     0.09 nearer to them than rows like them that did not.
     """
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
+        from devise.search import template as templates
 
-        from devise.search import index
-
-        parts = [vectors(batch.column("embedding")) for batch in batches if batch.num_rows]
-        found = index.centroid_score(template.fetch().read_bytes(), np.concatenate(parts))
+        found = templates.centroid_score(templates.read_template(template.fetch()), _take(batches, SCORE_ROWS))
         yield pa.RecordBatch.from_pydict({"score": [found]})
 
-    order = F.xxhash64("image_id", F.lit(seed)).desc()
-    drawn = embeddings.orderBy(order).limit(SCORE_ROWS).select("embedding")
+    drawn = draw_sample(embeddings, SCORE_ROWS, n_rows, seed, from_end=True)
     score_column = StructType([StructField("score", schemas.DOUBLE)])
-    return drawn.coalesce(1).mapInArrow(counted(score), score_column).collect()[0].score
+    return drawn.mapInArrow(counted(score), score_column).collect()[0].score
+
+
+def rows_per_shard(task: Task, kind: str, dim: int) -> int:
+    """The rows of a shard that a task of tonight's machines can fill, or what the settings say.
+
+    A base's shards and those of its deltas need not be of one size.
+    """
+    from devise.search import filling
+
+    config: IndexConfig = task.config
+    return config.rows_per_shard or filling.rows_that_fit(task_bytes(task.spark), kind, dim)
 
 
 def fill_shards(embeddings: DataFrame, folder: str, template: Stored, n_shards: int, n_rows: int) -> list[File]:
-    """Write one faiss file and one id -> uri, etag sidecar a shard; the shard of a row is `image_id mod n_shards`.
+    """Write one faiss file and one id -> uri, etag sidecar a shard; a task a shard, which is a range of the ids.
 
     Raises:
-        AccountingError: the shards do not hold `n_rows` rows together.
+        AccountingError: the shards do not hold `n_rows` rows together, or a task was given rows of two.
         StorageError: the template is not the one that was trained.
     """
-    shard = F.pmod(F.col("image_id"), F.lit(n_shards)).cast(IntegerType()).alias("shard")
-    rows = embeddings.select(shard, *SIDECAR.names, "embedding").repartition(n_shards, "shard")
+    rows = spread_by_range(embeddings.select(*SIDECAR.names, "embedding"), n_shards)
 
     def fill(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        content = template.fetch().read_bytes()
-        number, pieces = None, []
-        for piece in (piece for batch in batches for piece in _by_shard(batch)):
-            found = piece.column("shard")[0].as_py()
-            if pieces and found != number:
-                yield from _finish(content, pieces, number, folder)
-                pieces = []
-            number = found
-            pieces.append(piece)
-        if pieces:
-            yield from _finish(content, pieces, number, folder)
+        from devise.search import filling
+        from devise.search.template import read_template
 
-    files = receipts(
-        rows.sortWithinPartitions("shard", "image_id").mapInArrow(counted(fill), schemas.RECEIPTS).collect()
-    )
+        name = f"shard-{{:05d}}-{uuid.uuid4().hex}"  # unique to the attempt: a twin overwrites nothing
+        with tempfile.TemporaryDirectory() as scratch:
+            sidecar = Sidecar(Path(scratch) / "sidecar", SIDECAR, n_shards)
+            filled = filling.fill_shard(read_template(template.fetch()), sidecar.write_through(batches))
+            sidecar.close()
+            if not filled.ntotal:
+                return
+            shard = Path(scratch) / f"{name.format(sidecar.number)}.faiss"
+            filling.write_shard(filled, shard)
+            yield receipt_batch(deliver(sidecar.path.rename(shard.with_suffix(".parquet")), folder, rows=-1))
+            yield receipt_batch(deliver(shard, folder, rows=filled.ntotal))
+
+    files = receipts(rows.mapInArrow(counted(fill), schemas.RECEIPTS).collect())
     if (found := sum(file.rows for file in files if file.rows > 0)) != n_rows:
         raise AccountingError(f"{folder}: {found} rows in the shards, wanted {n_rows}")
     return files
 
 
-def write_tombstones(image_ids: DataFrame, folder: str, n_files: int, n_rows: int) -> list[File]:
-    """Write the ids that older runs' rows count no more under, sorted within each file; the files hold no rows.
+def write_tombstones(image_ids: DataFrame, folder: str, n_rows: int) -> list[File]:
+    """Write the ids that older runs' rows count no more under, in files by range, sorted; the files hold no rows.
 
     Raises:
         AccountingError: the files do not hold `n_rows` ids together.
     """
+    n_files = -(-n_rows // TOMBSTONES_PER_FILE)
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow.parquet as pq
-
         with tempfile.TemporaryDirectory() as scratch:
-            path, n_written = Path(scratch) / f"tombstones-{uuid.uuid4().hex}.parquet", 0
-            with pq.ParquetWriter(path, TOMBSTONES, compression="zstd") as writer:
-                for batch in batches:
-                    writer.write_batch(pa.RecordBatch.from_arrays([batch.column("image_id")], schema=TOMBSTONES))
-                    n_written += batch.num_rows
+            ids = Sidecar(Path(scratch) / "tombstones", TOMBSTONES, n_files)
+            n_written = sum(batch.num_rows for batch in ids.write_batches(batches))
+            ids.close()
             if n_written:
-                yield receipt_batch(deliver(path, folder, rows=n_written))
+                name = shards.tombstones_name(ids.number, n_files, uuid.uuid4().hex)
+                yield receipt_batch(deliver(ids.path.rename(ids.path.with_name(name)), folder, rows=n_written))
 
-    rows = image_ids.select("image_id").repartition(n_files, "image_id").sortWithinPartitions("image_id")
+    rows = spread_by_range(image_ids.select("image_id"), n_files)
     files = receipts(rows.mapInArrow(counted(write), schemas.RECEIPTS).collect())
     if (found := sum(file.rows for file in files)) != n_rows:
         raise AccountingError(f"{folder}: {found} ids in the tombstones, wanted {n_rows}")
     return [file.model_copy(update={"rows": -1}) for file in files]
 
 
-def _by_shard(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Runs of equal shard numbers; rows come sorted by shard."""
+def spread_by_range(frame: DataFrame, n: int) -> DataFrame:
+    """The rows in `n` partitions, the i-th of the ids of range i, sorted by image_id.
+
+    Spark has no partitioner of frames by a number: it hashes. So each number is given a key that Spark's own hash puts
+    into the partition of that number. (Hashing the number itself left 178 of 500 tasks without a row;
+    `repartitionByRange` draws a sample for its bounds, which then are hardly ever these.)
+    """
+    number = F.expr(f"image_id div {shards.range_width(n)}") if n > 1 else F.lit(0)
+    keys = F.array(*map(F.lit, _keys(frame.sparkSession, n))).cast("array<bigint>")  # an int hashes otherwise
+    return frame.repartition(n, F.get(keys, number.cast("int"))).sortWithinPartitions("image_id")
+
+
+def _keys(spark: SparkSession, n: int) -> list[int]:
+    """For each of `n` partitions the least number that Spark's hash puts there."""
+    found: dict[int, int] = {}
+    start, step = 0, 16 * n  # all are found in the first step but for one time in ten million a partition
+    while len(found) < n:
+        placed = spark.range(start, start + step, numPartitions=1).select("id", _place(F.col("id"), n))
+        for key, place in placed.collect():
+            found.setdefault(place, key)
+        start += step
+    return [found[place] for place in range(n)]
+
+
+def _place(key: Column, n: int) -> Column:
+    """The partition that `repartition(n, key)` puts a row into."""
+    return F.pmod(F.hash(key), F.lit(n))
+
+
+class Sidecar:
+    """A Parquet file of rows that come sorted by image_id and all lie in one of `n` ranges, written as they come."""
+
+    def __init__(self, path: Path, schema: pa.Schema, n: int):
+        import pyarrow.parquet as pq
+
+        self.path, self.schema, self.n = path, schema, n
+        self.number: int | None = None
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting: list[pa.RecordBatch] = []
+
+    def write_batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Each batch, once its columns are in the file or wait for a row group to be full.
+
+        Raises:
+            AccountingError: an id is not in the range of those before it.
+        """
+        for batch in batches:
+            if batch.num_rows:
+                for number in shards.number_of_ids(batch.column("image_id").to_numpy()[[0, -1]], self.n).tolist():
+                    self.number = number if self.number is None else self.number
+                    if number != self.number:
+                        raise AccountingError(f"a task has rows of shards {self.number} and {number}, wanted one")
+                self._waiting.append(batch.select(self.schema.names))
+                self._write(least=GROUP_ROWS)
+                yield batch
+
+    def write_through(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
+        """image_id_N and embedding_ND of each batch, as `write_batches`."""
+        for batch in self.write_batches(batches):
+            yield batch.column("image_id").to_numpy(), vectors(batch.column("embedding"))
+
+    def close(self) -> None:
+        self._write(least=1)
+        self._writer.close()
+
+    def _write(self, least: int) -> None:
+        if sum(batch.num_rows for batch in self._waiting) >= least:
+            self._writer.write_table(pa.Table.from_batches(self._waiting).cast(self.schema))
+            self._waiting = []
+
+
+def _take(batches: Iterator[pa.RecordBatch], n_wanted: int) -> "np.ndarray":
+    """The first `n_wanted` embeddings (N, D), or as many as there are: one array, filled as they come."""
     import numpy as np
 
-    if batch.num_rows == 0:
-        return
-    numbers = batch.column("shard").to_numpy()
-    starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-    for start, end in zip(starts, starts[1:], strict=False):
-        yield batch.slice(start, end - start)
-
-
-def _finish(template: bytes, pieces: list[pa.RecordBatch], number: int, folder: str) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
-
-    from devise.search import index
-
-    rows = pa.Table.from_batches(pieces).combine_chunks()
-    image_id_N = rows.column("image_id").to_numpy()
-    filled = index.fill_shard(template, image_id_N, vectors(rows.column("embedding").combine_chunks()))
-    name = f"shard-{number:05d}-{uuid.uuid4().hex}"  # unique to the attempt: a twin overwrites nothing
-    with tempfile.TemporaryDirectory() as scratch:
-        sidecar, shard = Path(scratch) / f"{name}.parquet", Path(scratch) / f"{name}.faiss"
-        pq.write_table(rows.select(SIDECAR.names).cast(SIDECAR), sidecar, compression="zstd")
-        index.write_index(filled, shard)
-        yield receipt_batch(deliver(sidecar, folder, rows=-1))
-        yield receipt_batch(deliver(shard, folder, rows=rows.num_rows))
+    taken, n_taken = np.empty((0, 0), np.float32), 0
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        embedding_ND = vectors(batch.column("embedding"))[: n_wanted - n_taken]
+        if not n_taken:
+            taken = np.empty((n_wanted, embedding_ND.shape[1]), np.float32)  # room costs nothing until it is used
+        taken[n_taken : n_taken + len(embedding_ND)] = embedding_ND
+        n_taken += len(embedding_ND)
+    return taken[:n_taken]

@@ -12,7 +12,7 @@ from devise.search.shards import Shard
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.metering import counted
-from devise.spark.stages.search import FOUND, map_shards, nearest_in_shards
+from devise.spark.stages.search import FOUND, map_shards, nearest_in_shards, open_template
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,13 +103,13 @@ def recall_by_nprobe(
     """Kind -> nprobe -> recall@k of the shards of a base; every shard is opened once and searched at every step."""
     import numpy as np
 
-    n_queries, query_vectors = len(queries.kinds), queries.vectors
+    from devise.search import index as indices
+
+    n_queries = len(queries.kinds)
+    prepared = indices.prepare(open_template(parts), np.asarray(queries.vectors, dtype=np.float32), steps[-1])
 
     def search(opened: Any, _: Shard) -> Iterator[pa.RecordBatch]:
-        from devise.search import index as indices
-
-        query_QD = np.asarray(query_vectors, dtype=np.float32)
-        for place, found in enumerate(indices.search_at_steps(opened, query_QD, k + 1, steps)):
+        for place, found in enumerate(indices.search_at_steps(opened, prepared, k + 1, steps)):
             yield _batch(*found, first=place * n_queries)
 
     near = _nearest(map_shards(spark, parts, search, NEIGHBOURS), k + 1)

@@ -122,18 +122,24 @@ def nearest_in_shards(
     nprobe: dict[str, int],
     k: int,
 ) -> DataFrame:
-    """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe."""
+    """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe.
+
+    Which lists a query visits is found here, once, and told to the tasks: 8 bytes a query and list.
+    """
+    import numpy as np
+
+    from devise.search import index as indices
+
+    template = open_template(parts)
+    rows_of = {kind: np.flatnonzero(np.array(kinds) == kind).astype(np.int32) for kind in sorted(set(kinds))}
+    query_QD = np.asarray(vectors, dtype=np.float32)
+    prepared = [(rows_Q, indices.prepare(template, query_QD[rows_Q], nprobe[kind])) for kind, rows_Q in rows_of.items()]
 
     def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
-        import numpy as np
-
-        from devise.search import index as indices
-
-        query_QD, hidden, sidecar = np.asarray(vectors, dtype=np.float32), [shard.hidden()], shard.sidecar.fetch()
+        hidden, sidecar = [shard.hidden()], shard.sidecar.fetch()
         n_found = min(k, max(1, opened.ntotal))  # memory follows it
-        for kind in sorted(set(kinds)):
-            rows_Q = np.array([row for row, asked in enumerate(kinds) if asked == kind], dtype=np.int32)
-            ids_QK, scores_QK = indices.search([opened], query_QD[rows_Q], n_found, nprobe[kind], hidden)
+        for rows_Q, queries in prepared:
+            ids_QK, scores_QK = indices.search([opened], queries, n_found, hidden)
             uris = shards.find_uris([sidecar], hidden, ids_QK)
             keep = ids_QK >= 0
             columns = [
@@ -149,6 +155,13 @@ def nearest_in_shards(
     return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
 
 
+def open_template(parts: Sequence[Shard]) -> Any:
+    """What the shards of an index share, opened here: it tells which lists a query is to visit, in all of them."""
+    from devise.search.template import read_template
+
+    return read_template(parts[0].template.fetch())
+
+
 def map_shards(
     spark: SparkSession,
     parts: Sequence[Shard],
@@ -162,13 +175,16 @@ def map_shards(
     """
 
     def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from devise.search.index import read_index
+        from devise.search.index import read_shard
+        from devise.search.template import read_template
 
         for place in (place for batch in batches for place in batch.column("place").to_pylist()):
-            yield from work(read_index(parts[place].index.fetch()), parts[place])
+            part = parts[place]
+            yield from work(read_shard(part.index.fetch(), read_template(part.template.fetch())), part)
 
-    places = spark.createDataFrame([(place,) for place in range(len(parts))], "place int")
-    return places.repartition(max(1, len(parts))).mapInArrow(counted(each), schema)
+    # A place a partition as it is made: spread by a shuffle, some tasks would have two of them and others none.
+    places = spark.range(0, len(parts), 1, len(parts)).select(F.col("id").cast("int").alias("place"))
+    return places.mapInArrow(counted(each), schema)
 
 
 def _embed_pictures(

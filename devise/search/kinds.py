@@ -1,0 +1,131 @@
+"""Which kind of index, how many lists, how much of them to visit, how many rows to train with; arithmetic, no faiss."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from devise.errors import IndexingError
+
+FLAT_ROWS = 100_000
+"""Up to here exact search costs about 10 ms a query on one core, and needs no tuning."""
+TRAIN_ROWS_PER_LIST = 39
+"""faiss warns below this many training rows a list: a centroid is then hardly more than a few single rows."""
+TRAIN_ROWS = 200_000
+"""Rows that train any number of lists for which they are enough, up to 5,128: 0.24 GB of 300 dims."""
+GRAPH_LISTS = 16_384
+"""From here the nearest centroids are found by a graph: 0.14 ms a row against 0.31, and at 65,536 lists 0.21 against
+1.28 (300 dims, one core; the same list in 99.9 % of rows: tests/benchmarks/coarse.py)."""
+IVF_OVERHEAD_BYTES = 8
+"""An IVF row's id."""
+CEILING_SLACK = 0.002
+"""Recall given up for speed where the target is out of reach: the last 0.002 can take half of all lists."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What to build: a faiss factory string, its lists (0 without any), the lists to visit at first, and why."""
+
+    factory: str
+    nlist: int
+    nprobe: int
+    bytes_per_vector: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Effort:
+    """The nprobe settled for one kind of query, the recall measured at it, and the best of any nprobe tried."""
+
+    nprobe: int
+    recall: float
+    ceiling: float
+    reached: bool
+    """Whether the recall is the one wanted; else it is within CEILING_SLACK of the ceiling."""
+
+    def describe(self, nlist: int, target: float) -> str:
+        """One line for a person."""
+        chosen = f"nprobe {self.nprobe:,} of {nlist:,}, recall@10 {self.recall:.4f}"
+        if self.reached:
+            return f"{chosen} (wanted {target:g})"
+        return f"{chosen}: {target:g} is out of reach, the best of any nprobe is {self.ceiling:.4f}"
+
+
+def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto", sample_rows: int = 10**6) -> Kind:
+    """The kind of index for so many rows: exact while that is quick, else inverted lists, in 8 bits if memory is short.
+
+    Args:
+        memory_bytes: what all shards together may take when searched.
+        factory: a faiss factory string to take as it is, or `auto`.
+        sample_rows: the most rows that may train the lists, and so a bound of their number.
+
+    Raises:
+        IndexingError: even 8 bits a number are more than the memory; stronger compression is the user's to choose,
+            for it loses neighbours that no search effort brings back.
+    """
+    if factory != "auto":
+        nlist = _lists_of(factory)
+        return Kind(factory, nlist, max(1, nlist // 16), float("nan"), "as the settings say")
+    flat, short = 4 * dim, dim + IVF_OVERHEAD_BYTES
+    if n_rows <= FLAT_ROWS and n_rows * flat <= memory_bytes:
+        return Kind("Flat", 0, 1, flat, f"{n_rows:,} rows are at most {FLAT_ROWS:,}: exact search is quick enough")
+    nlist = _count_lists(n_rows, sample_rows)
+    lists = f"IVF{nlist}_HNSW32" if nlist >= GRAPH_LISTS else f"IVF{nlist}"
+    if n_rows * (flat + IVF_OVERHEAD_BYTES) <= memory_bytes:
+        return Kind(
+            f"{lists},Flat", nlist, max(1, nlist // 32), flat + IVF_OVERHEAD_BYTES,
+            f"more than {FLAT_ROWS:,} rows, and {n_rows * flat / 2**30:.1f} GiB of exact vectors fit into "
+            f"{memory_bytes / 2**30:.1f} GiB",
+        )  # fmt: skip
+    if n_rows * short <= memory_bytes:
+        return Kind(
+            f"{lists},SQ8", nlist, max(1, nlist // 32), short,
+            f"exact vectors need {n_rows * flat / 2**30:.1f} GiB, more than {memory_bytes / 2**30:.1f} GiB; "
+            f"8 bits a number need {n_rows * short / 2**30:.1f} GiB, at a recall of about 0.95 to 0.97",
+        )  # fmt: skip
+    raise IndexingError(
+        f"{n_rows:,} x {dim} need {n_rows * short / 2**30:.1f} GiB even with 8 bits a number, wanted at most "
+        f"{memory_bytes / 2**30:.1f} GiB: raise memory_bytes, or name a compressed kind (and watch its recall)"
+    )
+
+
+def count_training_rows(n_rows: int, nlist: int, sample_rows: int) -> int:
+    """How many of the rows train the template: enough for its lists, and never more than `sample_rows`."""
+    return min(n_rows, sample_rows, max(TRAIN_ROWS, TRAIN_ROWS_PER_LIST * nlist))
+
+
+def nprobe_steps(nlist: int) -> list[int]:
+    """Values of nprobe to try: the powers of two and the 1.5-fold steps between, below nlist, and nlist; ascending."""
+    steps = {2**power for power in range(nlist.bit_length())}
+    steps |= {3 * 2**power for power in range(nlist.bit_length())}
+    return sorted({step for step in steps if step < nlist} | {max(1, nlist)})
+
+
+def settle_nprobe(recall_by_nprobe: Mapping[int, float], target: float) -> Effort:
+    """The least nprobe that reaches the target; where none does, the least within CEILING_SLACK of the best.
+
+    Raises:
+        ValueError: no nprobe was tried.
+    """
+    if not recall_by_nprobe:
+        raise ValueError("no nprobe was tried")
+    ceiling = max(recall_by_nprobe.values())
+    reached = ceiling >= target
+    wanted = target if reached else ceiling - CEILING_SLACK
+    nprobe = min(nprobe for nprobe, recall in recall_by_nprobe.items() if recall >= wanted)
+    return Effort(nprobe, recall_by_nprobe[nprobe], ceiling, reached)
+
+
+def _count_lists(n_rows: int, sample_rows: int) -> int:
+    """About 4 sqrt(rows), a power of two; each has TRAIN_ROWS_PER_LIST rows of the sample, which is all that counts:
+    lists that rows of the corpus fill and none of the sample has shaped are cut at random."""
+    wanted = round(np.log2(4 * sqrt(n_rows)))
+    trained = max(1, min(n_rows, sample_rows) // TRAIN_ROWS_PER_LIST)
+    return 2 ** max(0, min(wanted, trained.bit_length() - 1))
+
+
+def _lists_of(factory: str) -> int:
+    found = re.search(r"IVF(\d+)", factory)
+    return int(found.group(1)) if found else 0

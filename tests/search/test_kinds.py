@@ -1,0 +1,101 @@
+"""The choices of kind, lists, training rows and nprobe, worked out by hand and over all small sizes."""
+
+import re
+
+import pytest
+
+from devise.errors import IndexingError
+from devise.search.kinds import (
+    GRAPH_LISTS,
+    TRAIN_ROWS,
+    TRAIN_ROWS_PER_LIST,
+    Effort,
+    choose_kind,
+    count_training_rows,
+    nprobe_steps,
+    settle_nprobe,
+)
+
+GIB = 2**30
+
+
+def test_the_kind_is_exact_while_that_is_quick_then_lists_then_8_bits_then_a_refusal():
+    n, dim = 1_000_000, 300
+    assert choose_kind(100_000, dim, GIB).factory == "Flat"
+    above = choose_kind(100_001, dim, GIB)
+    assert (above.factory, above.nlist, above.bytes_per_vector) == ("IVF1024,Flat", 1024, 1208)
+    exact, short = n * (4 * dim + 8), n * (dim + 8)
+    assert choose_kind(n, dim, exact).factory == "IVF4096,Flat"
+    assert choose_kind(n, dim, exact - 1).factory == choose_kind(n, dim, short).factory == "IVF4096,SQ8"
+    with pytest.raises(IndexingError, match=re.escape("1,000,000 x 300 need 0.3 GiB even with 8 bits")) as error:
+        choose_kind(n, dim, short - 1)
+    assert "\n" not in str(error.value) and "raise memory_bytes" in str(error.value)
+
+
+def test_lists_have_enough_rows_to_be_trained_whatever_the_size():
+    for n_rows in (1, 38, 39, 100, 5_000, 100_000, 3_000_000, 10**9):
+        kind = choose_kind(n_rows, 4, n_rows * 15)  # too little for exact vectors of 16 bytes
+        assert 1 <= kind.nprobe <= kind.nlist <= max(1, n_rows // TRAIN_ROWS_PER_LIST)
+        assert kind.factory == f"IVF{kind.nlist}{'_HNSW32' if kind.nlist >= GRAPH_LISTS else ''},SQ8"
+
+
+def test_a_kind_that_is_named_is_taken_as_it_is():
+    kind = choose_kind(10, 4, 1, "IVF256_HNSW32,SQ8")
+    assert (kind.factory, kind.nlist, kind.nprobe) == ("IVF256_HNSW32,SQ8", 256, 16)
+    assert (choose_kind(10, 4, 1, "Flat").nlist, choose_kind(10, 4, 1, "Flat").nprobe) == (0, 1)
+
+
+def test_steps_of_nprobe_rise_by_a_half_and_a_third_and_end_with_all_lists():
+    assert nprobe_steps(0) == nprobe_steps(1) == [1]
+    assert nprobe_steps(2) == [1, 2]
+    assert nprobe_steps(16) == [1, 2, 3, 4, 6, 8, 12, 16]
+    assert nprobe_steps(20) == [1, 2, 3, 4, 6, 8, 12, 16, 20]
+    for nlist in range(1, 3000):
+        steps = nprobe_steps(nlist)
+        assert steps[0] == 1 and steps[-1] == nlist
+        assert all(one < other <= 2 * one for one, other in zip(steps, steps[1:], strict=False))
+
+
+def test_the_least_nprobe_that_reaches_the_target_is_settled():
+    recall = {1: 0.5, 2: 0.94, 3: 0.95, 4: 0.96, 8: 1.0}
+    assert settle_nprobe(recall, 0.95) == Effort(3, 0.95, 1.0, True)
+    assert settle_nprobe(recall, 0.0).nprobe == 1 and settle_nprobe(recall, 1.0).nprobe == 8
+    assert settle_nprobe(dict(reversed(recall.items())), 0.95).nprobe == 3
+
+
+def test_a_target_out_of_reach_takes_the_least_nprobe_near_the_ceiling_and_says_so():
+    effort = settle_nprobe({1: 0.5, 2: 0.9369, 3: 0.9381, 4: 0.939, 8: 0.94}, 0.95)
+    assert effort == Effort(3, 0.9381, 0.94, False)
+    assert effort.describe(8, 0.95) == (
+        "nprobe 3 of 8, recall@10 0.9381: 0.95 is out of reach, the best of any nprobe is 0.9400"
+    )
+    assert "out of reach" not in settle_nprobe({1: 0.95}, 0.95).describe(8, 0.95)
+    with pytest.raises(ValueError, match="no nprobe was tried"):
+        settle_nprobe({}, 0.95)
+
+
+def test_lists_are_bounded_by_the_rows_that_train_them_not_by_the_corpus():
+    for n_rows in (10**6, 10**7, 10**8, 10**9, 10**10):
+        for sample_rows in (100, 39_000, 200_000, 640_000, 5_200_000):
+            kind = choose_kind(n_rows, 300, 2**60, sample_rows=sample_rows)
+            trained = count_training_rows(n_rows, kind.nlist, sample_rows)
+            assert trained <= min(n_rows, sample_rows)
+            assert kind.nlist == 2 ** (kind.nlist.bit_length() - 1)
+            assert trained >= TRAIN_ROWS_PER_LIST * kind.nlist
+    assert choose_kind(10**9, 300, 2**60, sample_rows=200_000).nlist == 4096
+    assert choose_kind(10**9, 300, 2**60, sample_rows=640_000).factory == "IVF16384_HNSW32,Flat"
+    assert choose_kind(10**9, 300, 2**60, sample_rows=5_200_000).factory == "IVF131072_HNSW32,Flat"
+    assert choose_kind(1, 300, 2**60, "auto", 1).factory == "Flat"
+
+
+def test_few_lists_are_trained_with_many_rows_and_many_with_as_many_as_they_need():
+    assert count_training_rows(1000, 8, 640_000) == 1000
+    assert count_training_rows(10**9, 1024, 640_000) == TRAIN_ROWS
+    assert count_training_rows(10**9, GRAPH_LISTS, 640_000) == TRAIN_ROWS_PER_LIST * GRAPH_LISTS
+    assert count_training_rows(10**9, 2**20, 640_000) == 640_000  # a kind that the settings name
+
+
+def test_centroids_are_looked_up_by_a_graph_from_where_that_is_quicker():
+    assert "HNSW" not in choose_kind(8 * 10**6, 300, 2**60, sample_rows=10**7).factory
+    for n_rows in (2 * 10**7, 10**9):
+        assert f"IVF{GRAPH_LISTS}_HNSW32,SQ8" == choose_kind(n_rows, 300, n_rows * 308, sample_rows=650_000).factory

@@ -1,0 +1,71 @@
+"""The memory of a Python task, by Spark's settings and the machine; no Spark is started."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from devise.errors import ConfigError
+from devise.search.filling import rows_that_fit
+from devise.spark.frame import memory
+from devise.spark.frame.memory import read_bytes, share_of_executor, share_of_machine
+from devise.spark.frame.session import read_conf
+
+GIB, MIB = 2**30, 2**20
+
+
+def test_an_executor_s_overhead_is_shared_by_its_tasks():
+    assert share_of_executor({}) == 0  # 384 MiB of overhead are the JVM's own
+    conf = {"spark.executor.memory": "6g", "spark.executor.memoryOverheadFactor": "0.6", "spark.executor.cores": "4"}
+    assert share_of_executor(conf) == (int(3.6 * GIB) - 384 * MIB) // 4
+    assert share_of_executor(conf | {"spark.task.cpus": "2"}) == (int(3.6 * GIB) - 384 * MIB) // 2
+    assert share_of_executor(conf | {"spark.executor.memoryOverhead": "4480"}) == GIB
+    assert share_of_executor(conf | {"spark.executor.memoryOverhead": "384m", "spark.task.cpus": "8"}) == 0
+
+
+def test_one_machine_s_memory_is_halved_and_shared():
+    assert share_of_machine({"spark.driver.memory": "2g"}, 4, 18 * GIB) == 2 * GIB
+    assert share_of_machine({"spark.driver.memory": "2g", "spark.task.cpus": "4"}, 4, 18 * GIB) == 8 * GIB
+    assert share_of_machine({"spark.driver.memory": "8g"}, 4, 4 * GIB) == 0
+    assert 2**28 < memory.machine_bytes() < 2**50
+
+
+def test_a_container_s_limit_is_the_machine_s_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUP", tmp_path / "memory.max")
+    whole = memory.machine_bytes()
+    for text, wanted in (("max\n", whole), (f"{GIB}\n", GIB), (f"{2**60}\n", whole)):
+        (tmp_path / "memory.max").write_text(text)
+        assert memory.machine_bytes() == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("512", 512 * MIB), ("6g", 6 * GIB), ("6G", 6 * GIB), ("512mb", 512 * MIB), ("1024k", MIB), ("7b", 7), ("0", 0)],
+)
+def test_sizes_are_read_as_spark_writes_them(text, wanted):
+    assert read_bytes(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "g", "1.5g", "6x", "-1"])
+def test_what_is_no_size_is_one_line(text):
+    with pytest.raises(ConfigError, match="in Spark's settings, wanted a number with k, m, g or t"):
+        read_bytes(text)
+
+
+def session(master, conf, n_cores=4):
+    settings = SimpleNamespace(getAll=lambda: list(conf.items()))
+    return SimpleNamespace(
+        sparkContext=SimpleNamespace(master=master, defaultParallelism=n_cores, getConf=lambda: settings)
+    )
+
+
+def test_the_master_tells_whether_tasks_share_a_machine_or_an_executor(monkeypatch):
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 18 * GIB)
+    conf = {"spark.driver.memory": "2g", "spark.executor.memoryOverhead": "4480", "spark.executor.cores": "4"}
+    assert memory.task_bytes(session("local[4]", conf)) == 2 * GIB
+    for master in ("yarn", "k8s://host", "local-cluster[2,1,1024]"):
+        assert memory.task_bytes(session(master, conf)) == GIB
+
+
+def test_the_settings_that_come_with_us_fill_shards_of_a_million_rows():
+    conf = read_conf("emr-cpu.conf") | {"spark.executor.cores": "4"}
+    assert rows_that_fit(share_of_executor(conf), "IVF4096,SQ8", 300) > 1_000_000

@@ -10,6 +10,7 @@ from devise.errors import AccountingError
 from devise.search import shards
 from devise.search.kinds import choose_kind
 from devise.search.template import inverted_lists, read_template
+from devise.spark.frame.spread import spread
 from devise.spark.stages import fill
 from devise.store import storage
 
@@ -30,9 +31,9 @@ def embeddings(spark):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64])
 def test_a_partition_is_a_range_of_the_ids_in_order(embeddings, n):
-    spread = fill.spread_by_range(embeddings.select("image_id"), n)
-    assert spread.rdd.getNumPartitions() == n
-    parts = spread.rdd.glom().collect()
+    placed = fill.spread_by_range(embeddings.select("image_id"), n)
+    assert placed.rdd.getNumPartitions() == n
+    parts = placed.rdd.glom().collect()
     for number, part in enumerate(parts):
         ids = [row.image_id for row in part]
         assert ids == sorted(ids) and set(shards.number_of_ids(np.array(ids, np.int64), n).tolist()) <= {number}
@@ -48,10 +49,9 @@ def test_shards_are_even_within_five_percent(spark):
 
 
 def test_of_five_hundred_tasks_each_has_its_own_number(spark):
-    keys = fill._keys(spark, 500)
-    placed = spark.createDataFrame([(key,) for key in keys], "key long").repartition(500, "key")
-    found = placed.select(F.spark_partition_id().alias("place"), "key").collect()
-    assert sorted((row.place, row.key) for row in found) == list(enumerate(keys))
+    rows = spread(spark.range(500).select(F.col("id").cast("int").alias("place")), "place", 500)
+    found = rows.select(F.spark_partition_id().alias("at"), "place").collect()
+    assert sorted((row.at, row.place) for row in found) == [(place, place) for place in range(500)]
 
 
 @pytest.mark.parametrize("from_end", [False, True])

@@ -32,15 +32,15 @@ def plan(warehouse, stages, run="r3", **publish_run):
 
 def test_a_whole_night_is_foreseen_to_end_well(warehouse, tmp_path):
     foresee(plan(warehouse, NIGHT))
-    with pytest.raises(ManifestError, match="embed_images needs model and found .*; train_model makes it"):
+    with pytest.raises(ManifestError, match="plan_images needs model and found .*; train_model makes it"):
         foresee(plan(str(tmp_path / "new"), NIGHT))
 
 
 @pytest.mark.parametrize(
     ("left_out", "error", "words"),
     [
-        ("catalog_images", ManifestError, "images/run=r3: embed_images needs images and found no committed run"),
-        ("embed_images", ManifestError, "embeddings/run=r3: label_images needs embeddings .*; embed_images makes it"),
+        ("catalog_images", ManifestError, "images/run=r3: plan_images needs images and found no committed run"),
+        ("embed_images", ManifestError, "plan/run=r3: label_images needs plan .*; embed_images makes it"),
         ("label_images", ManifestError, "labels/run=r3: publish_run needs labels .*; label_images makes it"),
         ("build_index", GateError, "run r3: the live run r2 has an index, and build_index is no stage"),
         (
@@ -88,7 +88,7 @@ def test_a_code_to_retry_that_is_none_is_refused_and_the_default_ones_are_codes(
 def test_what_the_run_has_already_need_not_be_a_stage(warehouse):
     rejects = _commit(warehouse, "rejects", {}, "r3", parent=2)
     _commit(warehouse, "embeddings", {}, "r3", parent=2, secondary={"rejects": rejects})
-    for table in ("images", "labels", "index", "metrics"):
+    for table in ("images", "plan", "labels", "index", "metrics"):
         _commit(warehouse, table, {}, "r3", parent=2)
     foresee(plan(warehouse, ["publish_run"]))
 

@@ -405,7 +405,7 @@ def test_a_night_s_upkeep_from_a_terminal(place, capsys):
         (["status"], "nothing is published here yet"),
         (["rollback"], "nothing is published here yet"),
         (["discard", "r1"], "no table has a committed run r1"),
-        (["discard", "../r1"], "no table has a committed run ../r1"),
+        (["discard", "../r1"], "found the run id '../r1', wanted"),
         (["verify", "../r1"], "no table has a committed run ../r1"),
         (["expire"], "nothing is published here yet"),
         (["verify", "r1"], "no table has a committed run r1"),

@@ -11,7 +11,7 @@ from devise.warehouse.manifest import Manifest
 
 MAKERS = {
     "images": "catalog_images",
-    "plan": "plan_images",
+    "plan": "embed_images",
     "vocabulary": "build_vocabulary",
     "model": "train_model",
     "embeddings": "embed_images",

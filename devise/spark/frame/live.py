@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task
+from devise.spark.frame.memory import read_bytes
 from devise.warehouse.manifest import File, Manifest
 
 CONTENT = ["image_id", "uri", "etag"]
@@ -45,7 +46,7 @@ def few(rows: DataFrame, n: int) -> DataFrame:
         rows: ids alone, or narrow rows. n: how many.
     """
     conf = rows.sparkSession.sparkContext.getConf()
-    memory = _bytes(conf.get("spark.driver.memory", "1g"))
+    memory = read_bytes(conf.get("spark.driver.memory", "1g"))
     each = ID_BYTES if rows.columns == ["image_id"] else ROW_BYTES
     return F.broadcast(rows) if n <= min(MOST_BROADCAST, memory // 4 // each) else rows
 
@@ -109,10 +110,3 @@ def _of_files(task: Task, run: Manifest, files: Sequence[File]) -> DataFrame:
     """schemas.EMBEDDINGS of some files of a run."""
     part = run.model_copy(update={"files": list(files)})
     return tables.read(task.spark, task.config.warehouse, [part], schemas.EMBEDDINGS)
-
-
-def _bytes(text: str) -> int:
-    """Spark's sizes, such as 2g; a number alone is MiB."""
-    units = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-    text = text.lower().removesuffix("b")
-    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text) * 2**20

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
@@ -24,6 +24,7 @@ from devise.spark.frame.columns import vectors
 from devise.spark.frame.job import Task
 from devise.spark.frame.memory import task_bytes
 from devise.spark.frame.metering import counted
+from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import deliver, receipt_batch, receipts
 from devise.warehouse.manifest import File
 
@@ -167,32 +168,10 @@ def write_tombstones(image_ids: DataFrame, folder: str, n_rows: int) -> list[Fil
 
 
 def spread_by_range(frame: DataFrame, n: int) -> DataFrame:
-    """The rows in `n` partitions, the i-th of the ids of range i, sorted by image_id.
-
-    Spark has no partitioner of frames by a number: it hashes. So each number is given a key that Spark's own hash puts
-    into the partition of that number. (Hashing the number itself left 178 of 500 tasks without a row;
-    `repartitionByRange` draws a sample for its bounds, which then are hardly ever these.)
-    """
+    """The rows in `n` partitions, the i-th of the ids of range i, sorted by image_id."""
     number = F.expr(f"image_id div {shards.range_width(n)}") if n > 1 else F.lit(0)
-    keys = F.array(*map(F.lit, _keys(frame.sparkSession, n))).cast("array<bigint>")  # an int hashes otherwise
-    return frame.repartition(n, F.get(keys, number.cast("int"))).sortWithinPartitions("image_id")
-
-
-def _keys(spark: SparkSession, n: int) -> list[int]:
-    """For each of `n` partitions the least number that Spark's hash puts there."""
-    found: dict[int, int] = {}
-    start, step = 0, 16 * n  # all are found in the first step but for one time in ten million a partition
-    while len(found) < n:
-        placed = spark.range(start, start + step, numPartitions=1).select("id", _place(F.col("id"), n))
-        for key, place in placed.collect():
-            found.setdefault(place, key)
-        start += step
-    return [found[place] for place in range(n)]
-
-
-def _place(key: Column, n: int) -> Column:
-    """The partition that `repartition(n, key)` puts a row into."""
-    return F.pmod(F.hash(key), F.lit(n))
+    placed = spread(frame.withColumn("_range", number.cast("int")), "_range", n)
+    return placed.drop("_range").sortWithinPartitions("image_id")
 
 
 class Sidecar:

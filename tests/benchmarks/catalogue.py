@@ -142,7 +142,7 @@ def measure(keys: int, layout: str) -> dict:
         from devise.config import CatalogConfig, EmbedConfig
         from devise.jobs import catalog_images
         from devise.spark.frame import job, schemas, tables
-        from devise.spark.stages import embed
+        from devise.spark.stages.accounting import judge_images
 
         more = {"fan_out": [f"{number:02x}" for number in range(PREFIXES)]} if layout == "flat" else {}
         config = CatalogConfig(warehouse=f"{place}/warehouse", run="r1", sources=["s3://made/corpus"], **more)
@@ -156,7 +156,7 @@ def measure(keys: int, layout: str) -> dict:
             before = [spark.read.parquet(f"{place}/before/{name}") for name in ("embeddings", "rejects")]
             begun = time.perf_counter()
             retry = EmbedConfig(warehouse=config.warehouse, run="r1").retry_codes
-            states = embed.judge_images(images, *before, retry).groupBy("state").count().collect()
+            states = judge_images(images, *before, retry).groupBy("state").count().collect()
             judged_s = time.perf_counter() - begun
         assert dict(map(tuple, states)) == expected, (states, expected)
         version = spark.version

@@ -3,8 +3,8 @@
     python tests/benchmarks/embed_stage.py --data ../shared/data [--images 4722] [--repeats 5]
 
 Both embed the same photographs with the same decoder, dtype, threads and batch, interleaved, Spark started and warm.
-The stage's time is from the staged list of images to written outcomes; the bare loop's is from the list of files to
-arrays in memory. Prints a table with machine and date; asserts nothing.
+The stage's time is from the written plan to embeddings and rejects in files, slice by slice; the bare loop's is from
+the list of files to arrays in memory. Prints a table with machine and date; asserts nothing.
 """
 
 import argparse
@@ -12,19 +12,23 @@ import platform
 import statistics
 import tempfile
 import time
+import uuid
 from datetime import date
 from pathlib import Path
 
 from embed_loop import processor
+from pyspark.sql import functions as F
 
-from devise.config import CatalogConfig, EmbedConfig, EngineConfig, TrainConfig, VocabularyConfig
+from devise.config import CatalogConfig, EmbedConfig, TrainConfig, VocabularyConfig
 from devise.jobs import build_vocabulary, catalog_images, train_model
 from devise.search import query
-from devise.spark.frame import job
+from devise.spark.frame import job, schemas, tables
 from devise.spark.frame.session import start_session
 from devise.spark.stages import embed
 from devise.store import storage
 from devise.warehouse import manifest
+from devise.warehouse.lineage import begin
+from devise.warehouse.manifest import Manifest
 
 
 def prepare(spark, data: Path, warehouse: str):
@@ -41,6 +45,22 @@ def prepare(spark, data: Path, warehouse: str):
     return trained, job.perform(catalog_images.JOB, spark, corpus)["images"]
 
 
+def make_plan(spark, warehouse: str, listed, n_images: int):
+    """The first images by id, as (image_id, uri, etag, size_bytes), and a committed plan to embed them."""
+    images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(n_images)
+    chosen = images.withColumn("state", F.lit("todo")).withColumn("attempts", F.lit(0))
+    chosen = chosen.withColumn("held_in", F.lit(None).cast("string")).select(schemas.PLAN.names)
+    written = tables.write(chosen, manifest.folder(warehouse, "plan", "bench"), schemas.PLAN)
+    counts = {"todo": written.rows, "collision": 0, "listed": written.rows, "unchanged": 0, "carried": 0}
+    plan = Manifest(
+        table="plan", run="bench", parent=0, rows=written.rows, columns=written.columns, files=written.files,
+        inputs={"embeddings": [], "rejects": []}, inputs_hash="", config={}, config_hash="", code_version="",
+        started_at=0, finished_at=0, details={**counts, "since": None, "standing": None},
+    )  # fmt: skip
+    rows = [tuple(row) for row in chosen.select("image_id", "uri", "etag", "size_bytes").collect()]
+    return rows, plan
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -55,24 +75,21 @@ def main() -> None:
     spark = start_session("bench")
     with tempfile.TemporaryDirectory() as warehouse:
         model, listed = prepare(spark, options.data.resolve(), warehouse)
-        from devise.spark.frame import schemas, tables
-
-        images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(options.images)
-        rows = [tuple(row) for row in images.select("image_id", "uri", "etag", "size_bytes").collect()]
-        todo = spark.createDataFrame(rows, images.select("image_id", "uri", "etag", "size_bytes").schema).cache()
-        todo.count()
-        n_tasks = embed.count_tasks(
-            len(rows), EmbedConfig(warehouse=warehouse, run="bench").images_per_task, options.cores
-        )
-        settings = EngineConfig()
+        rows, plan = make_plan(spark, warehouse, listed, options.images)
         times: dict[str, list[float]] = {name: [] for name in ["bare loop", *options.exchange]}
+        n_slices = 0
 
         def stage(exchange: str) -> float:
-            with tempfile.TemporaryDirectory() as place:
-                started = time.perf_counter()
-                outcomes = embed.embed_images(todo, warehouse, model, settings, exchange, n_tasks)
-                outcomes.write.parquet(f"{place}/outcomes")
-                return time.perf_counter() - started
+            nonlocal n_slices
+            run = f"bench-{uuid.uuid4().hex}"  # slices that an earlier repeat made would not be made again
+            config = EmbedConfig(warehouse=warehouse, run=run, exchange=exchange)
+            read = {"plan": [plan], "model": [model], "embeddings": [], "rejects": []}
+            task = job.Task(spark, config, begin(warehouse, run), read, f"{warehouse}/_staging/{run}")
+            task.model_id = model.model_id
+            started = time.perf_counter()
+            embed.embed_plan(task)
+            n_slices = task.details["slices"]
+            return time.perf_counter() - started
 
         def bare() -> float:
             from devise.vision.engine import Engine, Item
@@ -96,7 +113,7 @@ def main() -> None:
         cpu = processor()
         print(
             f"\n{len(rows)} photographs, {options.repeats} interleaved repeats, local[{options.cores}], "
-            f"{n_tasks} tasks;"
+            f"{n_slices} slices;"
         )
         print(
             f"{cpu}, {options.cores} cores, Python {platform.python_version()}, Spark {spark.version}, {date.today()}\n"

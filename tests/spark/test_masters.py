@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from same_tables import compare
 
+from devise.config import EngineConfig
 from devise.errors import ConfigError
 from devise.sample.book import draw
 from devise.sample.broken import write_broken
 from devise.sample.demo import SAMPLE
-from devise.spark.stages import embed
+from devise.spark.stages import engines
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_SUBMIT = Path(sys.executable).with_name("spark-submit")
@@ -82,14 +83,20 @@ def test_two_executors_give_the_tables_of_one_process(place, local, name, master
 
 
 def test_a_cap_on_requests_is_shared_by_the_most_tasks_that_may_run_at_one_time():
-    def most(registered, **settings):
+    def cluster(registered, **settings):
         conf = {f"spark.{key.replace('_', '.')}": str(value) for key, value in settings.items()}
         context = SimpleNamespace(defaultParallelism=registered, getConf=lambda: conf)
-        return embed.most_slots(SimpleNamespace(sparkContext=context, conf=conf))
+        return SimpleNamespace(sparkContext=context, conf=conf)
 
-    assert most(8) == 8
-    assert most(2, executor_instances=10, executor_cores=8, task_cpus=4) == 20  # most register late
+    assert engines.most_slots(cluster(8)) == 8
+    late = cluster(2, executor_instances=10, executor_cores=8, task_cpus=4)  # most register late
+    assert engines.most_slots(late) == 20
     come_and_go = {"dynamicAllocation_enabled": "true", "executor_cores": 4}
-    assert most(2, **come_and_go, dynamicAllocation_maxExecutors=50) == 200
+    bound = cluster(2, **come_and_go, dynamicAllocation_maxExecutors=50)
+    assert engines.most_slots(bound) == 200 and engines.most_slots(cluster(2, **come_and_go)) is None
+    capped = EngineConfig(requests_per_second=100)
+    assert engines.share_requests(late, capped, 5).requests_per_second == 20
+    assert engines.share_requests(late, capped, 500).requests_per_second == 5
+    assert engines.share_requests(cluster(2, **come_and_go), EngineConfig(), 5) == EngineConfig()
     with pytest.raises(ConfigError, match="found dynamic allocation without a bound"):
-        most(2, **come_and_go)
+        engines.share_requests(cluster(2, **come_and_go), capped, 5)

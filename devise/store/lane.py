@@ -141,7 +141,6 @@ class Lane:
             pycurl.LOW_SPEED_LIMIT: 1,
             pycurl.LOW_SPEED_TIME: SILENT_SECONDS,
             pycurl.TCP_KEEPALIVE: 1,
-            pycurl.BUFFERSIZE: 256 * 1024,  # a photograph in one piece: each piece waits for Python's lock
             pycurl.CAINFO: self._authorities,
             pycurl.PROXY: self._proxies(route.base).get(route.base.partition(":")[0], ""),
         }

@@ -1,4 +1,4 @@
-"""GETs of whole objects by libcurl, at a twentieth of boto3's CPU, the way boto3 goes; knows no tries again, no tables.
+"""GETs of whole objects by libcurl, at a tenth of boto3's CPU, the way boto3 goes; knows no tries again, no tables.
 
 Nothing is resolved or configured here. Of the GETs that boto3 sends, a lane takes for each bucket the host, the region
 and the headers, and sends the next ones there itself: so endpoint, path style, redirects to another region and who pays

@@ -1,6 +1,6 @@
 """What S3 answers to a GET and a HEAD, from memory, in a process of its own: for benchmarks of clients, nothing else.
 
-It knows If-Match and Range, checks no signature, and costs a twentieth of the CPU that a real server does.
+It knows If-Match and Range, checks no signature, and costs little CPU.
 """
 
 import asyncio

@@ -33,6 +33,7 @@ setup(
         "pandas>=2.2,<3",
         "pillow>=10.4,<14",
         "pyarrow>=17,<27",
+        "pycurl>=7.49,<8",
         "pydantic>=2.8,<3",
         "pyyaml>=6,<7",
         "safetensors>=0.4.3,<1",

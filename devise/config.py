@@ -191,8 +191,8 @@ class EngineConfig(Section):
     """Pictures per pass through the network; default 8 on a CPU, 256 on a GPU."""
     threads: Threads | None = None
     """Threads per Python worker that decode and (on a CPU) infer; default spark.task.cpus."""
-    fetch_threads: Threads = 4
-    """Threads per Python worker that read objects ahead."""
+    fetch_threads: Threads = 16
+    """Threads per Python worker that read objects ahead; S3 begins an answer after some 25 ms, so few are too few."""
     requests_per_second: Positive | None = None
     """Cap on the GETs of images a second of the whole job, shared by the tasks that run at one time; default none."""
     max_pixels: Size = 100_000_000

@@ -43,7 +43,8 @@ HEAVY = {
     "faiss": {"search/template", "search/filling", "search/index"},
     "fasttext": {"words/wordvectors", "sample/make_vectors"},
     "boto3": {"store/s3"},
-    "botocore": {"store/s3"},
+    "botocore": {"store/s3", "store/fetch"},
+    "pycurl": {"store/lane"},
     "pyspark": {"spark", "jobs"},
 }
 """Heavy libraries, and the wings or modules that may import them."""

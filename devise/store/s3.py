@@ -7,14 +7,14 @@ it holds no secret. Credentials come from the standard AWS chain of the process 
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from devise.config import S3Config
 from devise.errors import StorageError
 from devise.store import traffic
+from devise.store.lane import Lane
 
 VARIABLE = "DEVISE_S3"
 
@@ -25,18 +25,8 @@ OUTAGE_SECONDS = 60
 """How long a GET is asked again while nothing answers at all. botocore gives up after a few seconds, sooner the more
 threads ask: its tries are bought from a budget that only answers fill."""
 
-
 _answered_at = time.monotonic()
 """When this process last heard of the store; at first, when it began to ask."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An upload in parts that was begun and neither completed nor aborted; its start in seconds since 1970."""
-
-    uri: str
-    upload_id: str
-    started_at: float
 
 
 def configured() -> S3Config:
@@ -49,19 +39,31 @@ def configure(settings: S3Config) -> None:
     os.environ[VARIABLE] = settings.model_dump_json(exclude_defaults=True)
 
 
+class _Ways(NamedTuple):
+    client: Any
+    lane: Lane
+
+
 def client() -> Any:
     """The one client of this process: adaptive retries, short timeouts, a pool as wide as the threads.
 
     Keyed by process id, because Spark's workers are forked and a connection must never be shared across a fork.
     """
-    return _client(os.getpid(), os.environ.get(VARIABLE, "{}"))
+    return _client(os.getpid(), os.environ.get(VARIABLE, "{}")).client
+
+
+def lane() -> Lane:
+    """The quick way to GET objects, beside the client of this process and as it goes."""
+    return _client(os.getpid(), os.environ.get(VARIABLE, "{}")).lane
 
 
 @lru_cache(maxsize=1)
-def _client(process_id: int, settings: str) -> Any:
+def _client(process_id: int, settings: str) -> _Ways:
     import boto3
     from botocore.config import Config
+    from botocore.httpsession import get_cert_path
     from botocore.session import get_session
+    from botocore.utils import get_environ_proxies
 
     session = get_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_read_time)
@@ -88,7 +90,10 @@ def _client(process_id: int, settings: str) -> Any:
     made.meta.events.register("provide-client-params.s3", add)
     made.meta.events.register_first("request-created.s3", _begin)  # it may wait: a signature is good for minutes
     made.meta.events.register("response-received.s3", _end)
-    return made
+    trusted = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE", True)  # as botocore does
+    quick = Lane(session.get_credentials(), get_cert_path(trusted), get_environ_proxies)
+    made.meta.events.register("before-send.s3.GetObject", quick.watch)
+    return _Ways(made, quick)
 
 
 def _begin(request: Any, operation_name: str, **_: Any) -> None:
@@ -98,11 +103,16 @@ def _begin(request: Any, operation_name: str, **_: Any) -> None:
 
 
 def _end(response_dict: dict[str, Any] | None, event_name: str, **_: Any) -> None:
-    global _answered_at
     if response_dict:
-        _answered_at = time.monotonic()
+        heard()
     operation, headers = event_name.rsplit(".", 1)[-1], response_dict["headers"] if response_dict else {}
     traffic.end(operation, 0 if operation.startswith("Head") else int(headers.get("content-length", 0)))
+
+
+def heard() -> None:
+    """The store has just answered something."""
+    global _answered_at
+    _answered_at = time.monotonic()
 
 
 def _read_time(text: Any) -> datetime:
@@ -215,26 +225,6 @@ def pages(uri: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         if page is None:
             return
         yield page
-
-
-def uploads(uri: str) -> list[Upload]:
-    """Every upload in parts that is still open, of a key that starts with the key of `uri`."""
-    found, place = [], split(uri)
-    paginator = client().get_paginator("list_multipart_uploads")
-    for page in paginator.paginate(Bucket=place["Bucket"], Prefix=place["Key"]):
-        for upload in page.get("Uploads", []):
-            key = f"s3://{place['Bucket']}/{upload['Key']}"
-            found.append(Upload(key, upload["UploadId"], upload["Initiated"].timestamp()))
-    return found
-
-
-def abort(upload: Upload) -> None:
-    """Drop an upload and its parts; one that is gone is no error."""
-    try:
-        client().abort_multipart_upload(**split(upload.uri), UploadId=upload.upload_id)
-    except errors() as error:
-        if status(error) != 404:
-            raise
 
 
 def errors() -> tuple[type[Exception], ...]:

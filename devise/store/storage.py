@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import AlreadyExists, DeviseError, ImageError, PointerMoved, StorageError
-from devise.store import localfiles, s3, traffic
+from devise.store import fetch, localfiles, s3, traffic, uploads
 from devise.store.passedover import Tell, ignore
 
 
@@ -102,7 +102,7 @@ def fetch_image(uri: str, etag: str) -> bytes:
                 raise ImageError("changed", "the file changed after it was listed")
             return content
         with traffic.purpose("images"):
-            return s3.read(uri, IfMatch=f'"{etag}"')[0]
+            return fetch.read(uri, etag)
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError("gone", "the file is no longer there") from None
     except PermissionError:
@@ -252,16 +252,16 @@ def delete_folder(uri: str) -> None:
         s3.delete_below(join(uri, ""))
 
 
-def list_uploads(prefix: str) -> list[s3.Upload]:
+def list_uploads(prefix: str) -> list[uploads.Upload]:
     """Uploads in parts below the folder `prefix` that were never ended; their parts cost money and show nowhere."""
     with _faults(prefix):
-        return [] if is_local(prefix) else s3.uploads(join(prefix, ""))
+        return [] if is_local(prefix) else uploads.find(join(prefix, ""))
 
 
-def abort_upload(upload: s3.Upload) -> None:
+def abort_upload(upload: uploads.Upload) -> None:
     """Drop an upload that was never ended; one that is gone is no error."""
     with _faults(upload.uri):
-        s3.abort(upload)
+        uploads.abort(upload)
 
 
 def _read(uri: str) -> tuple[bytes, str]:

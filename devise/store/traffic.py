@@ -30,17 +30,29 @@ def purpose(name: str) -> Iterator[None]:
         _thread.purpose = before
 
 
+@contextmanager
+def again(retry: bool = True) -> Iterator[None]:
+    """This thread's requests are tries again, of what was sent before in another way."""
+    _thread.again = retry
+    try:
+        yield
+    finally:
+        _thread.again = False
+
+
 def begin(operation: str, retry: bool) -> None:
     """A request of this thread is about to be sent; it waits for its turn where their rate is limited."""
     if _pace is not None and _purpose() == "images":
         _pace.wait()
     _thread.started = time.perf_counter()
-    _add(operation, [1, int(retry), 0, 0.0])
+    _add(operation, [1, int(retry or getattr(_thread, "again", False)), 0, 0.0])
 
 
-def end(operation: str, n_bytes: int) -> None:
-    """Its answer began to arrive, with so many bytes of content."""
-    _add(operation, [0, 0, n_bytes, time.perf_counter() - getattr(_thread, "started", time.perf_counter())])
+def end(operation: str, n_bytes: int, seconds: float | None = None) -> None:
+    """Its answer began to arrive, with so many bytes of content; now, if it is not said after how many seconds."""
+    if seconds is None:
+        seconds = time.perf_counter() - getattr(_thread, "started", time.perf_counter())
+    _add(operation, [0, 0, n_bytes, seconds])
 
 
 def limit_images(per_second: float | None) -> None:

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from devise.errors import ConfigError, ManifestError
-from devise.store import s3, storage
+from devise.store import storage
 from devise.store.storage import Stat
+from devise.store.uploads import Upload
 from devise.warehouse import lease, lineage, manifest, pointer
 from devise.warehouse.manifest import Manifest
 from devise.warehouse.pointer import Live
@@ -32,7 +33,7 @@ class Plan:
     """Folder -> files of runs and scratch that were never finished."""
     strays: list[Stat] = field(default_factory=list)
     """Single leftovers in folders that stay."""
-    uploads: list[s3.Upload] = field(default_factory=list)
+    uploads: list[Upload] = field(default_factory=list)
 
 
 def rollback(warehouse: str, number: int | None = None) -> list[str]:

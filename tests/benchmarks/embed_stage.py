@@ -18,6 +18,7 @@ from pathlib import Path
 
 from embed_loop import processor
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from devise.config import CatalogConfig, EmbedConfig, TrainConfig, VocabularyConfig
 from devise.jobs import build_vocabulary, catalog_images, train_model
@@ -45,20 +46,27 @@ def prepare(spark, data: Path, warehouse: str):
     return trained, job.perform(catalog_images.JOB, spark, corpus)["images"]
 
 
-def make_plan(spark, warehouse: str, listed, n_images: int):
-    """The first images by id, as (image_id, uri, etag, size_bytes), and a committed plan to embed them."""
-    images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(n_images)
-    chosen = images.withColumn("state", F.lit("todo")).withColumn("attempts", F.lit(0))
+def make_plan(spark, warehouse: str, rows: list[tuple], run: str) -> Manifest:
+    """A plan to embed these images, (image_id, uri, etag, size_bytes) each."""
+    columns = StructType([schemas.IMAGES[name] for name in ("image_id", "uri", "etag", "size_bytes")])
+    chosen = spark.createDataFrame(rows, columns).withColumn("state", F.lit("todo")).withColumn("attempts", F.lit(0))
     chosen = chosen.withColumn("held_in", F.lit(None).cast("string")).select(schemas.PLAN.names)
-    written = tables.write(chosen, manifest.folder(warehouse, "plan", "bench"), schemas.PLAN)
+    written = tables.write(chosen, manifest.folder(warehouse, "plan", run), schemas.PLAN)
     counts = {"todo": written.rows, "collision": 0, "listed": written.rows, "unchanged": 0, "carried": 0}
-    plan = Manifest(
-        table="plan", run="bench", parent=0, rows=written.rows, columns=written.columns, files=written.files,
+    return Manifest(
+        table="plan", run=run, parent=0, rows=written.rows, columns=written.columns, files=written.files,
         inputs={"embeddings": [], "rejects": []}, inputs_hash="", config={}, config_hash="", code_version="",
         started_at=0, finished_at=0, details={**counts, "since": None, "standing": None},
     )  # fmt: skip
-    rows = [tuple(row) for row in chosen.select("image_id", "uri", "etag", "size_bytes").collect()]
-    return rows, plan
+
+
+def run_stage(spark, model: Manifest, plan: Manifest, config: EmbedConfig) -> job.Task:
+    """Embed a plan into the folders of `config.run`, which must be new: slices that stand are not made again."""
+    read = {"plan": [plan], "model": [model], "embeddings": [], "rejects": []}
+    line = begin(config.warehouse, config.run)
+    task = job.Task(spark, config, line, read, f"{config.warehouse}/_staging/{config.run}", model_id=model.model_id)
+    embed.embed_plan(task)
+    return task
 
 
 def main() -> None:
@@ -75,20 +83,17 @@ def main() -> None:
     spark = start_session("bench")
     with tempfile.TemporaryDirectory() as warehouse:
         model, listed = prepare(spark, options.data.resolve(), warehouse)
-        rows, plan = make_plan(spark, warehouse, listed, options.images)
+        images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(options.images)
+        rows = [tuple(row) for row in images.select("image_id", "uri", "etag", "size_bytes").collect()]
+        plan = make_plan(spark, warehouse, rows, "bench")
         times: dict[str, list[float]] = {name: [] for name in ["bare loop", *options.exchange]}
         n_slices = 0
 
         def stage(exchange: str) -> float:
             nonlocal n_slices
-            run = f"bench-{uuid.uuid4().hex}"  # slices that an earlier repeat made would not be made again
-            config = EmbedConfig(warehouse=warehouse, run=run, exchange=exchange)
-            read = {"plan": [plan], "model": [model], "embeddings": [], "rejects": []}
-            task = job.Task(spark, config, begin(warehouse, run), read, f"{warehouse}/_staging/{run}")
-            task.model_id = model.model_id
+            config = EmbedConfig(warehouse=warehouse, run=f"bench-{uuid.uuid4().hex}", exchange=exchange)
             started = time.perf_counter()
-            embed.embed_plan(task)
-            n_slices = task.details["slices"]
+            n_slices = run_stage(spark, model, plan, config).details["slices"]
             return time.perf_counter() - started
 
         def bare() -> float:

@@ -103,16 +103,21 @@ class Place:
         assert ended.code == 0, ended.errors
         return ended
 
-    def process(self, warehouse, master="local[2]", kill_before=None, **environment):
+    def process(self, warehouse, master="local[2]", kill_before=None, such=lambda request: True, **environment):
         """A night in a process of its own, on its own Spark, to its end.
 
         Args:
             kill_before: what is given to the proxy's `before`: the process and all that it started are killed when such
                 a request comes by, which is not forwarded.
+            such: says of those requests which one it is.
         """
         started = []
         if kill_before:
-            self.proxy.before(call=lambda request: _kill_group(started[0].pid), **kill_before)
+
+            def kill(request):
+                return _kill_group(started[0].pid) if such(request) else None
+
+            self.proxy.before(call=kill, times=None, **kill_before)
         command = [sys.executable, "-m", "devise.cli", "run", "run_nightly"]
         command += ["--config", str(self.settings(warehouse, WITH_INDEX)), "--run", TODAY]
         log = self.folder / f"{time.monotonic_ns()}.log"
@@ -594,11 +599,9 @@ def test_a_python_worker_is_killed_in_the_middle_of_its_batch(place, warehouse, 
 
     place.proxy.before(below(CORPUS), kill, times=None)
     ended = place.night(warehouse)
-    assert ended.code == 1 and killed[0] and "Python worker exited unexpectedly" in ended.errors
-    yesterday(warehouse, nights)
-    place.again(warehouse)
+    assert ended.code == 0 and killed[0] and "a worker died: the slices that it had are done again" in ended.told
     no_orphans(place, warehouse)
-    row("a Python worker killed mid-batch (local[2])", "exit 1; yesterday live", "today live",
+    row("a Python worker killed mid-batch (local[2])", "its slice done again; today live", "not needed",
         today(place, warehouse, nights))  # fmt: skip
 
 
@@ -626,6 +629,8 @@ def test_files_of_a_zombie_are_never_read(place, warehouse, nights, row):
 
 
 KILLS = {
+    "before the plan's manifest": ({"prefix": f"plan/run=r2/{manifest.NAME}"}, YESTERDAY),
+    "before the slices are cut": ({"prefix": "_staging/embed_images/run=r2/"}, YESTERDAY),
     "before the first file": ({"prefix": "embeddings/run=r2/", "purposes": ("object", "multipart")}, YESTERDAY),
     "between files and manifest": ({"prefix": f"embeddings/run=r2/{manifest.NAME}"}, YESTERDAY),
     "between manifest and pointer": ({"prefix": "live/history/"}, YESTERDAY),
@@ -666,6 +671,66 @@ def test_an_executor_is_killed(place, warehouse, nights, row):
     assert ended.code == 0 and killed, ended.errors[-3000:]
     row("an executor killed (local-cluster)", "tasks tried again; today live", "not needed",
         today(place, warehouse, nights))  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_driver_is_killed_at_a_slice_s_boundary(place, warehouse, nights, row, number):
+    records = {"prefix": below(warehouse, "_staging/embed_images/run=r2/"), "methods": ("PUT",)}
+    seen = []
+
+    def such(request):
+        if "/slice-" in request.place:
+            seen.append(request.place)
+        return len(seen) > number
+
+    ended = place.process(warehouse, kill_before=records, such=such)
+    assert ended.code == -signal.SIGKILL, ended.errors[-3000:]
+    yesterday(warehouse, nights)
+    place.proxy.forget()
+    place.again(warehouse, TODAY, WITH_INDEX)
+    fetched = place.proxy.count("GET", below(CORPUS))
+    attempted = accounts(warehouse, TODAY)["attempted"]
+    assert fetched == attempted if number == 0 else 0 < fetched < attempted
+    no_orphans(place, warehouse)
+    row(f"driver killed before slice record {number + 1}", "yesterday live",
+        f"{fetched} of {attempted} images fetched again; today live", today(place, warehouse, nights))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_of_3000_photographs_a_driver_killed_at_half_fetches_a_wave_of_slices_again(place, data, row, monkeypatch):
+    """Two tasks run at one time: what was not committed of their slices under way, and no more."""
+    photographs = sorted((data / "images" / "caltech101").rglob("*.jpg"))[:3000]
+    corpus, warehouse = f"s3://{BUCKET}/photographs", f"s3://{BUCKET}/half/warehouse"
+    for number, path in enumerate(photographs):
+        place.put(f"{corpus}/{number:04d}.jpg", path.read_bytes())
+    commit_vocabulary_and_model(str(place.folder / "half"))
+    place.server.upload(place.folder / "half", warehouse)
+    monkeypatch.setattr(sys.modules[__name__], "CORPUS", corpus)
+    monkeypatch.setattr(sys.modules[__name__], "WITH_INDEX", NIGHT[:2])
+    place.proxy.clear()
+    place.proxy.forget()
+    records = {"prefix": below(warehouse, "_staging/embed_images/run=r2/"), "methods": ("PUT",)}
+    seen = []
+
+    def such(request):
+        if "/slice-" in request.place:
+            seen.append(request.place)
+        return len(seen) > 8
+
+    ended = place.process(warehouse, kill_before=records, such=such)
+    assert ended.code == -signal.SIGKILL, ended.errors[-3000:]
+    first = place.proxy.count("GET", below(corpus))
+    place.proxy.forget()
+    place.again(warehouse, TODAY, NIGHT[:2])
+    again = place.proxy.count("GET", below(corpus))
+    parts = manifest.read(warehouse, "embeddings", TODAY).details
+    slice_most = -(-3000 // parts["slices"]) * 1.3  # they are cut by a hash
+    in_flight = 2 * (16 + 16)  # fetched ahead by two workers
+    assert parts["attempted"] == parts["embedded"] + parts["rejected"] == 3000 and parts["slices"] == 16
+    assert 0 < first + again - 3000 <= 2 * slice_most + in_flight
+    row("driver killed at 8 of 16 slices of 3,000 photographs", f"{first:,} fetched",
+        f"{again:,} fetched, {first + again - 3000:,} of them again", 3000 - parts["attempted"])  # fmt: skip
 
 
 def _java_above(process):

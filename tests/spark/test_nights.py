@@ -125,7 +125,7 @@ def test_nights_build_on_what_is_live_whatever_was_published_and_left(spark, tmp
 
     # Embed failed and the next step is started all the same: nothing is made, and the run can still be finished.
     at.night("na", ("catalog_images",))
-    with pytest.raises(ManifestError, match="label_images needs embeddings and found no committed run; embed_im"):
+    with pytest.raises(ManifestError, match="label_images needs plan and found no committed run; embed_im"):
         job.perform(label_images.JOB, spark, label_images.JOB.config(warehouse=at.place, run="na"))
     at.say("na: labels without embed", pointer.read(at.place), "refused: embed_images makes them")
     assert manifest.find(at.place, "labels", "na") is None

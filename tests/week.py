@@ -32,7 +32,6 @@ from devise.config import S3Config
 from devise.jobs.run_nightly import JOBS
 from devise.spark.frame import job
 from devise.store import s3, storage
-from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 
 NIGHT = [
@@ -196,12 +195,9 @@ def main() -> None:
         root = server.make_bucket("week")
         sections, nights = photographs(options.data.resolve()), range(1, options.nights + 1)
         rows = simulate(spark, proxy, root, pool, options.images, options.nights, sections, nights)
-        live = pointer.read(f"{root}/warehouse")
-        marks = [json.loads(storage.read_bytes(f"{manifest.folder(f'{root}/warehouse', 'labels', live.run)}/_SUCCESS"))]
         spark.stop()
     print(f"\n{options.images:,} photographs, {platform.machine()}, {os.cpu_count()} cores, {date.today()}\n")
     print(table(rows))
-    print(f"\n_SUCCESS of labels names the committer: {marks[0]['committer']}")
 
 
 if __name__ == "__main__":

@@ -94,10 +94,12 @@ def write_labels(task: Task) -> None:
         written = task.write("labels", sort_labels(new.unionByName(kept), n_rows))
         n_new = counted.get["images"]
     else:
-        fresh = tables.write(new.sortWithinPartitions("image_id", "rank"), task.folder("labels"), schemas.LABELS, "new")
-        copied = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept")
-        written = task.written["labels"] = Written(schemas.LABELS.names, [*copied.files, *fresh.files])
-        n_new = counted.get["images"]
+        files, n_new = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept").files, 0
+        if change.n_gained:
+            rows = new.sortWithinPartitions("image_id", "rank")
+            files = [*files, *tables.write(rows, task.folder("labels"), schemas.LABELS, "new").files]
+            n_new = counted.get["images"]
+        written = task.written["labels"] = Written(schemas.LABELS.names, files)
     n_images = n_kept + n_new
     width = written.rows // max(1, n_images)
     if written.rows != width * n_images:

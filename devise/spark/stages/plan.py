@@ -133,17 +133,17 @@ def find_touched(task: Task, before: Before) -> Touched | None:
     """All that the night may change; None where it is nothing."""
     ids = changed_ids(task.read("images"), _images(task, before)).unionByName(_ids_ahead(task, before))
     ids = ids.unionByName(_ids_to_retry(task)).distinct()
-    ids, n_ids = _staged(task, ids, "ids")
+    ids, n_ids = task.keep(ids)
     if n_ids == 0:
         return None
     ids = few(ids, n_ids)
-    was, n_was = _staged(task, _images(task, before).select(CONTENT).join(ids, "image_id", "left_semi"), "was")
+    was, n_was = task.keep(_images(task, before).select(CONTENT).join(ids, "image_id", "left_semi"))
     images = task.read("images").join(ids, "image_id", "left_semi")
     published = {run.run for run in before.embeddings}
     old = [run for run in task.inputs["embeddings"] if run.run in published]
     ahead = [run for run in task.inputs["embeddings"] if run.run not in published]
     both = (_held(task, runs, ids).withColumn("published", F.lit(runs is old)) for runs in (old, ahead))
-    held, _ = _staged(task, functools.reduce(DataFrame.unionByName, both), "held")
+    held, _ = task.keep(functools.reduce(DataFrame.unionByName, both))
     live = (
         held.where("published")
         .join(few(was, n_was), CONTENT, "left_semi")
@@ -151,13 +151,13 @@ def find_touched(task: Task, before: Before) -> Touched | None:
         .agg(F.min(F.struct("uri", "etag", "file")).alias("first"))
         .select("image_id", "first.*")
     )
-    live, n_live = _staged(task, live, "live")
+    live, n_live = task.keep(live)
     rejects = task.read("rejects").join(ids, "image_id", "left_semi")
     judged = judge_images(images, held, rejects, task.config.retry_codes)
     at = held.groupBy(CONTENT).agg(F.max("file").alias("held_in"))
-    states, states_counted = _counted(judged)
-    now = task.stage(states.join(at, CONTENT, "left"), "now")
-    counts = {state: states_counted.get[state] for state in STATES}
+    now, _ = task.keep(judged.join(at, CONTENT, "left"))
+    found = {row.state: row["count"] for row in now.groupBy("state").count().collect()}
+    counts = {state: found.get(state, 0) for state in STATES}
     n_now = sum(counts.values())
     removed = was.join(few(now.select("image_id", "uri"), n_now), ["image_id", "uri"], "left_anti").count()
     counts |= {"was": n_was, "now": n_now, "live": n_live, "removed": removed}
@@ -200,13 +200,6 @@ def _held(task: Task, runs: Sequence[Manifest], ids: DataFrame) -> DataFrame:
 
 def _images(task: Task, before: Before) -> DataFrame:
     return tables.read(task.spark, task.config.warehouse, [before.images], schemas.IMAGES)
-
-
-def _staged(task: Task, frame: DataFrame, name: str) -> tuple[DataFrame, int]:
-    """The frame, computed once, and its number of rows."""
-    counted = Observation(name)
-    staged = task.stage(frame.observe(counted, F.count("*").alias("n")), name)
-    return staged, counted.get["n"]
 
 
 def _counted(judged: DataFrame) -> tuple[DataFrame, Observation]:

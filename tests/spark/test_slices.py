@@ -195,3 +195,23 @@ def test_a_task_s_rows_become_several_files_where_they_are_many(tmp_path, monkey
     given = iter([batch, batch.slice(0, 0), batch])
     told = list(parts.write_parts(given, f"file://{tmp_path}/r", schemas.REJECTS, "part"))
     assert [receipt["rows"] for receipt in told] == [2, 2] and len({receipt["path"] for receipt in told}) == 2
+
+
+def test_a_part_of_many_small_batches_looks_at_each_once(tmp_path, monkeypatch):
+    asked = []
+
+    class Batch:
+        num_rows = 1
+
+        @property
+        def nbytes(self):
+            asked.append(1)
+            return 8
+
+    monkeypatch.setattr(schemas, "record_batch", lambda columns, schema: Batch())
+    part = Part(f"file://{tmp_path}/embeddings", schemas.EMBEDDINGS)
+    given = pa.RecordBatch.from_pydict({"image_id": [1]})
+    for _ in range(100):
+        part.write(given)
+    part.drop()
+    assert len(asked) == 100 and part.rows == 100

@@ -277,3 +277,11 @@ def test_a_part_of_many_small_batches_looks_at_each_once(tmp_path, monkeypatch):
         part.write(given)
     part.drop()
     assert len(asked) == 100 and part.rows == 100
+
+
+@pytest.mark.parametrize(
+    ("n_images", "slots", "wanted"),
+    [(1, 8, 1), (10, 8, 8), (100_000, 2, 20), (1_000, 2, 15), (10**9, 4, 10_000), (10**9, 4_000, 10_000)],
+)
+def test_slices_are_never_more_than_ten_thousand_and_several_a_slot(n_images, slots, wanted):
+    assert embed.count_slices(n_images, slots, 5_000) == wanted

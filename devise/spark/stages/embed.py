@@ -96,10 +96,10 @@ def open_slices(task: Task, plan: Manifest, n_images: int) -> Slices:
 
 
 def count_slices(n_images: int, slots: int, images_per_slice: int) -> int:
-    """Slices for so many images: none larger than asked for, as long as that makes no more than MOST_SLICES, and
-    several a slot where there are enough images, so that a crash costs little of the night."""
-    each = max(images_per_slice, -(-n_images // MOST_SLICES))
-    return max(1, -(-n_images // each), min(SLICES_PER_SLOT * slots, n_images // LEAST_ROWS), min(slots, n_images))
+    """Slices for so many images, MOST_SLICES at most: of as many images as asked for, give or take what a hash does, or
+    fewer where there are slots for more, several slices each, so that a crash costs little of the night."""
+    several = max(min(SLICES_PER_SLOT * slots, n_images // LEAST_ROWS), min(slots, n_images))
+    return max(1, min(MOST_SLICES, max(-(-n_images // images_per_slice), several)))
 
 
 def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:

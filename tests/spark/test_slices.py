@@ -1,6 +1,7 @@
 """Slices: each image once, files and record a slice, whatever order outcomes come in; no Spark, and a made engine."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from devise.config import EmbedConfig
-from devise.errors import AccountingError, ImageError, ManifestError
+from devise.errors import AccountingError, ImageError, ManifestError, StorageError
 from devise.spark.frame import faults, parts, schemas
 from devise.spark.frame.parts import Part
 from devise.spark.stages import embed, slices
@@ -285,3 +286,31 @@ def test_a_part_of_many_small_batches_looks_at_each_once(tmp_path, monkeypatch):
 )
 def test_slices_are_never_more_than_ten_thousand_and_several_a_slot(n_images, slots, wanted):
     assert embed.count_slices(n_images, slots, 5_000) == wanted
+
+
+def test_a_part_is_dropped_where_no_room_is_left_for_its_end(tmp_path, monkeypatch):
+    part = Part(f"file://{tmp_path}/rejects", schemas.REJECTS)
+
+    def full(content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(part._sink, "write", full)
+    part.drop()
+    assert not part._sink.path.parent.exists() and part._sink.closed
+
+
+def test_progress_is_told_again_after_a_listing_that_failed(work, monkeypatch, capsys):
+    monkeypatch.setattr(slices, "TELL_SECONDS", 0.01)
+    looked = []
+
+    def look(night):
+        looked.append(1)
+        if len(looked) == 2:
+            raise StorageError("as made")
+        return {0}, {}
+
+    monkeypatch.setattr(Slices, "look", look)
+    with slices.watched(work.night, 9):
+        for _ in range(500):
+            time.sleep(0.01 if len(looked) < 4 else 0)
+    assert "1 of 3 slices, 9 images in all" in capsys.readouterr().out

@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,10 @@ class Part:
 
     def drop(self) -> None:
         """Forget the local file; nothing of it was ever in the run's folder, or all of it is."""
-        self._close()
+        with suppress(OSError, pa.ArrowException):  # on a full disk there is no room for the end that nobody reads
+            self._close()
+        with suppress(OSError):
+            self._sink.close()
         self._scratch.cleanup()
 
     def _close(self) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from devise.errors import AccountingError, AlreadyExists, ImageError
+from devise.errors import AccountingError, AlreadyExists, ImageError, StorageError
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vector_column
 from devise.spark.frame.job import say
@@ -162,7 +162,10 @@ def watched(night: Slices, n_images: int) -> Iterator[None]:
 
     def tell() -> None:
         while not ended.wait(TELL_SECONDS):
-            done = len(night.look()[0])
+            try:
+                done = len(night.look()[0])
+            except StorageError:  # the work itself says so, if it lasts
+                continue
             each = (time.monotonic() - started) / max(1, done - before)
             left = f", about {each * (night.count - done):,.0f} s left" if done > before else ""
             say("embed_images", f"{done:,} of {night.count:,} slices, {n_images:,} images in all{left}")

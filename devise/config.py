@@ -208,7 +208,7 @@ class EmbedConfig(JobConfig):
     """How rows reach the engine and come back: mapInArrow, or an iterator pandas UDF."""
     engine: EngineConfig = EngineConfig()
     images_per_slice: Count = 5_000
-    """Most images that are committed together, up to 10,000 slices a night: a crash costs those under way."""
+    """About so many images are committed together at most, up to 10,000 slices: a crash costs those under way."""
     retry_codes: list[str] = ["throttled", "timeout", "gone", "changed", "unreadable", "denied"]
     """Reject codes tried again next night even though the object is unchanged."""
     nights_per_base: Count = 30

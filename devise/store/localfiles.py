@@ -74,8 +74,15 @@ def replace(path: Path, content: bytes, expected: str) -> bool:
 
 
 def copy(source: str | Path, target: Path) -> None:
+    """Copy a file, whole or not at all: who reads all files of a folder never sees half of one."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    temporary = _hidden(target)
+    try:
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def walk(folder: Path, passed_over: Tell = ignore, links: bool = True) -> Iterator[tuple[str, os.stat_result]]:
@@ -132,7 +139,7 @@ def delete_folder(path: Path) -> None:
 
 def _temporary(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary = _hidden(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -142,3 +149,8 @@ def _temporary(path: Path, content: bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+def _hidden(path: Path) -> Path:
+    """A name beside it that nobody takes for a file of the folder."""
+    return path.with_name(f".{uuid.uuid4().hex}.tmp")

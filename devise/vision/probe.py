@@ -1,7 +1,8 @@
 """Decodes images in a process of its own first, so that a file that kills its reader kills nobody else's work.
 
-The child's protocol: the length of the content as 8 bytes, little-endian, and the content in; one byte out. What the
-child finds wrong with an image it does not tell: whoever asked decodes the image again and finds it too.
+The child's protocol: one byte out once it can read images; then the length of a content as 8 bytes, little-endian, and
+the content in, and one byte out. What the child finds wrong with an image it does not tell: whoever asked decodes the
+image again and finds it too. A child that never was ready says nothing of an image.
 """
 
 import os
@@ -11,7 +12,9 @@ import sys
 import threading
 from contextlib import suppress
 
-from devise.errors import ImageError
+from devise.errors import ImageError, WorkerLost
+
+ANSWER = b"."
 
 TRIES = 2
 """An image that ended its child twice is the reason: the first time it may have been another's, such as memory."""
@@ -30,7 +33,12 @@ class Probe:
         self._child: subprocess.Popen | None = None
 
     def check(self, content: bytes) -> bytes:
-        """The same content, if reading it ends no process; else `ImageError` with code crashed."""
+        """The same content, if reading it ends no process.
+
+        Raises:
+            ImageError: code crashed: it does.
+            WorkerLost: no child could be started.
+        """
         with self._lock:
             for _ in range(TRIES):
                 if (how := self._ended_by(content)) is None:
@@ -44,15 +52,26 @@ class Probe:
     def _ended_by(self, content: bytes) -> str | None:
         """None, or how the child ended while it had this content."""
         if self._child is None:
-            command = [sys.executable, "-m", "devise.vision.probe", str(self.max_pixels)]
-            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._start()
         with suppress(BrokenPipeError):
             self._child.stdin.write(struct.pack("<q", len(content)))
             self._child.stdin.write(content)
             self._child.stdin.flush()
-            if self._child.stdout.read(1):
+            if self._child.stdout.read(1) == ANSWER:
                 return None
         return self._end()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "devise.vision.probe", str(self.max_pixels)]
+        # Spark puts archives on the path of its workers alone.
+        path = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+        for _ in range(TRIES):
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            if self._child.stdout.read(1) == ANSWER:
+                return
+            how = self._end()
+        raise WorkerLost(f"a process to read images apart could not be started ({how}), {TRIES} times")
 
     def _end(self) -> str:
         child, self._child = self._child, None
@@ -67,18 +86,19 @@ class Probe:
 
 def serve(max_pixels: int) -> None:
     """The child: reads images from standard input until it ends."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what a decoder, or an import, prints is no answer
     from devise.vision.images import Preprocessing, decode
 
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # where memory runs out, this process is the one to go
-    answers = os.dup(1)
-    os.dup2(2, 1)  # what a decoder prints is no answer
     preprocessing = Preprocessing()
+    os.write(answers, ANSWER)
     while len(head := sys.stdin.buffer.read(8)) == 8:
         content = sys.stdin.buffer.read(struct.unpack("<q", head)[0])
         with suppress(ImageError):
             decode(content, preprocessing, max_pixels)
-        os.write(answers, b".")
+        os.write(answers, ANSWER)
 
 
 if __name__ == "__main__":

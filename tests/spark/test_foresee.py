@@ -81,8 +81,9 @@ def test_a_code_to_retry_that_is_none_is_refused_and_the_default_ones_are_codes(
         if known:
             foresee([catalogue, (embed, config)])
         else:
-            with pytest.raises(ConfigError, match=r"retry_codes: unknown codes \['throtled'\]; known are"):
-                foresee([catalogue, (embed, config)])
+            for work, later in (([catalogue, (embed, config)], []), ([catalogue], [(embed, config)])):
+                with pytest.raises(ConfigError, match=r"retry_codes: unknown codes \['throtled'\]; known are"):
+                    foresee(work, later)
 
 
 def test_what_the_run_has_already_need_not_be_a_stage(warehouse):

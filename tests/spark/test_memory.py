@@ -7,7 +7,7 @@ import pytest
 from devise.errors import ConfigError
 from devise.search.filling import rows_that_fit
 from devise.spark.frame import memory
-from devise.spark.frame.memory import read_bytes, share_of_executor, share_of_machine
+from devise.spark.frame.memory import read_bytes, share_of_executor, share_of_machine, smallest_heap
 from devise.spark.frame.session import read_conf
 
 GIB, MIB = 2**30, 2**20
@@ -27,6 +27,12 @@ def test_one_machine_s_memory_is_halved_and_shared():
     assert share_of_machine({"spark.driver.memory": "2g", "spark.task.cpus": "4"}, 4, 18 * GIB) == 8 * GIB
     assert share_of_machine({"spark.driver.memory": "8g"}, 4, 4 * GIB) == 0
     assert 2**28 < memory.machine_bytes() < 2**50
+
+
+def test_what_is_sent_to_all_must_fit_an_executor_too():
+    conf = {"spark.driver.memory": "16g", "spark.executor.memory": "6g"}
+    assert smallest_heap(conf, "yarn") == smallest_heap(conf, "local-cluster[2,1,6144]") == 6 * GIB
+    assert smallest_heap(conf, "local[4]") == 16 * GIB and smallest_heap({}, "k8s://x") == GIB
 
 
 def test_a_container_s_limit_is_the_machine_s_size(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Slices: each image once, files and record a slice, whatever order outcomes come in; no Spark, and a made engine."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from devise.errors import AccountingError, ImageError
-from devise.spark.frame import parts, schemas
+from devise.config import EmbedConfig
+from devise.errors import AccountingError, ImageError, ManifestError, StorageError
+from devise.spark.frame import faults, parts, schemas
 from devise.spark.frame.parts import Part
-from devise.spark.stages import slices
+from devise.spark.stages import embed, slices
 from devise.spark.stages.slices import Row, Slices, Work
+from devise.store import storage
 from devise.vision.outcomes import Outcomes
 
 DIM = 4
@@ -56,7 +59,7 @@ def work(tmp_path, monkeypatch):
     seen: list[str] = []
     night = Slices(f"file://{tmp_path}/scratch", 3)
     folders = {table: f"file://{tmp_path}/{table}" for table in slices.TABLES}
-    made = Work(night, folders, "m1", set(), set(), lambda fetch: MadeEngine(fetch, seen), 1000)
+    made = Work(night, folders, "m1", lambda fetch: MadeEngine(fetch, seen), 1000)
     return SimpleNamespace(made=made, night=night, seen=seen, root=tmp_path)
 
 
@@ -82,7 +85,7 @@ def read(work, table):
 
 
 def test_every_image_is_in_one_file_of_its_slice_with_its_own_vector(work):
-    records = list(slices.embed_slices(iter(rows()), work.made, again=False))
+    records = list(slices.embed_slices(iter(rows()), work.made))
     assert sorted(record.number for record in records) == [0, 1, 2]
     embeddings, rejects = read(work, "embeddings"), read(work, "rejects")
     assert embeddings.keys() | rejects.keys() == set(range(20)) and set(rejects) == {7, 17}
@@ -92,41 +95,44 @@ def test_every_image_is_in_one_file_of_its_slice_with_its_own_vector(work):
     assert len(work.seen) == 20 and work.night.look()[1] == {}
 
 
-def test_what_is_done_is_not_done_again_and_a_retry_looks_itself(work):
+def test_what_is_done_is_not_done_again(work):
     first = [row for row in rows() if row.slice == 0]
-    list(slices.embed_slices(iter(first), work.made, again=False))
+    list(slices.embed_slices(iter(first), work.made))
     del work.seen[:]
-    list(slices.embed_slices(iter(rows()), work.made, again=True))
+    list(slices.embed_slices(iter(rows()), work.made))
     assert len(work.seen) == 13 and len(read(work, "embeddings")) == 18
 
 
 def test_an_image_whose_id_is_taken_is_a_reject_that_no_engine_saw(work):
     taken = Row(7, "other", "e", 5, "collision", 2, 0)
     todo = Row(7, "mine", "e", 5, "todo", 0, 0)
-    (record,) = slices.embed_slices(iter([taken, todo]), work.made, again=False)
+    (record,) = slices.embed_slices(iter([taken, todo]), work.made)
     assert (record.embedded, record.rejected, record.codes) == (1, 1, {"id_collision": 1})
     assert work.seen == ["mine"] and read(work, "rejects")[7]["attempts"] == 3
     alone = Row(8, "other", "e", 5, "collision", 0, 1)
-    (record,) = slices.embed_slices(iter([alone]), work.made, again=False)
+    (record,) = slices.embed_slices(iter([alone]), work.made)
     assert (record.embedded, record.rejected) == (0, 1)
 
 
 def test_attempts_of_earlier_nights_are_added(work):
-    list(slices.embed_slices(iter([Row(7, "xbad", "e", 5, "todo", 4, 0)]), work.made, again=False))
+    list(slices.embed_slices(iter([Row(7, "xbad", "e", 5, "todo", 4, 0)]), work.made))
     assert read(work, "rejects")[7]["attempts"] == 5
 
 
-def test_of_two_workers_with_one_slice_the_first_record_counts_and_the_other_s_files_go(work):
-    list(slices.embed_slices(iter(rows()), work.made, again=False))
+def test_of_two_workers_with_one_slice_the_first_record_counts_and_the_other_s_files_go(work, monkeypatch):
+    list(slices.embed_slices(iter(rows()), work.made))
     before = read(work, "embeddings"), sorted(path.name for path in (work.root / "embeddings").iterdir())
-    list(slices.embed_slices(iter(rows()), work.made, again=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(Slices, "look", lambda night: (set(), {}))  # it began before there was a record
+        list(slices.embed_slices(iter(rows()), work.made))
+    assert len(work.seen) == 40
     assert (read(work, "embeddings"), sorted(path.name for path in (work.root / "embeddings").iterdir())) == before
 
 
 def test_an_image_without_an_outcome_stops_the_task_and_its_slice_has_no_record(work):
     work.made.open = lambda fetch: MadeEngine(fetch, work.seen, lose=("u4",))
     with pytest.raises(AccountingError, match=r"slices \[1\]: some of their images have no outcome"):
-        list(slices.embed_slices(iter(rows()), work.made, again=False))
+        list(slices.embed_slices(iter(rows()), work.made))
     done, begun = work.night.look()
     assert done == {0, 2} and begun == {1: 1}
 
@@ -148,8 +154,8 @@ def test_only_a_suspect_slice_s_images_are_read_apart_first(work, monkeypatch):
             checked.append("closed")
 
     monkeypatch.setattr("devise.vision.probe.Probe", MadeProbe)
-    work.made.suspects = {1}
-    list(slices.embed_slices(iter(rows()), work.made, again=False))
+    work.night.begin(1)
+    list(slices.embed_slices(iter(rows()), work.made))
     assert len(checked) == 8 and checked[-1] == "closed"
     assert sorted(row["code"] for row in read(work, "rejects").values()) == ["corrupt", "corrupt", "crashed"]
 
@@ -164,6 +170,63 @@ def test_marks_and_records_are_told_apart(tmp_path):
     assert night.look() == ({4}, {3: 2, 12_345: 1})
     night.forget([4])
     assert night.look() == (set(), {3: 2, 12_345: 1, 4: 1})
+
+
+@pytest.fixture
+def night(tmp_path, monkeypatch):
+    """A task of embed_images and its plan, as far as is looked at before Spark is needed."""
+    monkeypatch.setattr(embed, "most_slots", lambda spark: 2)
+    details = {"todo": 500, "collision": 0, "standing": None}
+    plan = SimpleNamespace(
+        details=details, model_id="m1", inputs={"embeddings": [], "rejects": []}, identity=lambda: "r2 0"
+    )
+    return SimpleNamespace(
+        config=EmbedConfig(warehouse=str(tmp_path), run="r2"), spark=None, model_id="m1", plan=plan,
+        inputs={"embeddings": [], "rejects": []}, input=lambda table: plan,
+        folder=lambda table: f"file://{tmp_path}/{table}",
+    )  # fmt: skip
+
+
+def test_records_of_another_cut_are_not_taken_for_this_one_s(night, monkeypatch):
+    """What is swept a day after it was written begins with the number of slices, which was written first."""
+    first = embed.open_slices(night, night.plan, 5_000)
+    first.commit(slices.Record(number=0, embedded=1, rejected=0, codes={}, embeddings=[], rejects=[]))
+    assert embed.open_slices(night, night.plan, 5_000).look()[0] == {0}
+    (count,) = _local(night).rglob("count")
+    count.unlink()
+    monkeypatch.setattr(embed, "most_slots", lambda spark: 1)
+    second = embed.open_slices(night, night.plan, 5_000)
+    assert second.count != first.count and second.look()[0] == set()
+
+
+def test_a_plan_for_another_model_embeds_nothing(night):
+    night.model_id = "m2"
+    with pytest.raises(ManifestError, match="its plan was made for model m1, and the model is m2 now"):
+        embed.embed_plan(night)
+
+
+def test_standing_rows_that_were_swept_meanwhile_stop_the_night(night, monkeypatch):
+    monkeypatch.setattr(embed, "_embed", None)
+    part = Part(night.folder("rejects"), schemas.REJECTS, "standing")
+    told = part.deliver()
+    told.pop("codes")
+    night.plan.details["standing"] = {"embeddings": [], "rejects": [told], "codes": {}}
+    with pytest.raises(TypeError):  # all is there: it goes on to embed
+        embed.embed_plan(night)
+    (_local(night) / "rejects" / told["path"]).unlink()
+    with pytest.raises(ManifestError, match=r"rejects/standing-.*: written with the plan and no longer there"):
+        embed.embed_plan(night)
+
+
+def test_an_executor_whose_shuffled_rows_are_gone_is_a_death():
+    text = """Job aborted due to stage failure: ResultStage 5 (collect at X) has failed the maximum allowable number of
+times: 4. Most recent failure reason:
+org.apache.spark.shuffle.MetadataFetchFailedException: Missing an output location for shuffle 0 partition 1"""
+    assert faults.worker_died(text)
+
+
+def _local(night):
+    return storage.local_path(storage.normalise(night.config.warehouse))
 
 
 def test_a_part_is_delivered_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -195,3 +258,59 @@ def test_a_task_s_rows_become_several_files_where_they_are_many(tmp_path, monkey
     given = iter([batch, batch.slice(0, 0), batch])
     told = list(parts.write_parts(given, f"file://{tmp_path}/r", schemas.REJECTS, "part"))
     assert [receipt["rows"] for receipt in told] == [2, 2] and len({receipt["path"] for receipt in told}) == 2
+
+
+def test_a_part_of_many_small_batches_looks_at_each_once(tmp_path, monkeypatch):
+    asked = []
+
+    class Batch:
+        num_rows = 1
+
+        @property
+        def nbytes(self):
+            asked.append(1)
+            return 8
+
+    monkeypatch.setattr(schemas, "record_batch", lambda columns, schema: Batch())
+    part = Part(f"file://{tmp_path}/embeddings", schemas.EMBEDDINGS)
+    given = pa.RecordBatch.from_pydict({"image_id": [1]})
+    for _ in range(100):
+        part.write(given)
+    part.drop()
+    assert len(asked) == 100 and part.rows == 100
+
+
+@pytest.mark.parametrize(
+    ("n_images", "slots", "wanted"),
+    [(1, 8, 1), (10, 8, 8), (100_000, 2, 20), (1_000, 2, 15), (10**9, 4, 10_000), (10**9, 4_000, 10_000)],
+)
+def test_slices_are_never_more_than_ten_thousand_and_several_a_slot(n_images, slots, wanted):
+    assert embed.count_slices(n_images, slots, 5_000) == wanted
+
+
+def test_a_part_is_dropped_where_no_room_is_left_for_its_end(tmp_path, monkeypatch):
+    part = Part(f"file://{tmp_path}/rejects", schemas.REJECTS)
+
+    def full(content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(part._sink, "write", full)
+    part.drop()
+    assert not part._sink.path.parent.exists() and part._sink.closed
+
+
+def test_progress_is_told_again_after_a_listing_that_failed(work, monkeypatch, capsys):
+    monkeypatch.setattr(slices, "TELL_SECONDS", 0.01)
+    looked = []
+
+    def look(night):
+        looked.append(1)
+        if len(looked) == 2:
+            raise StorageError("as made")
+        return {0}, {}
+
+    monkeypatch.setattr(Slices, "look", look)
+    with slices.watched(work.night, 9):
+        for _ in range(500):
+            time.sleep(0.01 if len(looked) < 4 else 0)
+    assert "1 of 3 slices, 9 images in all" in capsys.readouterr().out

@@ -122,3 +122,21 @@ def test_a_wrong_checksum_is_refused(tmp_path):
     assert scratch.localise(uri, good).read_bytes() == b"weights"
     with pytest.raises(StorageError, match=f"sha256 is {good}, wanted {'0' * 64}"):
         scratch.localise(uri, "0" * 64)
+
+
+def test_a_file_that_is_put_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / "source").write_bytes(b"whole")
+    target, seen = tmp_path / "folder" / "part.parquet", []
+
+    def half(source, to):
+        to.write_bytes(b"wh")
+        seen.append(sorted(path.name for path in target.parent.glob("*.parquet")))
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", half)
+        with pytest.raises(StorageError, match="No space left on device"):
+            storage.put_file(tmp_path / "source", f"file://{target}")
+    assert seen == [[]] and list(target.parent.iterdir()) == []
+    storage.put_file(tmp_path / "source", f"file://{target}")
+    assert target.read_bytes() == b"whole" and len(list(target.parent.iterdir())) == 1

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from devise.errors import ImageError
+from devise.errors import ImageError, WorkerLost
 from devise.vision.probe import Probe
 
 
@@ -49,3 +49,44 @@ def test_a_file_that_kills_its_reader_is_told_and_the_next_one_is_read(deadly):
 def test_a_probe_that_was_never_asked_starts_no_process(monkeypatch):
     monkeypatch.setattr("subprocess.Popen", None)
     Probe(max_pixels=1).close()
+
+
+def test_a_child_that_cannot_start_blames_no_image(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nif 'devise.vision.probe' in sys.orig_argv:\n    sys.modules['devise.vision.images'] = None\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    probe = Probe(max_pixels=1)
+    with pytest.raises(WorkerLost, match=r"could not be started \(exit code 1\), 2 times"):
+        probe.check(b"a good image")
+    assert probe._child is None
+    probe.close()
+
+
+def test_a_child_finds_what_its_parent_finds_and_its_imports_may_print(tmp_path, monkeypatch):
+    """Spark puts archives on the path of its workers, which no environment variable tells."""
+    (tmp_path / "only_here.py").write_text("print('of an import')\n")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        textwrap.dedent(
+            """
+            import sys
+
+            class Finder:
+                def find_spec(name, *more):
+                    if name == "devise.vision.images":
+                        import only_here
+
+            if "devise.vision.probe" in sys.orig_argv:
+                sys.meta_path.insert(0, Finder)
+            """
+        )
+    )
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(tmp_path)
+    probe = Probe(max_pixels=1)
+    try:
+        assert probe.check(b"a good image") == b"a good image"
+    finally:
+        probe.close()

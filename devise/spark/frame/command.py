@@ -67,16 +67,21 @@ def foresee(work: Sequence[Planned], later: Sequence[Planned] = ()) -> None:
     """
     promised: list[str] = []
     lineage_of = cache(begin)  # one warehouse, as a rule: asked once, not once a job
-    for job, config in [(step, config) for asked, config in work for step in asked.steps()]:
+    for job, config in _steps(work):
         line = lineage_of(config.warehouse, config.run)
         for table in job.writes:
             line.this(table)  # made before on another publication: the job would find it so, hours later
         inputs.refuse_missing(job.name, job.reads, line, promised)
         job.foresee(config, line, promised)
         promised += job.writes
-    for job, config in later:
+    for job, config in _steps(later):
         job.foresee(config, lineage_of(config.warehouse, config.run), promised)
         promised += job.writes
+
+
+def _steps(work: Sequence[Planned]) -> list[Planned]:
+    """The jobs, each after the one that it begins with."""
+    return [(step, config) for asked, config in work for step in asked.steps()]
 
 
 def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Callable) -> None:

@@ -40,8 +40,10 @@ NO_ROOM = re.compile(
     r"No space left on device|No space available in any of the local dir|Could not find any valid local dir"
 )
 
-
-DEATH = re.compile(r"Python worker (exited unexpectedly|failed to connect)|ExecutorLostFailure|Executor heartbeat")
+# Whoever fetches what a lost executor had shuffled fails, and after four such stages Spark gives up.
+DEATH = re.compile(
+    r"Python worker (exited unexpectedly|failed to connect)|ExecutorLostFailure|Executor heartbeat|FetchFailedException"
+)
 
 
 def worker_died(text: str) -> bool:

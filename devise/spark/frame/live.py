@@ -12,14 +12,15 @@ from pyspark.sql import functions as F
 
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task
-from devise.spark.frame.memory import read_bytes
+from devise.spark.frame.memory import heap_bytes
 from devise.warehouse.manifest import File, Manifest
 
 CONTENT = ["image_id", "uri", "etag"]
 FRESH = "part-"
 """How the names of files begin that hold what a run embedded itself; a base has standing rows of earlier ones too."""
 MOST_BROADCAST = 50_000_000
-"""Rows that are sent to every worker, at most, and at most as many as a quarter of the driver's memory holds."""
+"""Rows that are sent to every JVM, at most, and at most as many as a quarter of the smallest holds: the driver or an
+executor."""
 ID_BYTES, ROW_BYTES = 64, 256
 """Of a broadcast image_id and of a broadcast image_id, uri and etag in the JVM's memory, within a factor of two."""
 
@@ -45,10 +46,9 @@ def few(rows: DataFrame, n: int) -> DataFrame:
     Args:
         rows: ids alone, or narrow rows. n: how many.
     """
-    conf = rows.sparkSession.sparkContext.getConf()
-    memory = read_bytes(conf.get("spark.driver.memory", "1g"))
     each = ID_BYTES if rows.columns == ["image_id"] else ROW_BYTES
-    return F.broadcast(rows) if n <= min(MOST_BROADCAST, memory // 4 // each) else rows
+    most = min(MOST_BROADCAST, heap_bytes(rows.sparkSession) // 4 // each)
+    return F.broadcast(rows) if n <= most else rows
 
 
 def find_change(task: Task) -> Change | None:

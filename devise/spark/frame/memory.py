@@ -1,4 +1,4 @@
-"""How much memory a Python task has, by the settings of the cluster or the size of the machine; knows no job.
+"""How much memory a Python task and a JVM have, by the settings of the cluster or the size of the machine; no job.
 
 Python lives beside the JVM: on a cluster in what an executor was granted above its heap, on one machine in what the
 driver's heap leaves. Tasks that run at one time share it.
@@ -27,9 +27,25 @@ def task_bytes(spark: SparkSession) -> int:
     """Memory, in bytes, that one of the Python tasks that run at one time may take."""
     context = spark.sparkContext
     conf = dict(context.getConf().getAll())
-    if context.master.startswith("local") and not context.master.startswith("local-cluster"):
+    if is_one_machine(context.master):
         return share_of_machine(conf, context.defaultParallelism, machine_bytes())
     return share_of_executor(conf)
+
+
+def heap_bytes(spark: SparkSession) -> int:
+    """Memory, in bytes, of the smallest JVM that holds what is sent to all of them."""
+    return smallest_heap(dict(spark.sparkContext.getConf().getAll()), spark.sparkContext.master)
+
+
+def smallest_heap(conf: Mapping[str, str], master: str) -> int:
+    """The same by the settings: on one machine the driver's, else also that of an executor."""
+    names = ("driver",) if is_one_machine(master) else ("driver", "executor")
+    return min(read_bytes(conf.get(f"spark.{name}.memory", "1g")) for name in names)
+
+
+def is_one_machine(master: str) -> bool:
+    """Whether driver and tasks share one process."""
+    return master.startswith("local") and not master.startswith("local-cluster")
 
 
 def share_of_executor(conf: Mapping[str, str]) -> int:

@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Part:
         self.rows = 0
         self._codes: Counter[str] = Counter()
         self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = self._waiting_bytes = 0
         self._scratch = tempfile.TemporaryDirectory(prefix="devise-part-")
         self._sink = _Hashed(Path(self._scratch.name) / self.name)
         texts = [field.name for field in schema if not isinstance(field.dataType, ArrayType)]
@@ -54,12 +56,14 @@ class Part:
         """Add rows, whose columns are in the table's order; they are cast to its types."""
         if batch.num_rows == 0:
             return
-        self.rows += batch.num_rows
-        self._waiting.append(schemas.record_batch(batch.columns, self.schema))
+        cast = schemas.record_batch(batch.columns, self.schema)
         if "code" in self.schema.names:
-            self._codes.update(self._waiting[-1].column("code").to_pylist())
-        waiting = sum(held.num_rows for held in self._waiting)
-        if waiting >= GROUP_ROWS or sum(held.nbytes for held in self._waiting) >= GROUP_BYTES:
+            self._codes.update(cast.column("code").to_pylist())
+        self._waiting.append(cast)
+        self.rows += cast.num_rows
+        self._waiting_rows += cast.num_rows
+        self._waiting_bytes += cast.nbytes  # kept as a sum: asked of all that wait, small batches would cost a square
+        if self._waiting_rows >= GROUP_ROWS or self._waiting_bytes >= GROUP_BYTES:
             self._flush()
 
     @property
@@ -84,7 +88,10 @@ class Part:
 
     def drop(self) -> None:
         """Forget the local file; nothing of it was ever in the run's folder, or all of it is."""
-        self._close()
+        with suppress(OSError, pa.ArrowException):  # on a full disk there is no room for the end that nobody reads
+            self._close()
+        with suppress(OSError):
+            self._sink.close()
         self._scratch.cleanup()
 
     def _close(self) -> None:
@@ -94,7 +101,7 @@ class Part:
     def _flush(self) -> None:
         if self._waiting:
             self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=GROUP_ROWS)
-            self._waiting = []
+            self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
 
 def write_parts(batches: Iterator[pa.RecordBatch], folder: str, schema: StructType, name: str) -> Iterator[dict]:

@@ -88,9 +88,8 @@ def _paths(warehouse: str, files: Sequence[tuple[Manifest, File]]) -> list[str]:
     paths = []
     for root, names in wanted.items():
         uris = {storage.join(root, name) for name in names}
-        if len(names) >= MANY_FILES and {file.uri for file in storage.list_files(root)} - uris == {
-            storage.join(root, manifest.NAME)
-        }:
+        known = {storage.join(root, manifest.NAME), *uris}  # rejects and features have no manifest of their own there
+        if len(names) >= MANY_FILES and uris <= {file.uri for file in storage.list_files(root)} <= known:
             paths.append(root)
         else:
             paths += sorted(uris)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError
-from pyspark import TaskContext
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -28,7 +27,7 @@ from devise.spark.stages import accounting, engines, slices
 from devise.spark.stages.engines import count_slots, most_slots, open_engine, to_items
 from devise.spark.stages.slices import Record, Row, Slices, Work
 from devise.store import storage
-from devise.warehouse.manifest import Manifest
+from devise.warehouse.manifest import File, Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,16 +50,24 @@ def embed_plan(task: Task) -> None:
     """Embed what the plan says, and put this run's embeddings and rejects together, a base's standing rows too.
 
     Raises:
-        ManifestError: the plan was made beside other embeddings than this run builds on.
+        ManifestError: the plan was made for another model, or beside other embeddings than this run builds on, or the
+            standing rows that were written with it are gone.
         WorkerLost: workers died again and again, whatever was left out.
         AccountingError: images attempted differ from embedded + rejected.
     """
     plan, config = task.input("plan"), task.config
+    if plan.model_id != task.model_id:
+        where = f"run {config.run}: its plan was made for model {plan.model_id}"
+        raise ManifestError(f"{where}, and the model is {task.model_id} now: use another --run")
     for table in slices.TABLES:
         beside = [run.identity() for run in task.inputs[table]]
         if plan.inputs[table] != beside:
             where = f"run {config.run}: its plan was made beside {table} {plan.inputs[table]}"
             raise ManifestError(f"{where}, and now it builds on {beside}: use another --run")
+    if standing := plan.details["standing"]:
+        files = {table: [File(**file) for file in standing[table]] for table in slices.TABLES}
+        if gone := sorted(_missing(files, _there(task), task)):
+            raise ManifestError(f"{gone[0][0]}: written with the plan and no longer there: use another --run")
     attempted = plan.details["todo"] + plan.details["collision"]
     records = _embed(task, plan, attempted) if attempted else []
     accounting.gather(task, plan, records, attempted)
@@ -84,14 +91,15 @@ def open_slices(task: Task, plan: Manifest, n_images: int) -> Slices:
         except AlreadyExists:  # a twin was quicker: its cut is the one
             say("embed_images", "the slices were cut by another driver of this run")
         found = storage.read_bytes(uri), ""
-    return Slices(folder, int(found[0]))
+    count = int(found[0])
+    return Slices(storage.join(folder, f"of-{count}"), count)  # `count` may be swept, being old, and records stay
 
 
 def count_slices(n_images: int, slots: int, images_per_slice: int) -> int:
-    """Slices for so many images: none larger than asked for, as long as that makes no more than MOST_SLICES, and
-    several a slot where there are enough images, so that a crash costs little of the night."""
-    each = max(images_per_slice, -(-n_images // MOST_SLICES))
-    return max(1, -(-n_images // each), min(SLICES_PER_SLOT * slots, n_images // LEAST_ROWS), min(slots, n_images))
+    """Slices for so many images, MOST_SLICES at most: of as many images as asked for, give or take what a hash does, or
+    fewer where there are slots for more, several slices each, so that a crash costs little of the night."""
+    several = max(min(SLICES_PER_SLOT * slots, n_images // LEAST_ROWS), min(slots, n_images))
+    return max(1, min(MOST_SLICES, max(-(-n_images // images_per_slice), several)))
 
 
 def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:
@@ -105,7 +113,7 @@ def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:
             say("embed_images", f"{len(done):,} of {night.count:,} slices stand, {len(begun):,} were begun")
         try:
             with slices.watched(night, attempted):
-                _run_slices(task, night, done, set(begun))
+                _run_slices(task, night, done)
             break
         except (PySparkException, Py4JJavaError) as error:
             if not faults.worker_died(str(error)):
@@ -125,18 +133,24 @@ def _forget_lost(task: Task, night: Slices) -> None:
     done = night.look()[0]
     if not done:
         return
+    there = _there(task)
+    files = {record.number: {name: getattr(record, name) for name in slices.TABLES} for record in night.records(done)}
+    night.forget(number for number, named in files.items() if _missing(named, there, task))
+
+
+def _there(task: Task) -> set[tuple[str, int]]:
+    """URI and size of each file in the run's folders."""
     folders = [task.folder(table) for table in slices.TABLES]
-    there = {(file.uri, file.size_bytes) for folder in folders for file in storage.list_files(folder, missing_ok=True)}
-    lost = []
-    for record in night.records(done):
-        listed = zip(folders, (record.embeddings, record.rejects), strict=True)
-        wanted = {(storage.join(folder, file.path), file.size_bytes) for folder, files in listed for file in files}
-        if wanted - there:
-            lost.append(record.number)
-    night.forget(lost)
+    return {(file.uri, file.size_bytes) for folder in folders for file in storage.list_files(folder, missing_ok=True)}
 
 
-def _run_slices(task: Task, night: Slices, done: set[int], suspects: set[int]) -> None:
+def _missing(files: dict[str, list[File]], there: set[tuple[str, int]], task: Task) -> set[tuple[str, int]]:
+    """Those of a run's files, by table, that are not there whole."""
+    wanted = ((storage.join(task.folder(table), file.path), file) for table, named in files.items() for file in named)
+    return {(uri, file.size_bytes) for uri, file in wanted} - there
+
+
+def _run_slices(task: Task, night: Slices, done: set[int]) -> None:
     """One round: the slices that are left, each task several of them; they are sorted by a hash of the uri, because
     neighbours in a listing share a prefix and S3 limits requests by prefix."""
     config, model, spark = task.config, task.input("model"), task.spark
@@ -157,8 +171,7 @@ def _run_slices(task: Task, night: Slices, done: set[int], suspects: set[int]) -
         def opened(fetch: "Callable[[Item], bytes]") -> "Engine":
             return open_engine(warehouse, model, engine, fetch)
 
-        work = Work(night, folders, model.model_id, done, suspects, opened, engine.max_pixels)
-        yield from slices.embed_slices(given, work, again=TaskContext.get().attemptNumber() > 0)
+        yield from slices.embed_slices(given, Work(night, folders, model.model_id, opened, engine.max_pixels))
 
     def in_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         columns = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -68,43 +68,42 @@ def label_images(
 def write_labels(task: Task) -> None:
     """Label what is live from tonight, copy the labels of what stays live, and write both.
 
-    The copy is made file by file: a filter that keeps their order, without a shuffle. New rows come in files of their
-    own, sorted by image_id and rank; a night whose embeddings are a base sorts all of it again. Where the labels before
-    are of another model or vocabulary, of other settings or of other images than the change starts from, all that is
-    live is labelled.
+    The copy is a filter without a shuffle: files come out as they were, small ones one behind the other. New rows come
+    in files of their own, sorted by image_id and rank; a night whose embeddings are a base sorts all of it again. Where
+    the labels before are of another model or vocabulary, of other settings or of other images than the change starts
+    from, all that is live is labelled.
 
     Raises:
-        AccountingError: some image has fewer rows than the others: each has the k best of the candidates.
+        AccountingError: the rows are not those of all that is live: each image has the k best of the candidates.
     """
-    config, change = task.config, find_change(task)
-    before = _labels_before(task, change)
+    config, change, embedded = task.config, find_change(task), task.inputs["embeddings"][-1]
+    before, n_live = _labels_before(task, change), embedded.details["embedded"] + embedded.details["unchanged"]
     if before is None:
-        embeddings, n_kept = read_embeddings(task, task.stage(find_live(task), "live")), 0
+        embeddings = read_embeddings(task, task.stage(find_live(task), "live"))
+        n_kept, n_new = 0, n_live
         kept = task.spark.createDataFrame([], schemas.LABELS)
     else:
         lost = few(change.lost.select("image_id"), change.n_lost)
         kept = task.read("labels").join(lost, on="image_id", how="left_anti").select(schemas.LABELS.names)
-        embeddings, n_kept = change.embeddings, before.details["n_images"] - change.n_lost
+        embeddings = change.embeddings
+        n_kept, n_new = before.details["n_images"] - change.n_lost, change.n_gained
     labels = label_images(embeddings, config.warehouse, task.input("vocabulary"), config.k, config.candidates)
-    counted, best = Observation("labels"), F.count(F.when(F.col("rank") == 1, 1)).alias("images")
-    new = identify(labels, task.model_id, task.vocabulary_id).observe(counted, best)
-    if before is None or task.inputs["embeddings"][-1].base:
-        night = task.inputs["embeddings"][-1].details
-        n_rows = (night["embedded"] + night["unchanged"]) * config.k
-        written = task.write("labels", sort_labels(new.unionByName(kept), n_rows))
-        n_new = counted.get["images"]
+    new = identify(labels, task.model_id, task.vocabulary_id)
+    if before is None or embedded.base:
+        written = task.write("labels", sort_labels(new.unionByName(kept), n_live * config.k))
     else:
-        files, n_new = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept").files, 0
-        if change.n_gained:
+        files = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept").files
+        if n_new:
             rows = new.sortWithinPartitions("image_id", "rank")
             files = [*files, *tables.write(rows, task.folder("labels"), schemas.LABELS, "new").files]
-            n_new = counted.get["images"]
         written = task.written["labels"] = Written(schemas.LABELS.names, files)
     n_images = n_kept + n_new
-    width = written.rows // max(1, n_images)
+    width = min(config.k, task.input("vocabulary").rows)
+    if config.candidates is not None:  # two names of one label are one candidate, which the vocabulary's words tell
+        width = min(width, written.rows // max(1, n_images))
     if written.rows != width * n_images:
         raise AccountingError(
-            f"{written.rows} label rows of {n_images} images, {n_new} of them new, wanted as many an image"
+            f"{written.rows} label rows of {n_images} images, {n_new} of them new, wanted {width} an image"
         )
     task.details |= {"n_images": n_images, "labelled": n_new}
     say("label_images", f"{n_new:,} images labelled, {n_kept:,} carried from the run before")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from devise.errors import AccountingError, AlreadyExists, ImageError
+from devise.errors import AccountingError, AlreadyExists, ImageError, StorageError
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vector_column
 from devise.spark.frame.job import say
@@ -64,7 +64,10 @@ class Record(Section):
 
 @dataclass(frozen=True)
 class Slices:
-    """The slices of a run: their folder of records and marks in the warehouse's scratch, and how many there are."""
+    """The slices of a run: their folder of records and marks in the warehouse's scratch, and how many there are.
+
+    The folder is of one cut alone: slice 3 of 40 is other images than slice 3 of 50.
+    """
 
     folder: str
     count: int
@@ -108,8 +111,6 @@ class Work:
     folders: dict[str, str]
     """Table -> URI of the run's folder."""
     model_id: str
-    done: set[int]
-    suspects: set[int]
     open: "Callable[[Callable[[Item], bytes]], Engine]"
     """An engine that fetches as it is told to."""
     max_pixels: int
@@ -161,7 +162,10 @@ def watched(night: Slices, n_images: int) -> Iterator[None]:
 
     def tell() -> None:
         while not ended.wait(TELL_SECONDS):
-            done = len(night.look()[0])
+            try:
+                done = len(night.look()[0])
+            except StorageError:  # the work itself says so, if it lasts
+                continue
             each = (time.monotonic() - started) / max(1, done - before)
             left = f", about {each * (night.count - done):,.0f} s left" if done > before else ""
             say("embed_images", f"{done:,} of {night.count:,} slices, {n_images:,} images in all{left}")
@@ -175,11 +179,11 @@ def watched(night: Slices, n_images: int) -> Iterator[None]:
         teller.join()
 
 
-def embed_slices(rows: Iterator[Row], work: Work, again: bool) -> Iterator[Record]:
+def embed_slices(rows: Iterator[Row], work: Work) -> Iterator[Record]:
     """Embed a task's images, each once, and commit its slices as they become whole.
 
-    Args:
-        again: the task was tried before: what is done and what is suspect is looked up anew.
+    What is done and what is suspect is looked up by each task: it may have been tried before, alone or, where an
+    executor was lost, with all of its stage, which no worker is told.
 
     Raises:
         AccountingError: the engine gave fewer outcomes than it was given images.
@@ -188,10 +192,7 @@ def embed_slices(rows: Iterator[Row], work: Work, again: bool) -> Iterator[Recor
     from devise.vision.engine import Item
     from devise.vision.probe import Probe
 
-    done, suspects = work.done, work.suspects
-    if again:
-        done, begun = work.slices.look()
-        suspects = set(begun)
+    done, suspects = work.slices.look()
     under_way: dict[int, _Slice] = {}
     place: dict[int, _Slice] = {}
     probe = Probe(work.max_pixels)

@@ -7,7 +7,7 @@ publish_run. Two things are made: what the catalogue lists, and the engine of th
 without looking at a picture (the slices, their files and records are the real ones). Four nights: the first; one of 1 %
 change (eight in ten changed, one added, one gone); one of 1,000 images of change, whatever the corpus; one without any.
 
-The counters are Spark's own, of the stages of each job. Bytes written are those of the run's files, and what Spark wrote
+The counters are Spark's own, of the stages of each job. Bytes written are those of the run's files, and what it wrote
 to scratch. Heap is what lives in the driver after a full collection, asked for every 5 s and at the job's end. Spark
 runs as a driver and two executors of one core, each a process of its own; each size in a fresh driver. With --s3 the
 warehouse is on a real S3 server, reached through a proxy that counts, Spark's own connector included.

@@ -7,6 +7,7 @@ import pytest
 from devise.errors import ConfigError
 from devise.search.filling import rows_that_fit
 from devise.spark.frame import memory
+from devise.spark.frame.live import ID_BYTES, MOST_BROADCAST, ROW_BYTES, most_broadcast
 from devise.spark.frame.memory import read_bytes, share_of_executor, share_of_machine
 from devise.spark.frame.session import read_conf
 
@@ -69,3 +70,18 @@ def test_the_master_tells_whether_tasks_share_a_machine_or_an_executor(monkeypat
 def test_the_settings_that_come_with_us_fill_shards_of_a_million_rows():
     conf = read_conf("emr-cpu.conf") | {"spark.executor.cores": "4"}
     assert rows_that_fit(share_of_executor(conf), "IVF4096,SQ8", 300) > 1_000_000
+
+
+def test_rows_are_broadcast_as_far_as_the_driver_can_take_them_in():
+    assert most_broadcast({}, ID_BYTES) == GIB // 4 // ID_BYTES
+    assert most_broadcast({"spark.driver.memory": "12g"}, ROW_BYTES) == GIB // (ROW_BYTES // 2)  # 1 GiB of results
+    conf = {"spark.driver.memory": "12g", "spark.driver.maxResultSize": "4g"}
+    assert most_broadcast(conf, ROW_BYTES) == 3 * GIB // ROW_BYTES
+    assert most_broadcast(conf | {"spark.driver.maxResultSize": "0"}, ROW_BYTES) == 3 * GIB // ROW_BYTES
+    assert most_broadcast(conf | {"spark.driver.maxResultSize": str(GIB)}, ROW_BYTES) == GIB // (ROW_BYTES // 2)
+    assert most_broadcast(conf | {"spark.driver.memory": "64g"}, ID_BYTES) == MOST_BROADCAST
+
+
+def test_the_settings_that_come_with_us_broadcast_a_hundredth_of_a_billion_images():
+    conf = read_conf("emr-cpu.conf")
+    assert most_broadcast(conf, ID_BYTES) >= most_broadcast(conf, ROW_BYTES) >= 10**7

@@ -4,7 +4,7 @@ An embedding is live if its (image_id, uri, etag) is in the run's images: those 
 behind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -19,9 +19,10 @@ CONTENT = ["image_id", "uri", "etag"]
 FRESH = "part-"
 """How the names of files begin that hold what a run embedded itself; a base has standing rows of earlier ones too."""
 MOST_BROADCAST = 50_000_000
-"""Rows that are sent to every worker, at most, and at most as many as a quarter of the driver's memory holds."""
+"""Rows that are sent to every worker, at most: see `most_broadcast`."""
 ID_BYTES, ROW_BYTES = 64, 256
-"""Of a broadcast image_id and of a broadcast image_id, uri and etag in the JVM's memory, within a factor of two."""
+"""Of a broadcast image_id and of a broadcast image_id, uri and etag in the JVM's memory, within a factor of two; half
+of it as they come to the driver."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,21 @@ def few(rows: DataFrame, n: int) -> DataFrame:
     Args:
         rows: ids alone, or narrow rows. n: how many.
     """
-    conf = rows.sparkSession.sparkContext.getConf()
-    memory = read_bytes(conf.get("spark.driver.memory", "1g"))
     each = ID_BYTES if rows.columns == ["image_id"] else ROW_BYTES
-    return F.broadcast(rows) if n <= min(MOST_BROADCAST, memory // 4 // each) else rows
+    conf = dict(rows.sparkSession.sparkContext.getConf().getAll())
+    return F.broadcast(rows) if n <= most_broadcast(conf, each) else rows
+
+
+def most_broadcast(conf: Mapping[str, str], each: int) -> int:
+    """Rows of so many bytes that the driver can take in and send out, by Spark's settings.
+
+    A quarter of its memory holds them. And they come as results of tasks: more than spark.driver.maxResultSize of those
+    would end the job, not slow it.
+    """
+    most = read_bytes(conf.get("spark.driver.memory", "1g")) // 4 // each
+    told = conf.get("spark.driver.maxResultSize", "1g").strip()
+    results = read_bytes(f"{told}b" if told.isdigit() else told)  # of this one a mere number is bytes
+    return min(MOST_BROADCAST, most, results // (each // 2)) if results else min(MOST_BROADCAST, most)
 
 
 def find_change(task: Task) -> Change | None:

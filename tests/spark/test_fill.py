@@ -1,17 +1,19 @@
 """Rows spread by exact ranges of the id, a sample drawn by a threshold, files written as rows come."""
 
+from types import SimpleNamespace
+
 import faiss
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from devise.errors import AccountingError
+from devise.errors import AccountingError, IndexingError
 from devise.search import shards
 from devise.search.kinds import choose_kind
 from devise.search.template import inverted_lists, read_template
 from devise.spark.frame.spread import spread
-from devise.spark.stages import fill
+from devise.spark.stages import fill, index
 from devise.store import storage
 
 DIM, N_ROWS = 8, 3000
@@ -52,6 +54,31 @@ def test_of_five_hundred_tasks_each_has_its_own_number(spark):
     rows = spread(spark.range(500).select(F.col("id").cast("int").alias("place")), "place", 500)
     found = rows.select(F.spark_partition_id().alias("at"), "place").collect()
     assert sorted((row.at, row.place) for row in found) == [(place, place) for place in range(500)]
+
+
+def test_what_is_staged_is_counted_on_the_way_and_computed_once(spark, embeddings, tmp_path):
+    seen = spark.sparkContext.accumulator(0)
+
+    def count(batches):
+        for batch in batches:
+            seen.add(batch.num_rows)
+            yield batch
+
+    def stage(frame, name):
+        folder = f"{tmp_path}/{name}-{seen.value}"
+        frame.write.parquet(folder)
+        return spark.read.schema(frame.schema).parquet(folder)
+
+    task = SimpleNamespace(stage=stage)
+    staged, n_rows, dim = index.stage_measured(task, embeddings.mapInArrow(count, embeddings.schema))
+    assert (n_rows, dim, seen.value) == (N_ROWS, DIM, N_ROWS) and staged.count() == N_ROWS == seen.value
+    short = embeddings.withColumn(
+        "embedding", F.slice("embedding", 1, F.when(F.col("image_id") % 2 == 0, 3).otherwise(8))
+    )
+    for wrong, dims in ((embeddings.limit(0), r"\[\]"), (short, r"\[3, 8\]")):
+        seen.add(1)  # a folder of its own
+        with pytest.raises(IndexingError, match=f"embeddings of dims {dims}, wanted one dim"):
+            index.stage_measured(task, wrong)
 
 
 @pytest.mark.parametrize("from_end", [False, True])

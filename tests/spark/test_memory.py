@@ -7,6 +7,7 @@ import pytest
 from devise.errors import ConfigError
 from devise.search.filling import rows_that_fit
 from devise.spark.frame import memory
+from devise.spark.frame.live import ID_BYTES, MOST_BROADCAST, ROW_BYTES, most_broadcast
 from devise.spark.frame.memory import read_bytes, share_of_executor, share_of_machine, smallest_heap
 from devise.spark.frame.session import read_conf
 
@@ -75,3 +76,19 @@ def test_the_master_tells_whether_tasks_share_a_machine_or_an_executor(monkeypat
 def test_the_settings_that_come_with_us_fill_shards_of_a_million_rows():
     conf = read_conf("emr-cpu.conf") | {"spark.executor.cores": "4"}
     assert rows_that_fit(share_of_executor(conf), "IVF4096,SQ8", 300) > 1_000_000
+
+
+def test_rows_are_broadcast_as_far_as_the_smallest_heap_and_the_driver_s_results_allow():
+    assert most_broadcast(GIB, "1g", ID_BYTES) == GIB // 4 // ID_BYTES
+    assert most_broadcast(12 * GIB, "1g", ROW_BYTES) == GIB // (ROW_BYTES // 2)  # 1 GiB of results
+    for unbound in ("4g", "0"):
+        assert most_broadcast(12 * GIB, unbound, ROW_BYTES) == 3 * GIB // ROW_BYTES
+    assert most_broadcast(12 * GIB, str(GIB), ROW_BYTES) == GIB // (ROW_BYTES // 2)
+    assert most_broadcast(64 * GIB, "4g", ID_BYTES) == MOST_BROADCAST
+
+
+def test_the_settings_that_come_with_us_broadcast_a_hundredth_of_a_billion_ids_twice():
+    """As many came and went, of which the ids alone meet the whole corpus."""
+    conf = read_conf("emr-cpu.conf")
+    heap = smallest_heap(conf, "yarn")
+    assert most_broadcast(heap, conf["spark.driver.maxResultSize"], ID_BYTES) >= 2 * 10**7

@@ -12,17 +12,17 @@ from pyspark.sql import functions as F
 
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task
-from devise.spark.frame.memory import heap_bytes
+from devise.spark.frame.memory import heap_bytes, read_bytes
 from devise.warehouse.manifest import File, Manifest
 
 CONTENT = ["image_id", "uri", "etag"]
 FRESH = "part-"
 """How the names of files begin that hold what a run embedded itself; a base has standing rows of earlier ones too."""
 MOST_BROADCAST = 50_000_000
-"""Rows that are sent to every JVM, at most, and at most as many as a quarter of the smallest holds: the driver or an
-executor."""
+"""Rows that are sent to every JVM, at most: see `most_broadcast`."""
 ID_BYTES, ROW_BYTES = 64, 256
-"""Of a broadcast image_id and of a broadcast image_id, uri and etag in the JVM's memory, within a factor of two."""
+"""Of a broadcast image_id and of a broadcast image_id, uri and etag in the JVM's memory, within a factor of two; half
+of it as they come to the driver."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,23 @@ def few(rows: DataFrame, n: int) -> DataFrame:
         rows: ids alone, or narrow rows. n: how many.
     """
     each = ID_BYTES if rows.columns == ["image_id"] else ROW_BYTES
-    most = min(MOST_BROADCAST, heap_bytes(rows.sparkSession) // 4 // each)
-    return F.broadcast(rows) if n <= most else rows
+    spark = rows.sparkSession
+    results = spark.sparkContext.getConf().get("spark.driver.maxResultSize", "1g")
+    return F.broadcast(rows) if n <= most_broadcast(heap_bytes(spark), results, each) else rows
+
+
+def most_broadcast(heap: int, max_result_size: str, each: int) -> int:
+    """Rows of so many bytes that the driver can take in and send out, and an executor hold.
+
+    Args:
+        heap: bytes of the smallest JVM's, of which they may fill a quarter.
+        max_result_size: Spark's setting: they come as results of tasks, and more than that would end the job, not slow
+            it. Of this one a mere number is bytes, and 0 is no bound.
+    """
+    text = max_result_size.strip()
+    results = read_bytes(f"{text}b" if text.isdigit() else text)
+    most = min(MOST_BROADCAST, heap // 4 // each)
+    return min(most, results // (each // 2)) if results else most
 
 
 def find_change(task: Task) -> Change | None:

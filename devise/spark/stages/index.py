@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from devise.config import IndexConfig
@@ -54,8 +54,7 @@ def build_base(task: Task, reason: str) -> None:
     config: IndexConfig = task.config
     decision = f"a base: {reason}"
     say("build_index", decision)
-    embeddings = task.stage(read_embeddings(task, task.stage(find_live(task), "live")), "embeddings")
-    n_rows, dim = measure(embeddings)
+    embeddings, n_rows, dim = stage_measured(task, read_embeddings(task, task.stage(find_live(task), "live")))
     kind = kinds.choose_kind(n_rows, dim, config.memory_bytes, config.kind, config.sample_rows)
     n_trained = kinds.count_training_rows(n_rows, kind.nlist, config.sample_rows)
     per_shard = rows_per_shard(task, kind.factory, dim)
@@ -112,10 +111,16 @@ def settle_nprobe(task: Task, embeddings: DataFrame, kind: Kind) -> dict[str, di
     return {"nprobe": nprobe, "tuning": tuning}
 
 
-def measure(embeddings: DataFrame) -> tuple[int, int]:
-    """Rows and dim; `IndexingError` if there is nothing to index or the vectors differ in length."""
-    found = embeddings.select(F.size("embedding").alias("dim")).groupBy("dim").count().collect()
-    if len(found) != 1:
-        dims = sorted(row.dim for row in found)
+def stage_measured(task: Task, embeddings: DataFrame) -> tuple[DataFrame, int, int]:
+    """The embeddings, staged, their number and dim; both are counted on the way: to ask later is to read all again.
+
+    Raises:
+        IndexingError: there is nothing to index, or the vectors differ in length.
+    """
+    told, size = Observation("embeddings"), F.size("embedding")
+    told_of_each = F.count(F.lit(1)).alias("n"), F.min(size).alias("least"), F.max(size).alias("most")
+    staged = task.stage(embeddings.observe(told, *told_of_each), "embeddings")
+    if not told.get["n"] or told.get["least"] != told.get["most"]:
+        dims = sorted({told.get["least"], told.get["most"]}) if told.get["n"] else []
         raise IndexingError(f"embeddings of dims {dims}, wanted one dim and at least one row")
-    return found[0]["count"], found[0].dim
+    return staged, told.get["n"], told.get["most"]

@@ -57,7 +57,7 @@ def stages_after(stages: Sequence[str], night: Sequence[str]) -> list[str]:
 def foresee(work: Sequence[Planned], later: Sequence[Planned] = ()) -> None:
     """Refuse what cannot end well before it is begun: a run that must not be made, a job without what it reads.
 
-    Asked before Spark starts, and before each job again: the catalogue tells how much there is to embed.
+    Asked before Spark starts.
 
     Args:
         later: jobs that commands after this one will do; whether they have what they read is theirs to see.
@@ -74,9 +74,19 @@ def foresee(work: Sequence[Planned], later: Sequence[Planned] = ()) -> None:
         inputs.refuse_missing(job.name, job.reads, line, promised)
         job.foresee(config, line, promised)
         promised += job.writes
-    for job, config in _steps(later):
-        job.foresee(config, lineage_of(config.warehouse, config.run), promised)
-        promised += job.writes
+    foresee_size(later, promised)
+
+
+def foresee_size(work: Sequence[Planned], promised: Sequence[str] = ()) -> None:
+    """Refuse what the jobs themselves can tell by now: asked again once the catalogue says how much there is to embed.
+
+    Args:
+        promised: tables that jobs before these will make.
+    """
+    known, lineage_of = list(promised), cache(begin)
+    for job, config in _steps(work):
+        job.foresee(config, lineage_of(config.warehouse, config.run), known)
+        known += job.writes
 
 
 def _steps(work: Sequence[Planned]) -> list[Planned]:
@@ -107,10 +117,10 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
             try:
                 refuse_spelling(spark, warehouses)
                 with process.stoppable():  # Spark takes Ctrl-C to itself
-                    for place, (job, config) in enumerate(work):
-                        if place:
-                            foresee(work[place:], later)
+                    for place, (job, config) in enumerate(work, start=1):
                         perform(job, spark, config, held[storage.normalise(config.warehouse)].check)
+                        if "images" in job.writes:
+                            foresee_size([*work[place:], *later])
             except process.Stopped:
                 hush(spark)
                 raise

@@ -263,7 +263,7 @@ def measure(n_images: int, dim: int, on_s3: bool) -> Iterator[dict]:
     jobs = (catalog_images, plan_images, embed_images, label_images, build_index, publish_run)
     with started(on_s3) as (spark, root, proxy):
         commit_vocabulary_and_model(root, "r0", dim)
-        corpus, counts = Corpus(n_images), Counts(spark)
+        corpus, counts, cpu = Corpus(n_images), Counts(spark), Cpu()
         for number, night in enumerate(nights, 1):
             new, old = corpus.change(night)
             new = new if number > 1 else n_images
@@ -274,7 +274,7 @@ def measure(n_images: int, dim: int, on_s3: bool) -> Iterator[dict]:
                 if proxy is not None:
                     proxy.forget()
                 Path("/proc/self/clear_refs").write_text("5")  # the peak of resident memory begins anew
-                begun, worked = time.perf_counter(), cpu_seconds()
+                begun, worked = time.perf_counter(), cpu.seconds()
                 with Watch(spark) as watch:
                     config = kind(warehouse=root, run=f"r{number}", **settings.get(module, {}))
                     made = job.perform(module.JOB, spark, config)
@@ -284,7 +284,7 @@ def measure(n_images: int, dim: int, on_s3: bool) -> Iterator[dict]:
                 row = {
                     "images": n_images, "dim": dim, "store": "s3" if on_s3 else "file", "night": night.name,
                     "job": module.JOB.name, "seconds": round(seconds, 1),
-                    "cpu_seconds": round(cpu_seconds() - worked, 1), **counts.since(),
+                    "cpu_seconds": round(cpu.seconds() - worked, 1), **counts.since(),
                     "written_bytes": sum(file.size_bytes for one in manifests for file in one.files),
                     "files": sum(len(one.files) for one in manifests),
                     "computed": computed(module.JOB.name, made, new, old), "heap_bytes": watch.heap,
@@ -326,14 +326,19 @@ def kind_of(request: Any) -> str:
     return request.method if request.method in ("GET", "HEAD") else "PUT"
 
 
-def cpu_seconds() -> float:
-    """Of this process, all that it started and all that those did and have ended: Spark's Java and Python, and S3's."""
-    total = 0
-    for process in [os.getpid(), *descendants(os.getpid())]:
-        with suppress(OSError, IndexError):  # it ended meanwhile
-            times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]
-            total += sum(map(int, times))
-    return total / os.sysconf("SC_CLK_TCK")
+class Cpu:
+    """CPU seconds of this process and of all that it started: Spark's Java and Python, and S3's server."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+        """Ticks of each process when it was last seen: what has ended since has worked all the same."""
+
+    def seconds(self) -> float:
+        for process in [os.getpid(), *descendants(os.getpid())]:
+            with suppress(OSError, IndexError):  # it ended meanwhile
+                times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+                self._seen[process] = sum(map(int, times))
+        return sum(self._seen.values()) / os.sysconf("SC_CLK_TCK")
 
 
 def live_heap(spark: Any) -> int:

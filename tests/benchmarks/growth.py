@@ -373,7 +373,7 @@ def tables_of(rows: list[dict]) -> str:
             told += [f"\n### {dim} dims, {where}, change: {night}\n", "| " + " | ".join(head) + " |"]
             told.append("|" + "---|" * len(head))
             for row in (row for row in mine if row["night"] == night):
-                cells = [f"{row['images']:,}", row["job"], *(shown(name, row.get(name, 0)) for name in COUNTERS)]
+                cells = [f"{row['images']:,}", row["job"], *(shown(name, row[name]) for name in COUNTERS)]
                 cells += [shown("bytes", row["heap_bytes"]), shown("bytes", row["python_bytes"])]
                 if on_s3:
                     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(row["asked"].items()))

@@ -373,7 +373,7 @@ def tables_of(rows: list[dict]) -> str:
             told += [f"\n### {dim} dims, {where}, change: {night}\n", "| " + " | ".join(head) + " |"]
             told.append("|" + "---|" * len(head))
             for row in (row for row in mine if row["night"] == night):
-                cells = [f"{row['images']:,}", row["job"], *(shown(name, row[name]) for name in COUNTERS)]
+                cells = [f"{row['images']:,}", row["job"], *(shown(name, row.get(name)) for name in COUNTERS)]
                 cells += [shown("bytes", row["heap_bytes"]), shown("bytes", row["python_bytes"])]
                 if on_s3:
                     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(row["asked"].items()))
@@ -386,17 +386,21 @@ def tables_of(rows: list[dict]) -> str:
 
 def exponents(rows: list[dict], what: str) -> str:
     """Markdown: by night and job, the exponent of each counter; a dash where it is zero at some size."""
-    names = [name for name in FITTED if all(name in row for row in rows)]
+    names = [name for name in FITTED if any(name in row for row in rows)]
     told = [f"\n### Exponents against the corpus, {what}\n", "| change | job | " + " | ".join(names) + " |"]
     told.append("|" + "---|" * (2 + len(names)))
     for night, name in dict.fromkeys((row["night"], row["job"]) for row in rows):
         mine = [row for row in rows if (row["night"], row["job"]) == (night, name)]
-        found = (slope([(row["images"], row[counter]) for row in mine]) for counter in names)
+        found = (
+            slope([(row["images"], row[counter]) for row in mine if row.get(counter) is not None]) for counter in names
+        )
         told.append(f"| {night} | {name} | " + " | ".join("-" if e is None else f"{e:.2f}" for e in found) + " |")
     return "\n".join(told)
 
 
-def shown(name: str, value: float) -> str:
+def shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
     if name.endswith("bytes"):
         return f"{value / MIB:,.1f}" if value < 100 * MIB else f"{value / MIB:,.0f}"
     return f"{value:,}"
@@ -408,6 +412,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--s3", action="store_true")
     parser.add_argument("--rows", type=Path, default=Path(tempfile.gettempdir()) / "growth.jsonl")
+    parser.add_argument("--told", action="store_true", help="measure nothing, tell what is in the file")
     parser.add_argument("--one", action="store_true", help="measure the first size in this process")
     options = parser.parse_args()
     if options.one:
@@ -416,7 +421,7 @@ def main() -> None:
                 rows.write(json.dumps(row) + "\n")
             print(json.dumps(row), file=sys.stderr, flush=True)
         return
-    for n_images in options.images:
+    for n_images in [] if options.told else options.images:
         command = [sys.executable, __file__, "--one", "--images", str(n_images), "--dim", str(options.dim)]
         subprocess.run([*command, "--rows", options.rows, *["--s3"] * options.s3], check=True)
     import pyspark

@@ -263,7 +263,7 @@ def measure(n_images: int, dim: int, on_s3: bool) -> Iterator[dict]:
     jobs = (catalog_images, plan_images, embed_images, label_images, build_index, publish_run)
     with started(on_s3) as (spark, root, proxy):
         commit_vocabulary_and_model(root, "r0", dim)
-        corpus, counts = Corpus(n_images), Counts(spark)
+        corpus, counts, cpu = Corpus(n_images), Counts(spark), Cpu()
         for number, night in enumerate(nights, 1):
             new, old = corpus.change(night)
             new = new if number > 1 else n_images
@@ -274,7 +274,7 @@ def measure(n_images: int, dim: int, on_s3: bool) -> Iterator[dict]:
                 if proxy is not None:
                     proxy.forget()
                 Path("/proc/self/clear_refs").write_text("5")  # the peak of resident memory begins anew
-                begun, worked = time.perf_counter(), cpu_seconds()
+                begun, worked = time.perf_counter(), cpu.seconds()
                 with Watch(spark) as watch:
                     config = kind(warehouse=root, run=f"r{number}", **settings.get(module, {}))
                     made = job.perform(module.JOB, spark, config)
@@ -284,7 +284,7 @@ def measure(n_images: int, dim: int, on_s3: bool) -> Iterator[dict]:
                 row = {
                     "images": n_images, "dim": dim, "store": "s3" if on_s3 else "file", "night": night.name,
                     "job": module.JOB.name, "seconds": round(seconds, 1),
-                    "cpu_seconds": round(cpu_seconds() - worked, 1), **counts.since(),
+                    "cpu_seconds": round(cpu.seconds() - worked, 1), **counts.since(),
                     "written_bytes": sum(file.size_bytes for one in manifests for file in one.files),
                     "files": sum(len(one.files) for one in manifests),
                     "computed": computed(module.JOB.name, made, new, old), "heap_bytes": watch.heap,
@@ -326,14 +326,19 @@ def kind_of(request: Any) -> str:
     return request.method if request.method in ("GET", "HEAD") else "PUT"
 
 
-def cpu_seconds() -> float:
-    """Of this process, all that it started and all that those did and have ended: Spark's Java and Python, and S3's."""
-    total = 0
-    for process in [os.getpid(), *descendants(os.getpid())]:
-        with suppress(OSError, IndexError):  # it ended meanwhile
-            times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]
-            total += sum(map(int, times))
-    return total / os.sysconf("SC_CLK_TCK")
+class Cpu:
+    """CPU seconds of this process and of all that it started: Spark's Java and Python, and S3's server."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+        """Ticks of each process when it was last seen: what has ended since has worked all the same."""
+
+    def seconds(self) -> float:
+        for process in [os.getpid(), *descendants(os.getpid())]:
+            with suppress(OSError, IndexError):  # it ended meanwhile
+                times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+                self._seen[process] = sum(map(int, times))
+        return sum(self._seen.values()) / os.sysconf("SC_CLK_TCK")
 
 
 def live_heap(spark: Any) -> int:
@@ -368,7 +373,7 @@ def tables_of(rows: list[dict]) -> str:
             told += [f"\n### {dim} dims, {where}, change: {night}\n", "| " + " | ".join(head) + " |"]
             told.append("|" + "---|" * len(head))
             for row in (row for row in mine if row["night"] == night):
-                cells = [f"{row['images']:,}", row["job"], *(shown(name, row.get(name, 0)) for name in COUNTERS)]
+                cells = [f"{row['images']:,}", row["job"], *(shown(name, row.get(name)) for name in COUNTERS)]
                 cells += [shown("bytes", row["heap_bytes"]), shown("bytes", row["python_bytes"])]
                 if on_s3:
                     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(row["asked"].items()))
@@ -381,17 +386,21 @@ def tables_of(rows: list[dict]) -> str:
 
 def exponents(rows: list[dict], what: str) -> str:
     """Markdown: by night and job, the exponent of each counter; a dash where it is zero at some size."""
-    names = [name for name in FITTED if all(name in row for row in rows)]
+    names = [name for name in FITTED if any(name in row for row in rows)]
     told = [f"\n### Exponents against the corpus, {what}\n", "| change | job | " + " | ".join(names) + " |"]
     told.append("|" + "---|" * (2 + len(names)))
     for night, name in dict.fromkeys((row["night"], row["job"]) for row in rows):
         mine = [row for row in rows if (row["night"], row["job"]) == (night, name)]
-        found = (slope([(row["images"], row[counter]) for row in mine]) for counter in names)
+        found = (
+            slope([(row["images"], row[counter]) for row in mine if row.get(counter) is not None]) for counter in names
+        )
         told.append(f"| {night} | {name} | " + " | ".join("-" if e is None else f"{e:.2f}" for e in found) + " |")
     return "\n".join(told)
 
 
-def shown(name: str, value: float) -> str:
+def shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
     if name.endswith("bytes"):
         return f"{value / MIB:,.1f}" if value < 100 * MIB else f"{value / MIB:,.0f}"
     return f"{value:,}"
@@ -403,6 +412,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--s3", action="store_true")
     parser.add_argument("--rows", type=Path, default=Path(tempfile.gettempdir()) / "growth.jsonl")
+    parser.add_argument("--told", action="store_true", help="measure nothing, tell what is in the file")
     parser.add_argument("--one", action="store_true", help="measure the first size in this process")
     options = parser.parse_args()
     if options.one:
@@ -411,7 +421,7 @@ def main() -> None:
                 rows.write(json.dumps(row) + "\n")
             print(json.dumps(row), file=sys.stderr, flush=True)
         return
-    for n_images in options.images:
+    for n_images in [] if options.told else options.images:
         command = [sys.executable, __file__, "--one", "--images", str(n_images), "--dim", str(options.dim)]
         subprocess.run([*command, "--rows", options.rows, *["--s3"] * options.s3], check=True)
     import pyspark

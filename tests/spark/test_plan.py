@@ -118,6 +118,10 @@ class Nights:
             assert (self.live - lost) | set(gained) == whole, run
         found = embeddings.details
         assert len(whole) == found["embedded"] + found["unchanged"], run
+        joined: list[str] = []
+        task.stage = lambda frame, name: joined.append(name) or frame
+        assert sorted(tuple(row) for row in live.read_live(task).select(live.CONTENT).collect()) == sorted(whole), run
+        self.joined = bool(joined)
         self.tonight = whole
 
     def publish(self, run, images, plan):
@@ -143,6 +147,18 @@ def test_a_change_and_back_is_found_and_not_paid_for_twice(nights):
     nights.listing = {"a": "1", "b": "1"}
     back = nights.night("r4")
     assert nights.attempted == [] and (back.details["found"], back.details["lost"]) == (1, 1)
+
+
+def test_all_vectors_are_read_without_a_join_where_all_are_live(nights):
+    nights.ids = {"a": 1, "b": 2}
+    nights.listing = {"a": "1", "b": "1"}
+    nights.night("r2")
+    assert not nights.joined
+    nights.listing = {"a": "2", "b": "1"}
+    nights.night("r3", nights_per_base=2)
+    assert nights.joined  # the old content of a is still there
+    nights.night("r4", nights_per_base=2)
+    assert not nights.joined  # a base
 
 
 def test_a_night_without_a_change_plans_nothing(nights):

@@ -86,6 +86,19 @@ def find_change(task: Task) -> Change | None:
     return Change(plan.details["since"], lost, n_gained, plan.details["lost"], embeddings)
 
 
+def read_live(task: Task) -> DataFrame:
+    """schemas.EMBEDDINGS of all that is live.
+
+    Where the runs hold as many rows as images are live, by the night's accounting, as on a first night and on a base's,
+    each row is live and once: nothing is joined, and no vector is shuffled.
+    """
+    runs = task.inputs["embeddings"]
+    tonight = runs[-1].details
+    if sum(run.rows for run in runs) == tonight["embedded"] + tonight["unchanged"]:
+        return task.read("embeddings")
+    return read_embeddings(task, task.stage(find_live(task), "live"))
+
+
 def find_live(task: Task) -> DataFrame:
     """image_id, uri, etag and `file`, the name of the file that holds the vector, of each live embedding.
 

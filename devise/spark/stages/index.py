@@ -12,7 +12,7 @@ from devise.search import kinds, shards
 from devise.search.kinds import Kind
 from devise.spark.frame.columns import refuse_other_dims
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import find_change, find_live, read_embeddings
+from devise.spark.frame.live import find_change, read_live
 from devise.spark.frame.tables import Written
 from devise.spark.stages import delta, recall
 from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, rows_per_shard, train_template
@@ -54,7 +54,7 @@ def build_base(task: Task, reason: str) -> None:
     config: IndexConfig = task.config
     decision = f"a base: {reason}"
     say("build_index", decision)
-    embeddings, n_rows, dim = stage_measured(task, read_embeddings(task, task.stage(find_live(task), "live")))
+    embeddings, n_rows, dim = stage_measured(task, read_live(task))
     kind = kinds.choose_kind(n_rows, dim, config.memory_bytes, config.kind, config.sample_rows)
     n_trained = kinds.count_training_rows(n_rows, kind.nlist, config.sample_rows)
     per_shard = rows_per_shard(task, kind.factory, dim)

@@ -46,7 +46,7 @@ def prepare(spark, data: Path, warehouse: str):
     return trained, job.perform(catalog_images.JOB, spark, corpus)["images"]
 
 
-def make_plan(spark, warehouse: str, rows: list[tuple], run: str) -> Manifest:
+def make_plan(spark, warehouse: str, model: Manifest, rows: list[tuple], run: str) -> Manifest:
     """A plan to embed these images, (image_id, uri, etag, size_bytes) each."""
     columns = StructType([schemas.IMAGES[name] for name in ("image_id", "uri", "etag", "size_bytes")])
     chosen = spark.createDataFrame(rows, columns).withColumn("state", F.lit("todo")).withColumn("attempts", F.lit(0))
@@ -56,7 +56,7 @@ def make_plan(spark, warehouse: str, rows: list[tuple], run: str) -> Manifest:
     return Manifest(
         table="plan", run=run, parent=0, rows=written.rows, columns=written.columns, files=written.files,
         inputs={"embeddings": [], "rejects": []}, inputs_hash="", config={}, config_hash="", code_version="",
-        started_at=0, finished_at=0, details={**counts, "since": None, "standing": None},
+        model_id=model.model_id, started_at=0, finished_at=0, details={**counts, "since": None, "standing": None},
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def main() -> None:
         model, listed = prepare(spark, options.data.resolve(), warehouse)
         images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(options.images)
         rows = [tuple(row) for row in images.select("image_id", "uri", "etag", "size_bytes").collect()]
-        plan = make_plan(spark, warehouse, rows, "bench")
+        plan = make_plan(spark, warehouse, model, rows, "bench")
         times: dict[str, list[float]] = {name: [] for name in ["bare loop", *options.exchange]}
         n_slices = 0
 

@@ -253,7 +253,7 @@ def run_stage(plan: dict, options: argparse.Namespace) -> Callable[[str, int], N
 
     spark, warehouse = start_session("recipes"), plan["warehouse"]
     model, rows = manifest.read(warehouse, "model", "bench"), [tuple(row) for row in plan["rows"]]
-    plans = {n: make_plan(spark, warehouse, rows[:n], f"plan-{os.getpid()}-{n}") for n in (WARM, len(rows))}
+    plans = {n: make_plan(spark, warehouse, model, rows[:n], f"plan-{os.getpid()}-{n}") for n in (WARM, len(rows))}
     engine = {"precision": options.child.split()[1]}
 
     def run(place: str, n: int) -> None:

@@ -6,6 +6,7 @@ its change is compared with `judge_images` over all and with `find_live`.
 
 import random
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 from tiny_warehouse import commit_vocabulary_and_model
@@ -14,13 +15,13 @@ from devise.config import EmbedConfig
 from devise.errors import AccountingError
 from devise.jobs import embed_images, plan_images
 from devise.spark.frame import job, live, schemas, tables
-from devise.spark.frame.parts import Part
+from devise.spark.frame.parts import Part, file_of
 from devise.spark.stages import accounting, embed
 from devise.spark.stages.accounting import judge_images
 from devise.spark.stages.slices import Record
 from devise.warehouse import manifest, pointer
 from devise.warehouse.lineage import begin
-from devise.warehouse.manifest import File, Manifest
+from devise.warehouse.manifest import Manifest
 
 RETRY = ["gone"]
 
@@ -61,12 +62,10 @@ class Nights:
             else:
                 values, table = [*key, code, "made", row.attempts + 1, task.model_id], "rejects"
                 codes[code] = codes.get(code, 0) + 1
-            import pyarrow as pa
-
             arrays = [pa.array([value]) for value in values]
             parts[table].write(schemas.record_batch(arrays, schemas.TABLES[table]))
         told = {table: part.deliver() for table, part in parts.items()}
-        files = {table: [File(**{name: found[name] for name in File.model_fields})] for table, found in told.items()}
+        files = {table: [file_of(receipt)] for table, receipt in told.items()}
         counts = {table: part.rows for table, part in parts.items()}
         return [Record(number=0, embedded=counts["embeddings"], rejected=counts["rejects"], codes=codes, **files)]
 

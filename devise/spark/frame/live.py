@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task
 from devise.spark.frame.memory import heap_bytes, read_bytes
-from devise.warehouse.manifest import File, Manifest
+from devise.warehouse.manifest import Manifest
 
 CONTENT = ["image_id", "uri", "etag"]
 FRESH = "part-"
@@ -73,17 +73,22 @@ def find_change(task: Task) -> Change | None:
         return None
     rows, n_found = task.read("plan"), plan.details["found"]
     n_gained = run.details["embedded"] + n_found
-    embeddings = _of_files(task, run, [file for file in run.files if file.path.startswith(FRESH)])
+    embeddings = read_fresh(task, [run])
     if n_found:
         found = rows.where("state = 'found'").select(*CONTENT, F.col("held_in").alias("file"))
         if run.base:  # it has taken them over
-            standing = _of_files(task, run, [file for file in run.files if not file.path.startswith(FRESH)])
+            standing = read_fresh(task, [run], fresh=False)
             held = standing.join(few(found.select(CONTENT), n_found), CONTENT, "left_semi")
         else:
             held = read_embeddings(task, found)
         embeddings = embeddings.unionByName(held.select(schemas.EMBEDDINGS.names))
     lost = rows.where("state = 'lost'").select(CONTENT)
     return Change(plan.details["since"], lost, n_gained, plan.details["lost"], embeddings)
+
+
+def count_live(run: Manifest) -> int:
+    """How many embeddings are live with a run of embeddings, by its night's accounting."""
+    return run.details["embedded"] + run.details["unchanged"]
 
 
 def read_live(task: Task) -> DataFrame:
@@ -93,8 +98,7 @@ def read_live(task: Task) -> DataFrame:
     each row is live and once: nothing is joined, and no vector is shuffled.
     """
     runs = task.inputs["embeddings"]
-    tonight = runs[-1].details
-    if sum(run.rows for run in runs) == tonight["embedded"] + tonight["unchanged"]:
+    if sum(run.rows for run in runs) == count_live(runs[-1]):
         return task.read("embeddings")
     return read_embeddings(task, task.stage(find_live(task), "live"))
 
@@ -106,12 +110,13 @@ def find_live(task: Task) -> DataFrame:
     and the owner came back) the first uri in order has it, as the night's accounting says too.
     """
     images = task.read("images").select(CONTENT)
-    listed = embedded(task, task.inputs["embeddings"]).join(images, on=CONTENT, how="left_semi")
-    return (
-        listed.groupBy("image_id")
-        .agg(F.min(F.struct("uri", "etag", "file")).alias("first"))
-        .select("image_id", "first.*")
-    )
+    return first_of_ids(embedded(task, task.inputs["embeddings"]).join(images, on=CONTENT, how="left_semi"))
+
+
+def first_of_ids(listed: DataFrame) -> DataFrame:
+    """Of listed embeddings (image_id, uri, etag and file) the one that has each image_id: the first uri in order."""
+    first = F.min(F.struct("uri", "etag", "file")).alias("first")
+    return listed.groupBy("image_id").agg(first).select("image_id", "first.*")
 
 
 def embedded(task: Task, runs: Sequence[Manifest]) -> DataFrame:
@@ -134,7 +139,10 @@ def read_embeddings(task: Task, wanted: DataFrame) -> DataFrame:
     return rows.join(wanted, on=[*CONTENT, "file"], how="left_semi").select(schemas.EMBEDDINGS.names)
 
 
-def _of_files(task: Task, run: Manifest, files: Sequence[File]) -> DataFrame:
-    """schemas.EMBEDDINGS of some files of a run."""
-    part = run.model_copy(update={"files": list(files)})
-    return tables.read(task.spark, task.config.warehouse, [part], schemas.EMBEDDINGS)
+def read_fresh(task: Task, runs: Sequence[Manifest], fresh: bool = True) -> DataFrame:
+    """schemas.EMBEDDINGS of what runs embedded themselves; or, of bases, of what they took over."""
+    parts = []
+    for run in runs:
+        files = [file for file in run.files if file.path.startswith(FRESH) == fresh]
+        parts.append(run.model_copy(update={"files": files}))
+    return tables.read(task.spark, task.config.warehouse, parts, schemas.EMBEDDINGS)

@@ -9,7 +9,7 @@ import json
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -123,14 +123,14 @@ def write_parts(batches: Iterator[pa.RecordBatch], folder: str, schema: StructTy
             part.drop()
 
 
-def receipt_batch(*receipts: dict[str, Any]) -> pa.RecordBatch:
-    """Receipts as a task returns them."""
-    return pa.RecordBatch.from_pylist(list(receipts), schema=to_arrow_schema(schemas.RECEIPTS))
+def receipt_batch(receipt: Mapping[str, Any]) -> pa.RecordBatch:
+    """A receipt as a task returns it."""
+    return pa.RecordBatch.from_pylist([dict(receipt)], schema=to_arrow_schema(schemas.RECEIPTS))
 
 
-def file_receipt(file: File) -> dict[str, Any]:
-    """The receipt of a file without reject codes."""
-    return {**file.model_dump(), "codes": "{}"}
+def file_of(receipt: Any) -> File:
+    """What a manifest lists of a receipt, which is a mapping or a row of Spark's."""
+    return File(**{name: receipt[name] for name in File.model_fields})
 
 
 class _Hashed:

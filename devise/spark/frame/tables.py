@@ -128,8 +128,7 @@ def write(frame: DataFrame, folder: str, schema: StructType, name: str = "part")
 
 def empty_file(folder: str, schema: StructType) -> File:
     """A file without a row: engines that read a folder find the table and its columns."""
-    found = parts.Part(folder, schema).deliver()
-    return File(**{name: found[name] for name in File.model_fields})
+    return parts.file_of(parts.Part(folder, schema).deliver())
 
 
 def size_shuffles(spark: SparkSession, files: Iterable[File]) -> None:
@@ -150,12 +149,12 @@ def deliver(path: Path, folder: str, rows: int) -> File:
 
 def receipt_batch(file: File) -> pa.RecordBatch:
     """The receipt of a file without reject codes, as a task returns it."""
-    return parts.receipt_batch(parts.file_receipt(file))
+    return parts.receipt_batch({**file.model_dump(), "codes": "{}"})
 
 
 def receipts(rows: Sequence[Row]) -> list[File]:
     """The files that tasks say they wrote, by path."""
-    return sorted((File(**{name: row[name] for name in File.model_fields}) for row in rows), key=lambda file: file.path)
+    return sorted(map(parts.file_of, rows), key=lambda file: file.path)
 
 
 def sum_codes(texts: Iterable[str]) -> dict[str, int]:

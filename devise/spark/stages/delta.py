@@ -9,7 +9,7 @@ from devise.config import IndexConfig
 from devise.errors import AccountingError
 from devise.search import shards
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import Change
+from devise.spark.frame.live import Change, count_live
 from devise.spark.frame.tables import Written
 from devise.spark.stages.fill import SIDECAR, centroid_score, fill_shards, rows_per_shard, write_tombstones
 from devise.warehouse import manifest
@@ -83,8 +83,7 @@ def write_delta(task: Task, chain: Sequence[Manifest], change: Change) -> None:
     if change.n_lost:
         files += write_tombstones(change.lost, folder, change.n_lost)
     live_rows = chain[-1].details["live_rows"] + change.n_gained - change.n_lost
-    embedded = task.inputs["embeddings"][-1].details
-    if live_rows != (live := embedded["embedded"] + embedded["unchanged"]):
+    if live_rows != (live := count_live(task.inputs["embeddings"][-1])):
         raise AccountingError(
             f"{folder}: {live_rows} rows can be found in base {base.run} and the runs since, wanted {live}, "
             "one a live embedding"

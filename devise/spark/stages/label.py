@@ -11,7 +11,7 @@ from devise.errors import AccountingError
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import Change, few, find_change, read_live
+from devise.spark.frame.live import Change, count_live, few, find_change, read_live
 from devise.spark.frame.metering import counted
 from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import Written
@@ -77,7 +77,7 @@ def write_labels(task: Task) -> None:
         AccountingError: the rows are not those of all that is live: each image has the k best of the candidates.
     """
     config, change, embedded = task.config, find_change(task), task.inputs["embeddings"][-1]
-    before, n_live = _labels_before(task, change), embedded.details["embedded"] + embedded.details["unchanged"]
+    before, n_live = _labels_before(task, change), count_live(embedded)
     if before is None:
         embeddings, n_kept, n_new = read_live(task), 0, n_live
         kept = task.spark.createDataFrame([], schemas.LABELS)

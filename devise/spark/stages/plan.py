@@ -17,7 +17,7 @@ from devise.config import EmbedConfig
 from devise.errors import AccountingError
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import CONTENT, FRESH, few
+from devise.spark.frame.live import CONTENT, count_live, few, first_of_ids, read_fresh
 from devise.spark.frame.tables import Written
 from devise.spark.stages.accounting import STATES, judge_images, standing_rows, starts_anew
 from devise.warehouse.manifest import Manifest
@@ -39,11 +39,9 @@ class Before:
 class Touched:
     """What the night may change, by image_id, and the state of each image then and now.
 
-    was: image_id, uri, etag of live images. now: `judge_images` of tonight's. live: image_id, uri, etag and file of the
-    embeddings that were live.
+    now: `judge_images` of tonight's. live: image_id, uri, etag and file of the embeddings that were live.
     """
 
-    was: DataFrame
     now: DataFrame
     live: DataFrame
     counts: dict[str, int]
@@ -72,8 +70,7 @@ def find_before(task: Task) -> Before | None:
     if images[-1].identity() not in embeddings[-1].inputs["images"]:
         return None
     counts = embeddings[-1].details
-    embedded, rejected = counts["embedded"] + counts["unchanged"], counts["rejected"] + counts["carried"]
-    return Before(images[-1], embeddings, embedded, rejected)
+    return Before(images[-1], embeddings, count_live(embeddings[-1]), counts["rejected"] + counts["carried"])
 
 
 def _plan_all(task: Task) -> dict[str, int]:
@@ -131,7 +128,11 @@ def _plan_change(task: Task, before: Before) -> dict[str, int]:
 
 def find_touched(task: Task, before: Before) -> Touched | None:
     """All that the night may change; None where it is nothing."""
-    ids = changed_ids(task.read("images"), _images(task, before)).unionByName(_ids_ahead(task, before))
+    published = {run.run for run in before.embeddings}
+    old = [run for run in task.inputs["embeddings"] if run.run in published]
+    ahead = [run for run in task.inputs["embeddings"] if run.run not in published]
+    ids = changed_ids(task.read("images"), _images(task, before))
+    ids = ids.unionByName(read_fresh(task, ahead).select("image_id"))  # of nights that were never published
     ids = ids.unionByName(_ids_to_retry(task)).distinct()
     ids, n_ids = task.keep(ids)
     if n_ids == 0:
@@ -139,19 +140,9 @@ def find_touched(task: Task, before: Before) -> Touched | None:
     ids = few(ids, n_ids)
     was, n_was = task.keep(_images(task, before).select(CONTENT).join(ids, "image_id", "left_semi"))
     images = task.read("images").join(ids, "image_id", "left_semi")
-    published = {run.run for run in before.embeddings}
-    old = [run for run in task.inputs["embeddings"] if run.run in published]
-    ahead = [run for run in task.inputs["embeddings"] if run.run not in published]
     both = (_held(task, runs, ids).withColumn("published", F.lit(runs is old)) for runs in (old, ahead))
     held, _ = task.keep(functools.reduce(DataFrame.unionByName, both))
-    live = (
-        held.where("published")
-        .join(few(was, n_was), CONTENT, "left_semi")
-        .groupBy("image_id")
-        .agg(F.min(F.struct("uri", "etag", "file")).alias("first"))
-        .select("image_id", "first.*")
-    )
-    live, n_live = task.keep(live)
+    live, n_live = task.keep(first_of_ids(held.where("published").join(few(was, n_was), CONTENT, "left_semi")))
     rejects = task.read("rejects").join(ids, "image_id", "left_semi")
     judged = judge_images(images, held, rejects, task.config.retry_codes)
     at = held.groupBy(CONTENT).agg(F.max("file").alias("held_in"))
@@ -161,7 +152,7 @@ def find_touched(task: Task, before: Before) -> Touched | None:
     n_now = sum(counts.values())
     removed = was.join(few(now.select("image_id", "uri"), n_now), ["image_id", "uri"], "left_anti").count()
     counts |= {"was": n_was, "now": n_now, "live": n_live, "removed": removed}
-    return Touched(was, now, live, counts)
+    return Touched(now, live, counts)
 
 
 def changed_ids(images: DataFrame, before: DataFrame) -> DataFrame:
@@ -169,8 +160,8 @@ def changed_ids(images: DataFrame, before: DataFrame) -> DataFrame:
 
     Equal content cancels out under an exclusive or of 64-bit hashes: that a change goes unseen has a chance of 2^-64.
     """
-    rows = (frame.select("image_id", F.xxhash64("uri", "etag").alias("content")) for frame in (images, before))
-    tonight, then = rows
+    content = F.xxhash64("uri", "etag").alias("content")
+    tonight, then = (frame.select("image_id", content) for frame in (images, before))
     both = tonight.unionByName(then).groupBy("image_id").agg(F.expr("bit_xor(content)").alias("change"))
     return both.where("change != 0").select("image_id")
 
@@ -179,17 +170,6 @@ def _ids_to_retry(task: Task) -> DataFrame:
     """Of rejected images whose code is to be tried again, whenever that was; what is embedded since is judged so."""
     codes = list(task.config.retry_codes)
     return task.read("rejects").where(F.col("code").isin(codes)).select("image_id")
-
-
-def _ids_ahead(task: Task, before: Before) -> DataFrame:
-    """Of images embedded by nights that were never published, but for the standing rows of their bases."""
-    published = {run.run for run in before.embeddings}
-    ahead = []
-    for run in task.inputs["embeddings"]:
-        if run.run not in published:
-            files = [file for file in run.files if file.path.startswith(FRESH)]
-            ahead.append(run.model_copy(update={"files": files}))
-    return tables.read(task.spark, task.config.warehouse, ahead, schemas.EMBEDDINGS).select("image_id")
 
 
 def _held(task: Task, runs: Sequence[Manifest], ids: DataFrame) -> DataFrame:

@@ -10,7 +10,7 @@ from devise.errors import AccountingError, GateError, RejectedTooMany
 from devise.search import shards
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import CONTENT, embedded, find_live
+from devise.spark.frame.live import CONTENT, count_live, embedded, find_live
 from devise.warehouse import pointer
 from devise.warehouse.lineage import Lineage
 from devise.warehouse.manifest import Manifest
@@ -39,7 +39,7 @@ def check_gates(task: Task, before: Live | None) -> None:
     _check_rejects(task)
     if before is not None and before.runs("index") and not chain:
         raise GateError(f"run {config.run}: it has no index, and the live run {before.run} has; build_index makes it")
-    live = embeddings.details["embedded"] + embeddings.details["unchanged"]
+    live = count_live(embeddings)
     if labels.details["n_images"] != live:
         raise AccountingError(f"run {config.run}: {live} images are embedded, {labels.details['n_images']} have labels")
     if index is not None and index.details["live_rows"] != live:

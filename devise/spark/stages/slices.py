@@ -25,7 +25,7 @@ from devise.spark.frame import schemas
 from devise.spark.frame.columns import vector_column
 from devise.spark.frame.job import say
 from devise.spark.frame.live import FRESH
-from devise.spark.frame.parts import Part
+from devise.spark.frame.parts import Part, file_of
 from devise.store import storage
 from devise.values import Section
 from devise.warehouse.manifest import File
@@ -141,7 +141,7 @@ class _Slice:
     def commit(self) -> Record:
         rows = {table: part.rows for table, part in self.parts.items()}
         told = {table: part.deliver() for table, part in self.parts.items()}
-        files = {table: [File(**{name: told[table][name] for name in File.model_fields})] for table in told}
+        files = {table: [file_of(receipt)] for table, receipt in told.items()}
         record = Record(
             number=self.number,
             embedded=rows.get("embeddings", 0),

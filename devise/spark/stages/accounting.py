@@ -41,12 +41,21 @@ def judge_images(images: DataFrame, embeddings: DataFrame, rejects: DataFrame, r
     rejected = rejects.groupBy(*CONTENT).agg(
         F.max_by("code", "attempts").alias("code"), F.max("attempts").alias("attempts")
     )
-    order = Window.partitionBy("image_id").orderBy(F.col("embedded").desc_nulls_last(), "uri")
+    contents = images.join(embedded, on=CONTENT, how="left").join(rejected, on=CONTENT, how="left")
+    return with_states(contents, retry_codes).select(*CONTENT, "size_bytes", "attempts", "state")
+
+
+def with_states(contents: DataFrame, retry_codes: Sequence[str], by: Sequence[str] = ("image_id",)) -> DataFrame:
+    """The contents with their `state`, and `attempts` 0 where none were made: the rule itself.
+
+    Args:
+        contents: a row an image, with `embedded` (1 or null), `code` and `attempts` of its last reject or null.
+        by: image_id, and what tells apart those of which one alone may have an id.
+    """
+    order = Window.partitionBy(*by).orderBy(F.col("embedded").desc_nulls_last(), "uri")
     first, collided = F.col("place") == 1, F.coalesce(F.col("code") == "id_collision", F.lit(False))
     return (
-        images.join(embedded, on=CONTENT, how="left")
-        .join(rejected, on=CONTENT, how="left")
-        .withColumn("place", F.row_number().over(order))
+        contents.withColumn("place", F.row_number().over(order))
         .withColumn(
             "state",
             F.when(~first, F.when(collided, "carried").otherwise("collision"))
@@ -54,7 +63,8 @@ def judge_images(images: DataFrame, embeddings: DataFrame, rejects: DataFrame, r
             .when(F.col("code").isNotNull() & ~F.col("code").isin(*retry_codes) & ~collided, "carried")
             .otherwise("todo"),
         )
-        .select("image_id", "uri", "etag", "size_bytes", F.coalesce("attempts", F.lit(0)).alias("attempts"), "state")
+        .withColumn("attempts", F.coalesce("attempts", F.lit(0)))
+        .drop("place")
     )
 
 

@@ -10,16 +10,16 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql import functions as F
 
 from devise.config import EmbedConfig
 from devise.errors import AccountingError
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import CONTENT, count_live, few, first_of_ids, read_fresh
+from devise.spark.frame.live import CONTENT, count_live, few, read_fresh
 from devise.spark.frame.tables import Written
-from devise.spark.stages.accounting import STATES, judge_images, standing_rows, starts_anew
+from devise.spark.stages.accounting import STATES, judge_images, standing_rows, starts_anew, with_states
 from devise.warehouse.manifest import Manifest
 
 ATTEMPT = ("todo", "collision")
@@ -33,18 +33,6 @@ class Before:
     embeddings: list[Manifest]
     embedded: int
     rejected: int
-
-
-@dataclass(frozen=True)
-class Touched:
-    """What the night may change, by image_id, and the state of each image then and now.
-
-    now: `judge_images` of tonight's. live: image_id, uri, etag and file of the embeddings that were live.
-    """
-
-    now: DataFrame
-    live: DataFrame
-    counts: dict[str, int]
 
 
 def plan_images(task: Task) -> None:
@@ -76,8 +64,9 @@ def find_before(task: Task) -> Before | None:
 def _plan_all(task: Task) -> dict[str, int]:
     """The plan of a night without a night before it: every image is judged."""
     judged = judge_images(task.read("images"), task.read("embeddings"), task.read("rejects"), task.config.retry_codes)
-    states, counted = _counted(judged)
-    rows = states.where(F.col("state").isin(*ATTEMPT)).withColumn("held_in", F.lit(None).cast(schemas.TEXT))
+    counted = Observation("states")
+    rows = judged.observe(counted, *_sums()).where(F.col("state").isin(*ATTEMPT))
+    rows = rows.withColumn("held_in", F.lit(None).cast(schemas.TEXT))
     task.write("plan", rows.select(schemas.PLAN.names))
     return {state: counted.get[state] for state in STATES}
 
@@ -88,35 +77,17 @@ def _plan_change(task: Task, before: Before) -> dict[str, int]:
         task.written["plan"] = Written(schemas.PLAN.names, [])
         task.details |= {"found": 0, "lost": 0, "removed": 0}
         return {"todo": 0, "collision": 0, "unchanged": before.embedded, "carried": before.rejected}
-    counts = touched.counts
-    if task.input("images").rows - counts["now"] != before.images.rows - counts["was"]:
+    seen, flags = Observation("touched"), ("was", "listed", "live", "found", "lost", "removed")
+    sums = [*_sums(), *(F.count(F.when(F.col(flag), 1)).alias(flag) for flag in flags)]
+    rows = plan_rows(touched.observe(seen, *sums))
+    task.write("plan", rows.coalesce(max(1, task.spark.sparkContext.defaultParallelism)))
+    counts = seen.get
+    if task.input("images").rows - counts["listed"] != before.images.rows - counts["was"]:
         raise AccountingError(
             f"{task.config.run}: {task.input('images').rows} images are listed, {before.images.rows} are live, and of "
-            f"those that changed {counts['was']} were live and {counts['now']} are listed: it does not add up"
+            f"those that changed {counts['was']} were live and {counts['listed']} are listed: it does not add up"
         )
-    standing = touched.now.where("state = 'unchanged'")
-    found = standing.join(few(touched.live.select(CONTENT), counts["live"]), CONTENT, "left_anti")
-    lost = touched.live.join(few(standing.select(CONTENT), counts["now"]), CONTENT, "left_anti")
-    none = F.lit(None)
-    rows = (
-        touched.now.where(F.col("state").isin(*ATTEMPT))
-        .withColumn("held_in", none.cast(schemas.TEXT))
-        .select(schemas.PLAN.names)
-        .unionByName(found.withColumn("state", F.lit("found")).select(schemas.PLAN.names))
-        .unionByName(
-            lost.select(
-                *CONTENT,
-                none.cast(schemas.LONG).alias("size_bytes"),
-                F.lit("lost").alias("state"),
-                none.cast(schemas.INT).alias("attempts"),
-                none.cast(schemas.TEXT).alias("held_in"),
-            )
-        )
-    )
-    kinds = Observation("kinds")
-    sums = [F.count(F.when(F.col("state") == state, 1)).alias(state) for state in ("found", "lost")]
-    task.write("plan", rows.coalesce(max(1, task.spark.sparkContext.defaultParallelism)).observe(kinds, *sums))
-    task.details |= {"removed": counts["removed"], **{state: kinds.get[state] for state in ("found", "lost")}}
+    task.details |= {flag: counts[flag] for flag in ("found", "lost", "removed")}
     untouched = before.embedded - counts["live"], before.rejected - (counts["was"] - counts["live"])
     return {
         "todo": counts["todo"],
@@ -126,33 +97,67 @@ def _plan_change(task: Task, before: Before) -> dict[str, int]:
     }
 
 
-def find_touched(task: Task, before: Before) -> Touched | None:
-    """All that the night may change; None where it is nothing."""
+def find_touched(task: Task, before: Before) -> DataFrame | None:
+    """All contents that the night may change, gone through once; None where there are none.
+
+    Returns:
+        A row a content (image_id, uri, etag): size_bytes, attempts and `state` as `judge_images` has them, of tonight's
+        alone; held_in, the file of its embedding; and whether it was listed in the publication before (`was`) and is
+        `listed` tonight, was embedded and `live` then, is `found` embedded tonight without having been live, is `lost`
+        though it was live, and is `removed`: its uri, whatever the etag, is listed no more.
+    """
     published = {run.run for run in before.embeddings}
     old = [run for run in task.inputs["embeddings"] if run.run in published]
     ahead = [run for run in task.inputs["embeddings"] if run.run not in published]
     ids = changed_ids(task.read("images"), _images(task, before))
-    ids = ids.unionByName(read_fresh(task, ahead).select("image_id"))  # of nights that were never published
-    ids = ids.unionByName(_ids_to_retry(task)).distinct()
-    ids, n_ids = task.keep(ids)
+    if ahead:  # of nights that were never published
+        ids = ids.unionByName(read_fresh(task, ahead).select("image_id"))
+    ids, n_ids = task.keep(ids.unionByName(_ids_to_retry(task)).distinct())
     if n_ids == 0:
         return None
-    ids = few(ids, n_ids)
-    was, n_was = task.keep(_images(task, before).select(CONTENT).join(ids, "image_id", "left_semi"))
-    images = task.read("images").join(ids, "image_id", "left_semi")
-    both = (_held(task, runs, ids).withColumn("published", F.lit(runs is old)) for runs in (old, ahead))
-    held, _ = task.keep(functools.reduce(DataFrame.unionByName, both))
-    live, n_live = task.keep(first_of_ids(held.where("published").join(few(was, n_was), CONTENT, "left_semi")))
-    rejects = task.read("rejects").join(ids, "image_id", "left_semi")
-    judged = judge_images(images, held, rejects, task.config.retry_codes)
-    at = held.groupBy(CONTENT).agg(F.max("file").alias("held_in"))
-    now, _ = task.keep(judged.join(at, CONTENT, "left"))
-    found = {row.state: row["count"] for row in now.groupBy("state").count().collect()}
-    counts = {state: found.get(state, 0) for state in STATES}
-    n_now = sum(counts.values())
-    removed = was.join(few(now.select("image_id", "uri"), n_now), ["image_id", "uri"], "left_anti").count()
-    counts |= {"was": n_was, "now": n_now, "live": n_live, "removed": removed}
-    return Touched(now, live, counts)
+    yes = F.lit(True)
+    told = [
+        task.read("images").select(*CONTENT, "size_bytes", yes.alias("listed")),
+        _images(task, before).select(*CONTENT, yes.alias("was")),
+        _held(task, old).select("*", yes.alias("published")),
+        _held(task, ahead),
+        task.read("rejects").select(*CONTENT, "code", "attempts"),
+    ]
+    rows = functools.reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), told)
+    return judge_touched(rows.join(few(ids, n_ids), "image_id", "left_semi"), task.config.retry_codes)
+
+
+def judge_touched(told: DataFrame, retry_codes: Sequence[str]) -> DataFrame:
+    """What `find_touched` returns, of all that is told of contents: each row says one thing, the rest of it is null."""
+    flags = [F.coalesce(F.max(flag), F.lit(False)).alias(flag) for flag in ("listed", "was", "published")]
+    rejected = F.max_by("code", "attempts").alias("code"), F.max("attempts").alias("attempts")
+    facts = F.max("size_bytes").alias("size_bytes"), F.max("held_in").alias("held_in"), *rejected, *flags
+    contents = told.repartition("image_id").groupBy(CONTENT).agg(*facts)  # the windows need no other shuffle
+    contents = contents.withColumn("embedded", F.when(F.col("held_in").isNotNull(), 1))
+    judged = with_states(contents, retry_codes, by=("image_id", "listed"))
+    held = F.col("was") & F.col("published")
+    first = F.row_number().over(Window.partitionBy("image_id").orderBy(F.desc(held), "uri", "etag"))
+    is_listed = F.max("listed").over(Window.partitionBy("image_id", "uri"))
+    stands = F.col("state") == "unchanged"
+    return (
+        judged.withColumn("state", F.when(F.col("listed"), F.col("state")))
+        .withColumn("live", held & (first == 1))
+        .withColumn("removed", F.col("was") & ~is_listed)
+        .withColumn("found", F.coalesce(stands, F.lit(False)) & ~F.col("live"))
+        .withColumn("lost", F.col("live") & ~F.coalesce(stands, F.lit(False)))
+    )
+
+
+def plan_rows(touched: DataFrame) -> DataFrame:
+    """schemas.PLAN of `find_touched`: what is to be attempted, what is found, and what is lost, were it listed too."""
+    attempt = F.when(F.col("state").isin(*ATTEMPT), F.col("state"))
+    kinds = F.array(attempt, *(F.when(F.col(kind), kind) for kind in ("found", "lost")))
+    rows = touched.withColumn("kind", F.explode(F.array_compact(kinds)))
+    listed = F.col("kind") != "lost"
+    size, attempts = (F.when(listed, F.col(name)).alias(name) for name in ("size_bytes", "attempts"))
+    held_in = F.when(F.col("kind") == "found", F.col("held_in")).alias("held_in")
+    values = {"size_bytes": size, "attempts": attempts, "held_in": held_in, "state": F.col("kind").alias("state")}
+    return rows.select([values.get(name, F.col(name)) for name in schemas.PLAN.names])
 
 
 def changed_ids(images: DataFrame, before: DataFrame) -> DataFrame:
@@ -172,21 +177,19 @@ def _ids_to_retry(task: Task) -> DataFrame:
     return task.read("rejects").where(F.col("code").isin(codes)).select("image_id")
 
 
-def _held(task: Task, runs: Sequence[Manifest], ids: DataFrame) -> DataFrame:
-    """image_id, uri, etag and file of embeddings of these ids."""
+def _held(task: Task, runs: Sequence[Manifest]) -> DataFrame:
+    """image_id, uri and etag of embeddings, and `held_in`, the name of the file."""
     rows = tables.read_with_file(task.spark, task.config.warehouse, runs, schemas.EMBEDDINGS)
-    return rows.select(*CONTENT, "file").join(ids, "image_id", "left_semi")
+    return rows.select(*CONTENT, F.col("file").alias("held_in"))
 
 
 def _images(task: Task, before: Before) -> DataFrame:
     return tables.read(task.spark, task.config.warehouse, [before.images], schemas.IMAGES)
 
 
-def _counted(judged: DataFrame) -> tuple[DataFrame, Observation]:
-    """Judged images, and after they are computed how many are in each state."""
-    counted = Observation("states")
-    sums = [F.count(F.when(F.col("state") == state, 1)).alias(state) for state in STATES]
-    return judged.observe(counted, *sums), counted
+def _sums() -> list[Column]:
+    """How many images are in each state, to be observed."""
+    return [F.count(F.when(F.col("state") == state, 1)).alias(state) for state in STATES]
 
 
 def _write_standing(task: Task, listed: dict[str, int]) -> dict:

@@ -282,9 +282,9 @@ def test_a_part_of_many_small_batches_looks_at_each_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("n_images", "slots", "wanted"),
-    [(1, 8, 1), (10, 8, 8), (100_000, 2, 20), (1_000, 2, 15), (10**9, 4, 10_000), (10**9, 4_000, 10_000)],
+    [(1, 8, 1), (10, 8, 8), (100_000, 2, 20), (1_000, 2, 16), (600, 2, 10), (10**9, 4, 10_000), (10**9, 4_000, 10_000)],
 )
-def test_slices_are_never_more_than_ten_thousand_and_several_a_slot(n_images, slots, wanted):
+def test_slices_are_ten_thousand_at_most_several_a_slot_and_as_many_for_each(n_images, slots, wanted):
     assert embed.count_slices(n_images, slots, 5_000) == wanted
 
 

@@ -97,9 +97,15 @@ def open_slices(task: Task, plan: Manifest, n_images: int) -> Slices:
 
 def count_slices(n_images: int, slots: int, images_per_slice: int) -> int:
     """Slices for so many images, MOST_SLICES at most: of as many images as asked for, give or take what a hash does, or
-    fewer where there are slots for more, several slices each, so that a crash costs little of the night."""
+    fewer where there are slots for more, several slices each, so that a crash costs little of the night.
+
+    As many for each slot as for the others: at the end of a small night none waits for one with a slice more.
+    """
     several = max(min(SLICES_PER_SLOT * slots, n_images // LEAST_ROWS), min(slots, n_images))
-    return max(1, min(MOST_SLICES, max(-(-n_images // images_per_slice), several)))
+    wanted = max(1, -(-n_images // images_per_slice), several)
+    if slots <= wanted:
+        wanted = -(-wanted // slots) * slots
+    return min(MOST_SLICES, wanted)
 
 
 def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:

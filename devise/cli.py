@@ -8,6 +8,7 @@ from pathlib import Path
 
 import devise
 from devise import process
+from devise.emr import command as clusters
 from devise.errors import ConfigError
 
 
@@ -256,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("--folder", type=_named, default="demo", help="where the pictures and tables go")
     drawing.add_argument("--place", metavar="S3_URI", help="corpus and warehouse go below this prefix instead")
     command("columns", columns)
+    clusters.add(commands)
     return parser
 
 

@@ -11,8 +11,8 @@ from devise.config import SECTIONS, JobConfig, S3Config
 from devise.errors import ConfigError
 from devise.values import Section
 
-SHARED = ("warehouse", "s3")
-"""What all jobs of a file share."""
+SHARED = ("warehouse", "s3", "emr")
+"""What all jobs of a file share, and how `devise emr` runs them."""
 FOUND = reprlib.Repr()
 FOUND.maxstring = FOUND.maxother = 200
 """How a wrong value is printed: shortened, it may be a book."""
@@ -39,7 +39,12 @@ def load(path: str | Path, section: str, model: type[J], run: str, overrides: li
 
 def load_s3(path: str | Path, overrides: list[str] | None = None) -> S3Config:
     """The `s3` section, which all jobs share; raises as `load` does."""
-    return _section(path, yamlfile.read(path, overrides or []), "s3", S3Config, {})
+    return load_group(path, "s3", S3Config, overrides)
+
+
+def load_group(path: str | Path, section: str, model: type[S], overrides: list[str] | None = None) -> S:
+    """A section that is no job's: one of SHARED; raises as `load` does."""
+    return _section(path, yamlfile.read(path, overrides or []), section, model, {})
 
 
 def load_warehouse(path: str | Path) -> str:

@@ -1,5 +1,6 @@
 """The sections of a YAML file, checked whole: a frozen model per job (`devise.config`); faults are one line."""
 
+import os
 import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +46,12 @@ def load_s3(path: str | Path, overrides: list[str] | None = None) -> S3Config:
 def load_group(path: str | Path, section: str, model: type[S], overrides: list[str] | None = None) -> S:
     """A section that is no job's: one of SHARED; raises as `load` does."""
     return _section(path, yamlfile.read(path, overrides or []), section, model, {})
+
+
+def variables(path: str | Path) -> dict[str, str]:
+    """What this environment fills a file with, by name; of names without a value in it, nothing."""
+    named = {name for name, _ in yamlfile.REFERENCE.findall(Path(path).read_text(encoding="utf-8-sig"))}
+    return {name: os.environ[name] for name in sorted(named & os.environ.keys())}
 
 
 def load_warehouse(path: str | Path) -> str:

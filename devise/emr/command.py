@@ -53,6 +53,7 @@ def submit(options: argparse.Namespace) -> None:
         deploy_mode=options.deploy_mode,
         python=sys.executable,
         job=find_spec("devise.jobs.run_nightly").origin,
+        environment=settings.variables(path),
     )
     steps = [nights.named(name) for name in options.step] or list(STEPS)
     if options.dry_run:
@@ -60,5 +61,5 @@ def submit(options: argparse.Namespace) -> None:
         return
     ended = submitting.run(steps, night)
     if ended.exit_code:
-        print(f"devise: error: step {ended.step}: {ended.line}", file=sys.stderr, flush=True)
+        print(f"devise: step {ended.step}: {ended.line}", file=sys.stderr, flush=True)
         sys.exit(ended.exit_code)

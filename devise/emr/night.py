@@ -17,10 +17,14 @@ HOME = "/opt/devise"
 """Where deploy/bootstrap.sh puts this project's Python environment, on every node."""
 PYTHON = f"{HOME}/bin/python"
 JOB = f"{HOME}/lib/python3.11/site-packages/devise/jobs/run_nightly.py"
-DISCOVERY = "/usr/lib/spark/scripts/gpu/getGpusResources.sh"
-"""Tells Spark which cards an executor was granted; EMR puts it there."""
-SCRATCH = "/mnt/tmp"
-"""On every node, made by deploy/bootstrap.sh: the root volume is small, and a container's own folder goes with it."""
+DEFAULTS = {
+    # The root volume is small, and a container's own folder goes with it; deploy/bootstrap.sh makes this one.
+    "spark.executorEnv.TMPDIR": "/mnt/tmp",
+    "spark.yarn.appMasterEnv.TMPDIR": "/mnt/tmp",
+    # Tells Spark which cards an executor was granted; EMR puts it there.
+    "spark.executor.resource.gpu.discoveryScript": "/usr/lib/spark/scripts/gpu/getGpusResources.sh",
+}
+"""What a cluster on EMR is told once, in its own spark-defaults: places on its machines. The lines come on top of it."""
 
 
 @dataclass(frozen=True)
@@ -95,23 +99,19 @@ def named(name: str) -> Step:
 
 
 def settings(step: Step, night: Night) -> dict[str, str]:
-    """Spark's settings of a step: sizes of its machines, this project's Python, scratch and the card's discovery.
+    """Spark's settings of a step: sizes that follow its machines, and this project's Python.
 
-    The cluster's own defaults (master, S3 connector, class path) stay: these are laid on top, one by one. A properties
-    file would replace them all before Spark 4.
+    The cluster's own defaults (S3 connector, class path, DEFAULTS) stay: these are laid on top, one by one. A
+    properties file would replace them all before Spark 4.
     """
     device = step.device if step.device in night.nodes else "cpu"
     nodes = night.nodes[device]
     found = sizes(nodes.instance, device, nodes.count) | {
-        "spark.app.name": f"devise {step.name} {night.run}",
         "spark.pyspark.python": night.python,
         "spark.pyspark.driver.python": night.python,
-        "spark.executorEnv.TMPDIR": SCRATCH,
     }
     if night.deploy_mode == "cluster":
         found |= {f"spark.yarn.appMasterEnv.{name}": value for name, value in night.environment.items()}
-    if device == "gpu":
-        found["spark.executor.resource.gpu.discoveryScript"] = DISCOVERY
     return found
 
 

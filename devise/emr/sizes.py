@@ -17,8 +17,9 @@ HEAP_GIB = {"cpu": 6, "gpu": 4}
 """An executor's heap at most: 6 GiB hold what a billion images change; embed's JVM passes on the rows of a plan."""
 HEAP_SHARE = {"cpu": 0.45, "gpu": 0.25}
 """Of what an executor is granted: Python, torch, faiss, CUDA's host memory and pictures in flight take the rest."""
-CORES = 5
-"""An executor of a CPU step has at most so many: more share one JVM and one connector for no gain."""
+CORES = 7
+"""An executor of a CPU step has at most so many: few JVMs, to each of which a night's ids are sent, and none left over
+on a node of 8."""
 EVERYWHERE = {
     # Executors come and go with the fleet, not with the queue, and no task is done twice side by side.
     "spark.dynamicAllocation.enabled": "false",

@@ -45,12 +45,12 @@ def run(steps: Sequence[Step], night: Night) -> Ended:
                 step.name, 1, f"{uri}: the application left no outcome, spark-submit ended with {code}: {LOST}"
             )
         if found.exit_code or code:
-            line = found.line or f"the application ended well and spark-submit with {code}"
+            line = found.line or f"error: the job ended well, and spark-submit with {code}"
             return Ended(step.name, found.exit_code or 1, line)
     return Ended(steps[-1].name, 0, "")
 
 
-LOST = "it was killed, or never began; `yarn logs -applicationId ID` tells more"
+LOST = "the application was killed, or never began; `yarn logs -applicationId ID` tells more"
 
 
 def _call(words: Sequence[str]) -> int:

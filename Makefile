@@ -15,7 +15,7 @@ comma := ,
 EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo demo-s3 test test-faults test-slow fuzz lint bench accept test-spark4 clean
+.PHONY: setup demo demo-s3 test test-faults test-slow fuzz lint emr-template bench accept test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -50,6 +50,10 @@ fuzz: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The state machine in the CloudFormation template, from devise/emr/schedule.py; a test says when it is not current.
+emr-template: setup
+	$(BIN)/python -m devise.emr.schedule deploy/cloudformation/devise.yaml
 
 bench: setup
 	$(BIN)/python tests/benchmarks/embed_stage.py --data $(DATA)

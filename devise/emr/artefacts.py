@@ -7,6 +7,7 @@ became. Knows no cluster.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,8 +135,9 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
     staged = json.loads(json.dumps(document))
     for setting in FILES:
         _replace(staged, setting.split("."), lambda value, setting=setting: place(setting, value))
-    # JSON is YAML whose texts are told from numbers; a dollar would be filled once more.
-    content = json.dumps(staged, indent=1, ensure_ascii=False).replace("$", "$$").encode()
+    # JSON is YAML whose texts are told from numbers; what was filled must not be filled once more.
+    text = json.dumps(staged, indent=1, ensure_ascii=False)
+    content = re.sub(r"\$(?=[A-Za-z_{])", "$$", text).encode()
     key = f"{hashlib.sha256(content).hexdigest()[:16]}/night.yaml"
     told = {SOURCE: source_sha256(document)}
     files.append(Staged(None, content, key, hashlib.sha256(content).hexdigest(), told))

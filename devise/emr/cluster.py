@@ -1,8 +1,8 @@
 """A night's cluster as EMR is asked for it: fleets, classifications, bootstrap; asks nothing itself.
 
-What only the account knows (roles, buckets, subnets) stands as `${Name}`, one of HOLES: CloudFormation fills them in the
-state machine, `fill` does for everybody else. Sources: EMR's RunJobFlow; NVIDIA's EMR 7 recipe for YARN's GPU plugin;
-Hadoop's UsingGpus. Nothing of this was run on EMR.
+What only the account knows (roles, buckets, subnets) stands as `${Name}`, one of HOLES: in the state machine
+CloudFormation fills them in, for everybody else `fill` does. Sources: EMR's RunJobFlow; NVIDIA's recipe for YARN's GPU
+plugin on EMR 7; Hadoop's UsingGpus. Nothing of this was run on EMR.
 """
 
 import re
@@ -10,13 +10,13 @@ from typing import Any
 
 from devise.emr.config import CardsConfig, EmrConfig
 from devise.emr.instances import find
-from devise.emr.night import Night, Nodes
+from devise.emr.night import DEFAULTS, Night, Nodes
 from devise.emr.sizes import Device
 
 PRIMARY = "m7i.xlarge"
 """It runs YARN's and HDFS's masters and no driver: steps run in cluster mode."""
 ROOT_GIB = 80
-"""Of each node's root volume: torch with CUDA takes 6 GB in the wheelhouse, and as much again unpacked and installed."""
+"""Of each node's root volume: torch with CUDA takes 6 GB, and the system's own software as much again."""
 IDLE_SECONDS = 3600
 """Without a step for so long a cluster ends by itself: a state machine that is stopped ends none."""
 SPOT_MINUTES = 20
@@ -58,6 +58,7 @@ def classifications(settings: EmrConfig) -> list[dict[str, Any]]:
                 "spark.dynamicAllocation.enabled": "false",
                 "spark.speculation": "false",
                 "spark.yarn.maxAppAttempts": "1",
+                **DEFAULTS,
             },
         ),
     ]
@@ -192,7 +193,7 @@ def night(settings: EmrConfig, run: str, warehouse: str, config: str) -> Night:
     if settings.cards:
         least = min((find(name) for name in settings.cards.instances), key=lambda one: one.memory_gib)
         nodes["gpu"] = Nodes(least, settings.cards.count)
-    return Night(config, run, warehouse, nodes, deploy_mode="cluster", environment={"TMPDIR": "/mnt/tmp"})
+    return Night(config, run, warehouse, nodes, deploy_mode="cluster")
 
 
 def fill(document: Any, values: dict[str, str]) -> Any:

@@ -19,8 +19,8 @@ WAITING = 2
 CARD_IMAGES_S = 1_000
 """Images a second of one card: assumed, never measured on one."""
 CORE_IMAGES_S = 20
-"""Images a second of a core that embeds without a card: assumed for ResNet-50. MobileNetV2, whose pass is a thirteenth of
-the work, did 140 (README.md)."""
+"""Images a second of a core that embeds without a card: assumed for ResNet-50. MobileNetV2, whose pass is a thirteenth
+of the work, did 140 (README.md)."""
 START_HOURS = 0.25
 """A cluster comes up, is bootstrapped, and goes: assumed."""
 CARDS_START_HOURS = 0.15
@@ -68,7 +68,8 @@ def night(settings: EmrConfig, images: int, changed: int) -> Cost:
 def lines(settings: EmrConfig) -> list[str]:
     """What the cluster of these settings costs, for people."""
     cards = settings.cards
-    with_cards = f", {usd_hour(settings, True):.2f} with {cards.count} x {' or '.join(cards.instances)}" if cards else ""
+    names = f"{cards.count} x {' or '.join(cards.instances)}" if cards else ""
+    with_cards = f", {usd_hour(settings, True):.2f} with {names}" if cards else ""
     told = [
         f"cluster: {PRIMARY} and {settings.core.count} x {settings.core.instance}: "
         f"{usd_hour(settings, False):.2f} USD an hour{with_cards}, on demand",

@@ -161,4 +161,5 @@ def at(options: argparse.Namespace) -> None:
         "ScheduleZone": options.zone,
     }
     stack.reschedule(account, settings.stack, now, told)
-    print("\n".join([*costs.lines(settings), f"a night every day at {options.at} {options.zone}; its run id is the date in UTC"]))
+    print("\n".join(costs.lines(settings)))
+    print(f"a night every day at {options.at} {options.zone}; its run id is the date in UTC")

@@ -19,6 +19,8 @@ ALIVE = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING"]
 RUN_LENGTH = 70
 """Of the 80 characters of an execution's name, what leaves room for its attempt."""
 ATTEMPTS = 99
+DOWN = "devise emr down"
+"""Why an execution was stopped, as it tells."""
 
 
 class Execution(NamedTuple):
@@ -72,7 +74,7 @@ def begin(account: Account, machine: str, run: str, sets: list[str], setup: bool
         return f"run {run} is done: {attempts[-1].name}; nothing was begun"
     name = _name(run, len(attempts) + 1)
     account.change("stepfunctions", "start_execution", stateMachineArn=machine, name=name, input=asked)
-    return f"run {run}: begun as {name}"
+    return f"run {run}: {'would begin' if account.dry else 'begun'} as {name}"
 
 
 def clusters(account: Account, stack: str, run: str | None = None) -> list[Cluster]:
@@ -99,14 +101,13 @@ def steps(account: Account, cluster: str) -> list[dict[str, Any]]:
 def describe(account: Account, stack: str, machine: str, night: Night, wanted: tuple[Step, ...]) -> list[str]:
     """What became of a night: its executions, clusters and their steps, and what its jobs said of their end."""
     told = [
-        f"execution {each.name}: {each.status}{f': {each.cause}' if each.cause else ''}"
-        for each in executions(account, machine, night.run)
+        f"execution {each.name}: {_with(each.status, each.cause)}" for each in executions(account, machine, night.run)
     ] or [f"no execution of run {night.run}"]
     for cluster in clusters(account, stack, night.run):
-        told.append(f"cluster {cluster.id}: {cluster.status}{f': {cluster.reason}' if cluster.reason else ''}")
+        told.append(f"cluster {cluster.id}: {_with(cluster.status, cluster.reason)}")
         for step in steps(account, cluster.id):
             detail = step["Status"].get("FailureDetails", {}).get("Message") or _reason(step["Status"])
-            told.append(f"  step {step['Name']} ({step['Id']}): {step['Status']['State']}{f': {detail}' if detail else ''}")
+            told.append(f"  step {step['Name']} ({step['Id']}): {_with(step['Status']['State'], detail)}")
     return told + [_outcome(night, step) for step in wanted]
 
 
@@ -117,8 +118,12 @@ def _outcome(night: Night, step: Step) -> str:
         return f"outcome {step.name}: {error}"
     if found is None:
         return f"outcome {step.name}: none left: not begun, under way, or killed"
-    seconds = found.finished_at - found.started_at
-    return f"outcome {step.name}: exit code {found.exit_code} after {seconds:.0f} s{f': {found.line}' if found.line else ''}"
+    ended = f"exit code {found.exit_code} after {found.finished_at - found.started_at:.0f} s"
+    return f"outcome {step.name}: {_with(ended, found.line)}"
+
+
+def _with(status: str, reason: str) -> str:
+    return f"{status}: {reason}" if reason else status
 
 
 def end(account: Account, stack: str, machine: str | None) -> list[str]:
@@ -127,7 +132,7 @@ def end(account: Account, stack: str, machine: str | None) -> list[str]:
     for page in account.pages("stepfunctions", "list_executions", stateMachineArn=machine) if machine else ():
         for each in page["executions"]:
             if each["status"] == "RUNNING":
-                account.change("stepfunctions", "stop_execution", executionArn=each["executionArn"], cause="devise emr down")
+                account.change("stepfunctions", "stop_execution", executionArn=each["executionArn"], cause=DOWN)
                 told.append(f"stopped {each['name']}")
     if found := [each.id for each in clusters(account, stack) if each.status != "TERMINATING"]:
         account.change("emr", "terminate_job_flows", JobFlowIds=found)

@@ -9,6 +9,8 @@ Language's reference, Step Functions' EMR integration (createCluster.sync takes 
 """
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from devise.emr import cluster
@@ -20,7 +22,7 @@ RUN, WAREHOUSE, CONFIG = "RUN-ID", "s3://warehouse-of/the-night", "s3://settings
 RETRY_SECONDS = 180
 """A step that died holds the lease of the warehouse for two minutes more."""
 CARDS_LOOKS, CARDS_SECONDS = 40, 60
-"""Looks for the cards until they are there, and the seconds between: Spot's 20 minutes, as much on demand, bootstrap."""
+"""Looks for the cards until they are there, and the seconds between: 20 minutes for Spot, 20 for the rest."""
 BEGIN, END = "# begin: made by `make emr-template`", "# end: made by `make emr-template`"
 
 
@@ -119,7 +121,7 @@ def _step(settings: EmrConfig, step: Step, following: str) -> dict[str, Any]:
 
 
 def _words(words: list[str]) -> str:
-    """A command line as a JSONata array: run, warehouse and settings filled in, the execution's own --set at its end."""
+    """A command line as a JSONata array: run, warehouse and settings filled in, the execution's --set at its end."""
     sets = "$reduce($more, function($words, $set) { $append($words, ['--set', $set]) }, [])"
     return "{% $append([" + ",".join(_word(word) for word in words) + f"], {sets}) %}}"
 
@@ -268,7 +270,7 @@ def in_template(text: str, settings: EmrConfig) -> str:
         ValueError: the marks are not there, once each.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"found no place for the state machine in the template, wanted {BEGIN!r} and {END!r} once each")
+        raise ValueError(f"found no place for the state machine, wanted {BEGIN!r} and {END!r} once each")
     before, _, rest = text.partition(BEGIN)
     indent = before.rpartition("\n")[2]
     lines = "".join(f"{indent}  {line}\n" for line in _a_state_a_line(definition(settings)))
@@ -280,3 +282,9 @@ def _a_state_a_line(machine: dict[str, Any]) -> list[str]:
     head = json.dumps({name: value for name, value in machine.items() if name != "States"})[:-1]
     states = [f"{json.dumps(name)}: {json.dumps(state)}" for name, state in machine["States"].items()]
     return [f'{head}, "States": {{', *(f"{state}," for state in states[:-1]), f"{states[-1]}}}}}"]
+
+
+if __name__ == "__main__":  # `make emr-template`: for the default settings, whose subnets are a parameter anyhow
+    place = Path(sys.argv[1])
+    default = EmrConfig(subnets=["subnet-0"])
+    place.write_text(in_template(place.read_text(encoding="utf-8"), default), encoding="utf-8")

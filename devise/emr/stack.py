@@ -13,8 +13,10 @@ from devise.emr.config import EmrConfig
 from devise.errors import AwsError, ConfigError
 from devise.store import s3, storage
 
-KEPT = ("ScheduleState", "ScheduleExpression", "ScheduleZone")
-"""Parameters that `devise emr schedule` alone sets."""
+KEPT = {"ScheduleState": "DISABLED", "ScheduleExpression": "cron(30 2 * * ? *)", "ScheduleZone": "UTC"}
+"""Parameters that `devise emr schedule` alone sets, and what they are before it does."""
+LATE_HOURS = 26
+"""Without a night that was done for so long a night is late: a day, and two hours more than the one before took."""
 NO_STACK = ("ValidationError",)
 BUCKET_LENGTH = 53
 """Of S3's 63 characters, what leaves room for `-artefacts`."""
@@ -72,11 +74,16 @@ def place_of(warehouse: str) -> tuple[str, str]:
 
 
 def parameters(
-    account: Account, settings: EmrConfig, warehouse: str, uris: dict[str, str], readable: Sequence[str], now: Stack | None
+    account: Account,
+    settings: EmrConfig,
+    warehouse: str,
+    uris: dict[str, str],
+    readable: Sequence[str],
+    now: Stack | None,
 ) -> dict[str, str]:
     """What the template asks for: from the settings, from what was staged, and from the stack that is there."""
     bucket, prefix = place_of(warehouse)
-    known = {name: now.parameters[name] for name in KEPT if now and name in now.parameters}
+    known = {name: now.parameters[name] for name in KEPT} if now else KEPT
     key = now.parameters.get("ExistingKey", "") if now else existing_key(account, bucket)
     return {
         "WarehouseBucket": bucket,
@@ -86,6 +93,7 @@ def parameters(
         "ReadableKey": settings.reads_key or "",
         "Subnets": ",".join(settings.subnets),
         "Email": settings.email or "",
+        "LateHours": str(LATE_HOURS),
         **uris,
         **known,
     }
@@ -100,10 +108,10 @@ def rights(readable: Sequence[str], partition: str) -> dict[str, str]:
         if any(letter in key for letter in ",*?$"):
             raise ConfigError(f"{uri}: found one of `,*?$` in what is to be read, wanted a plain prefix")
         buckets.add(f"arn:{partition}:s3:::{bucket}")
-        objects |= {f"arn:{partition}:s3:::{bucket}/{key}/*"} | ({f"arn:{partition}:s3:::{bucket}/{key}"} if key else set())
+        objects |= {f"arn:{partition}:s3:::{bucket}/{below}" for below in ((key, f"{key}/*") if key else ("*",))}
         prefixes |= {f"{key}/*", key} if key else {"*"}
     lists = {"ReadableObjects": objects, "ReadableBuckets": buckets, "ReadablePrefixes": prefixes}
-    return {name: ",".join(sorted(value)).replace("//*", "/*") for name, value in lists.items()}
+    return {name: ",".join(sorted(value)) for name, value in lists.items()}
 
 
 def existing_key(account: Account, bucket: str) -> str:
@@ -132,7 +140,7 @@ def make(account: Account, name: str, template: str, values: dict[str, str], now
     request = {
         "StackName": name,
         "TemplateBody": template,
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(values.items())],
+        "Parameters": _listed(values),
         "Capabilities": ["CAPABILITY_IAM"],
         "Tags": [{"Key": MANAGED, "Value": "true"}],
     }
@@ -146,15 +154,18 @@ def make(account: Account, name: str, template: str, values: dict[str, str], now
 def reschedule(account: Account, name: str, now: Stack, told: dict[str, str]) -> None:
     """The same stack with these of KEPT set."""
     same = [{"ParameterKey": key, "UsePreviousValue": True} for key in sorted(now.parameters.keys() - told.keys())]
-    values = [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(told.items())]
     request = {
         "StackName": name,
         "UsePreviousTemplate": True,
-        "Parameters": same + values,
+        "Parameters": [*same, *_listed(told)],
         "Capabilities": ["CAPABILITY_IAM"],
     }
     if _update(account, request):
         _await(account, name)
+
+
+def _listed(values: dict[str, str]) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(values.items())]
 
 
 def remove(account: Account, name: str) -> None:
@@ -190,6 +201,7 @@ def _await(account: Account, name: str) -> None:
 
 NOTHING = Stack("gone", {}, {})
 STANDING = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
 
 def _fault(account: Account, name: str) -> str:
     """The first resource that failed last time, and why."""

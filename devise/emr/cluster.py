@@ -25,7 +25,7 @@ TAG = "devise-stack"
 """Tag of each cluster; rights on clusters are bound to it."""
 MANAGED = "for-use-with-amazon-emr-managed-policies"
 """Tag that AmazonEMRServicePolicy_v2 wants on all that it may touch."""
-CGROUPS = "/sys/fs/cgroup-devise"
+CGROUPS = "/run/devise-cgroup"
 """Where deploy/gpu-cgroup.sh mounts version 1 of the devices controller: YARN knows no other way to fence cards off."""
 HOLES = (
     *("Stack", "Region", "ServiceRole", "InstanceProfile", "SecurityConfiguration", "Subnets", "LogUri"),

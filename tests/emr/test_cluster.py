@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -139,3 +140,17 @@ def test_only_a_node_with_a_card_gets_the_unit(tmp_path):
     assert os.access(script, os.X_OK) and told["ExecStart"] == "/usr/local/sbin/devise-gpu-cgroup"
     subprocess.run(["bash", "-n", script], check=True)
     assert re.search(rf"mountpoint -q {cluster.CGROUPS}/devices \|\| mount -t cgroup -o devices", script.read_text())
+
+
+def test_systemd_takes_the_unit_and_the_nodemanager_brings_it(tmp_path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("NO SYSTEMD: the unit is not verified")
+    root = tmp_path / "gpu"
+    device(root, "0x10de")
+    run_cgroup(root, tmp_path)
+    units = root / "etc/systemd/system"
+    for target in ("sysinit", "basic", "shutdown", "multi-user", "local-fs", "local-fs-pre", "swap", "system"):
+        (units / f"{target}.target").write_text("[Unit]\n")
+    (units / "hadoop-yarn-nodemanager.service").write_text("[Service]\nExecStart=/usr/local/sbin/devise-gpu-cgroup\n")
+    words = ["systemd-analyze", "verify", f"--root={root}", "devise-gpu-cgroup.service"]
+    assert subprocess.run(words, capture_output=True, text=True).stderr == ""

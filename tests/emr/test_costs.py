@@ -1,11 +1,14 @@
 """What nights are said to cost, by hand and against each other."""
 
+from pathlib import Path
+
 import pytest
 
 from devise.emr import costs
 from devise.emr.config import EmrConfig
 from devise.emr.instances import find
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = EmrConfig(subnets=["subnet-0"], core={"instance": "m7i.4xlarge", "count": 10}, cards={"count": 20})
 
 
@@ -32,3 +35,25 @@ def test_a_night_costs_more_with_more_images_and_more_change_and_cpus_take_longe
     bare = SETTINGS.model_copy(update={"cards": None})
     assert costs.night(bare, 10**8, 10**8).hours > costs.night(SETTINGS, 10**8, 10**8).hours
     assert costs.night(bare, 10**8, 10**8).card_hours == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "usual", "first"),
+    [
+        (10**6, (1, "m7i.2xlarge", 1), (1, "m7i.2xlarge", 1)),
+        (10**8, (2, "m7i.4xlarge", 2), (4, "m7i.4xlarge", 10)),
+        (10**9, (10, "m7i.4xlarge", 10), (20, "m7i.4xlarge", 50)),
+    ],
+)
+def test_the_runbook_s_table_is_what_is_worked_out(images, usual, first):
+    def cells(shape, changed):
+        count, name, cards = shape
+        settings = EmrConfig(subnets=["subnet-0"], core={"instance": name, "count": count}, cards={"count": cards})
+        found = costs.night(settings, images, changed)
+        return f"{found.hours:.1f} | {found.usd:.0f}", f"{count} x {name}, {cards}"
+
+    (night, core), (beginning, begun_on) = cells(usual, images // 100), cells(first, images)
+    row = (
+        f"| 10^{len(str(images)) - 1} | {core} | {night} | {'the same' if first == usual else begun_on} | {beginning} |"
+    )
+    assert row in (ROOT / "deploy/README.md").read_text()

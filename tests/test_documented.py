@@ -10,6 +10,7 @@ import pytest
 from tiny_warehouse import add_night, publish
 
 from devise import cli
+from devise.emr import submit
 from devise.spark.frame import command
 from devise.store import s3
 
@@ -87,6 +88,7 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setenv("BUCKET", "my-bucket")
     monkeypatch.setenv(s3.VARIABLE, "{}")
     monkeypatch.setattr(command, "lease", SimpleNamespace(hold=begin))
+    monkeypatch.setattr(submit, "run", begin)
 
     def run(words, run_id=None):
         cli.main([filled.get(word, run_id if word == "RUN" else word) for word in words])
@@ -133,7 +135,7 @@ def test_a_documented_command_runs(words, ask, capsys):
         try:
             ask(variant[1:], run_id)
         except Reached:
-            assert words[1] in ("run", "replay", "compact")
+            assert words[1] in ("run", "replay", "compact", "emr")
         else:
             assert capsys.readouterr().out.strip()
 

@@ -15,7 +15,7 @@ comma := ,
 EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo demo-s3 test test-faults test-slow fuzz lint emr-template bench accept test-spark4 clean
+.PHONY: setup demo demo-s3 test test-yarn test-faults test-slow fuzz lint emr-template bench accept test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -34,6 +34,10 @@ demo-s3: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Nights on a real YARN (41 MB of jars, fetched with Java alone) and on a standalone cluster, the long ones too.
+test-yarn: setup
+	$(BIN)/python -m pytest -m "slow or not slow" tests/yarn
 
 # Every fault that a night on S3 must survive, and a table of what became of each.
 test-faults: setup

@@ -11,6 +11,7 @@ from tiny_warehouse import add_night, publish
 
 from devise import cli
 from devise.emr import command as clusters
+from devise.emr import submit
 from devise.spark.frame import command
 from devise.store import s3
 
@@ -89,6 +90,7 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setenv(s3.VARIABLE, "{}")
     monkeypatch.setattr(command, "lease", SimpleNamespace(hold=begin))
     monkeypatch.setattr(clusters, "_operate", begin)  # what an account is asked: tests/emr/test_operate.py
+    monkeypatch.setattr(submit, "run", begin)
 
     def run(words, run_id=None):
         cli.main([filled.get(word, run_id if word == "RUN" else word) for word in words])

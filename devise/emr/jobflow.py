@@ -1,4 +1,4 @@
-"""A whole night as one RunJobFlow request, its steps in it: for a scheduler of your own, such as Airflow; calls nothing.
+"""A whole night as one RunJobFlow request, its steps in it, for a scheduler of your own such as Airflow; calls nothing.
 
 The state machine (schedule.py) adds cards for embed alone and takes them away; one request cannot: its cards are there
 from beginning to end, and cost all night.

@@ -24,7 +24,7 @@ DEFAULTS = {
     # Tells Spark which cards an executor was granted; EMR puts it there.
     "spark.executor.resource.gpu.discoveryScript": "/usr/lib/spark/scripts/gpu/getGpusResources.sh",
 }
-"""What a cluster on EMR is told once, in its own spark-defaults: places on its machines. The lines come on top of it."""
+"""What a cluster on EMR is told once, in its own spark-defaults: places on its machines. The lines come on top."""
 
 
 @dataclass(frozen=True)

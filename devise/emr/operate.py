@@ -102,7 +102,7 @@ def _refuse_stale(account: Account, path: Path, now: stack.Stack) -> None:
 def status(options: argparse.Namespace) -> None:
     """What became of a night: execution, cluster, steps, and how its jobs say that they ended."""
     _, settings, warehouse, account = _begin(options)
-    now = stack.wanted(account, settings.stack)
+    now = stack.wanted(account, settings.stack, at_rest=False)
     night = _night(settings, options.run, warehouse, now)
     print("\n".join(runs.describe(account, settings.stack, now.outputs["StateMachine"], night, (SETUP, *STEPS))))
 

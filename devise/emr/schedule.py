@@ -23,6 +23,9 @@ RETRY_SECONDS = 180
 """A step that died holds the lease of the warehouse for two minutes more."""
 CARDS_LOOKS, CARDS_SECONDS = 40, 60
 """Looks for the cards until they are there, and the seconds between: 20 minutes for Spot, 20 for the rest."""
+LAST_SECONDS = 2 * 3600
+"""What clusters and cards may take beside the steps. Where a step's time is up its cluster is ended; an execution whose
+own time is up ends none."""
 BEGIN, END = "# begin: made by `make emr-template`", "# end: made by `make emr-template`"
 
 
@@ -39,7 +42,7 @@ def definition(settings: EmrConfig) -> dict[str, Any]:
         "Comment": "A night of DeViSE on EMR; input {run, set?, setup?}, or {scheduled} from the scheduler",
         "QueryLanguage": "JSONata",
         "StartAt": "RunNamed",
-        "TimeoutSeconds": int(settings.hours * 3600),
+        "TimeoutSeconds": (len(STEPS) + 1) * _seconds(settings) + LAST_SECONDS,
         "States": dict([*_beginning(settings), *steps, *_ending()]),
     }
 
@@ -113,6 +116,7 @@ def _step(settings: EmrConfig, step: Step, following: str) -> dict[str, Any]:
                 "HadoopJarStep": {"Jar": "command-runner.jar", "Args": _words(submit_arguments(step, night))},
             },
         },
+        "TimeoutSeconds": _seconds(settings),
         # Tried again, a step does what is left; one whose promise was broken says so again, within minutes.
         "Retry": [_retry(RETRY_SECONDS, 1)],
         "Catch": [_catch("EndClusterAfterFault")],
@@ -257,6 +261,10 @@ def _retry(seconds: int, times: int) -> dict[str, Any]:
 
 def _catch(following: str) -> dict[str, Any]:
     return {"ErrorEquals": ["States.ALL"], "Assign": {"fault": "{% $states.errorOutput %}"}, "Next": following}
+
+
+def _seconds(settings: EmrConfig) -> int:
+    return int(settings.hours * 3600)
 
 
 def _name(step: Step) -> str:

@@ -27,8 +27,13 @@ EVERYWHERE = {
     # A night that failed is for its owner to look at; a second attempt would hide the first one's outcome.
     "spark.yarn.maxAppAttempts": "1",
     # Executors lost to Spot over many hours end no night; those that fail by themselves in one hour do.
-    "spark.yarn.executor.failuresValidityInterval": "1h",
+    "spark.executor.failuresValidityInterval": "1h",
     "spark.driver.maxResultSize": "4g",
+}
+WITHOUT_CARDS = {
+    # Said, because a cluster's own defaults may name cards or only their script, which ends every job that asks for none.
+    "spark.executor.resource.gpu.amount": "0",
+    "spark.task.resource.gpu.amount": "0",
 }
 ON_GPU = {
     "spark.executor.resource.gpu.amount": "1",
@@ -93,7 +98,7 @@ def sizes(instance: Instance, device: Device, nodes: int = 1) -> dict[str, str]:
         "spark.executor.memoryOverhead": f"{share - heap}g",
         "spark.driver.memory": f"{driver}g",
     }
-    return found | ON_GPU if device == "gpu" else found
+    return found | (ON_GPU if device == "gpu" else WITHOUT_CARDS)
 
 
 def as_arguments(settings: dict[str, str]) -> list[str]:

@@ -43,12 +43,13 @@ def find(account: Account, name: str) -> Stack | None:
     )
 
 
-def wanted(account: Account, name: str) -> Stack:
-    """The stack of that name; `AwsError` if there is none, or it is not whole."""
+def wanted(account: Account, name: str, at_rest: bool = True) -> Stack:
+    """The stack of that name; `AwsError` if there is none, or (to be begun with) it is torn or being changed."""
     found = find(account, name)
     if found is None:
         raise AwsError(f"found no stack {name} in {account.region}, wanted one: `devise emr up` makes it")
-    refuse_torn(name, found)
+    if at_rest:
+        refuse_torn(name, found)
     return found
 
 
@@ -201,12 +202,18 @@ def _await(account: Account, name: str) -> None:
 
 NOTHING = Stack("gone", {}, {})
 STANDING = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+BEGUN = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 
 def _fault(account: Account, name: str) -> str:
-    """The first resource that failed last time, and why."""
-    events = (account.ask("cloudformation", "describe_stack_events", StackName=name) or {}).get("StackEvents", [])
-    failed = [each for each in events if each.get("ResourceStatus", "").endswith("_FAILED")]
+    """The first resource that failed in the last change of the stack, and why."""
+    failed = []
+    for each in (account.ask("cloudformation", "describe_stack_events", StackName=name) or {})["StackEvents"]:
+        status = each.get("ResourceStatus", "")  # the newest event comes first
+        if status.endswith("_FAILED"):
+            failed.append(each)
+        if each.get("PhysicalResourceId") == each.get("StackId") and status in BEGUN:
+            break
     if not failed:
         return "no resource tells why"
     return f"{failed[-1]['LogicalResourceId']}: {failed[-1].get('ResourceStatusReason', 'no reason told')}"

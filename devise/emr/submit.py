@@ -41,9 +41,8 @@ def run(steps: Sequence[Step], night: Night) -> Ended:
         code = _call(submit_arguments(step, night))
         found = outcome.read(uri)
         if found is None:
-            return Ended(
-                step.name, 1, f"{uri}: the application left no outcome, spark-submit ended with {code}: {LOST}"
-            )
+            line = f"error: found no outcome at {uri}, and spark-submit ended with {code}: {LOST}"
+            return Ended(step.name, 1, line)
         if found.exit_code or code:
             line = found.line or f"error: the job ended well, and spark-submit with {code}"
             return Ended(step.name, found.exit_code or 1, line)

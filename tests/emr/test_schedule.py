@@ -114,6 +114,21 @@ def test_a_step_is_tried_again_once():
     assert aws.names().count("embed") == 2
 
 
+def test_a_step_that_takes_too_long_is_not_tried_again_and_its_cluster_is_ended():
+    machine, asked = filled(schedule.definition(SETTINGS)), []
+
+    def late(resource, arguments):
+        asked.append(arguments.get("Step", {}).get("Name") or resource.split(":")[-1])
+        if asked[-1] == "catalogue":
+            raise Fault("States.Timeout")
+        return {"ClusterId": "j-1"}
+
+    assert walk(machine, {"run": "r"}, late).status == "FAILED"
+    assert asked == ["createCluster.sync", "catalogue", "terminateCluster.sync"]
+    steps = [machine["States"][name]["TimeoutSeconds"] for name in ("Setup", "Catalogue", "EmbedOnCards", "Settle")]
+    assert set(steps) == {SETTINGS.hours * 3600} and machine["TimeoutSeconds"] > sum(steps)
+
+
 def test_a_cluster_that_does_not_come_fails_the_night():
     found = walk(filled(schedule.definition(SETTINGS)), {"run": "r"}, Aws(faults=["createCluster.sync"] * 9))
     assert found.status == "FAILED" and "terminateCluster.sync" not in found.states

@@ -64,7 +64,7 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
     if tables_on_s3:
         settings |= s3a_settings(store)
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
-        session = builder.config(map=settings).getOrCreate()
+        session = _started(builder.config(map=settings))
     else:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings |= {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.memory": "2g"}
@@ -72,13 +72,23 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
         settings |= {"spark.master": os.environ.get("DEVISE_MASTER", "local[*]")}
         settings = (read_conf(S3_CONF) if tables_on_s3 else {}) | settings
         _start_java(settings)
-        session = builder.config(map=settings).getOrCreate()
+        session = _started(builder.config(map=settings))
         _tell_once(session)
     if session.sparkContext.master == "yarn":
         yarn.refuse_what_is_never_granted(session)
     if tables_on_s3:
         _refuse_without_s3(session)
     return session
+
+
+def _started(builder: SparkSession.Builder) -> SparkSession:
+    """The session; `ConfigError` for settings that Spark, or the cluster at once, does not take."""
+    try:
+        return builder.getOrCreate()
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getName() != "java.lang.IllegalArgumentException":
+            raise
+        raise ConfigError(f"Spark's settings: {_root(error.java_exception)}") from None
 
 
 def _start_java(settings: Mapping[str, str]) -> None:

@@ -39,8 +39,8 @@ def refuse_what_is_never_granted(session: SparkSession) -> None:
         cores = int(conf.get("spark.executor.cores", "1"))
         if cores > most.getVirtualCores():
             raise ConfigError(
-                f"YARN: found {most.getVirtualCores()} cores in its largest container, and executors are asked for with "
-                f"{cores}: wanted at most that in spark.executor.cores (yarn.scheduler.maximum-allocation-vcores)"
+                f"YARN: found {most.getVirtualCores()} cores in its largest container, and executors are asked for "
+                f"with {cores}: wanted at most that in spark.executor.cores (yarn.scheduler.maximum-allocation-vcores)"
             )
     finally:
         client.stop()

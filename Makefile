@@ -57,7 +57,7 @@ lint: setup
 
 # The state machine in the CloudFormation template, from devise/emr/schedule.py; a test says when it is not current.
 emr-template: setup
-	$(BIN)/python -m devise.emr.schedule deploy/cloudformation/devise.yaml
+	$(BIN)/python -m devise.emr.template deploy/cloudformation/devise.yaml
 
 bench: setup
 	$(BIN)/python tests/benchmarks/embed_stage.py --data $(DATA)

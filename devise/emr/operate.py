@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from devise import settings as files
-from devise.emr import artefacts, cluster, costs, runs, schedule, stack
+from devise.emr import artefacts, cluster, costs, runs, stack, template
 from devise.emr.account import Account
 from devise.emr.config import EmrConfig
 from devise.emr.night import SETUP, STEPS, Night, named
@@ -52,8 +52,8 @@ def up(options: argparse.Namespace) -> None:
     if now:
         stack.refuse_torn(settings.stack, now)
     values = stack.parameters(account, settings, warehouse, plan.uris, plan.readable, now)
-    template = artefacts.deployed("cloudformation/devise.yaml").read_text(encoding="utf-8")
-    made = schedule.in_template(template, settings)
+    delivered = artefacts.deployed("cloudformation/devise.yaml").read_text(encoding="utf-8")
+    made = template.with_machine(delivered, settings)
     if now or values["ExistingKey"]:  # a night that begins meanwhile finds all that it is told of
         artefacts.stage(account, plan.files, staging)
         stack.make(account, settings.stack, made, values, now)

@@ -9,8 +9,6 @@ Language's reference, Step Functions' EMR integration (createCluster.sync takes 
 """
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from devise.emr import cluster
@@ -26,7 +24,6 @@ CARDS_LOOKS, CARDS_SECONDS = 40, 60
 LAST_SECONDS = 2 * 3600
 """What clusters and cards may take beside the steps. Where a step's time is up its cluster is ended; an execution whose
 own time is up ends none."""
-BEGIN, END = "# begin: made by `make emr-template`", "# end: made by `make emr-template`"
 
 
 def definition(settings: EmrConfig) -> dict[str, Any]:
@@ -158,7 +155,7 @@ def _with_cards(settings: EmrConfig, step: Step, following: str) -> list[tuple[s
                 "CardsThere",
                 {
                     "state": f"{{% {fleet}.Status.State %}}",
-                    "there": f"{{% {fleet}.(ProvisionedSpotCapacity + ProvisionedOnDemandCapacity) %}}",
+                    "there": f"{{% $sum([{fleet}.ProvisionedSpotCapacity, {fleet}.ProvisionedOnDemandCapacity]) %}}",
                     "looks": "{% $looks + 1 %}",
                 },
             ),
@@ -222,7 +219,14 @@ def _ending() -> list[tuple[str, dict[str, Any]]]:
         ("TellDone", _sdk("cloudwatch:putMetricData", told, "Done", {}, "Failed")),
         ("Done", {"Type": "Succeed"}),
         ("EndClusterAfterFault", _end("Failed")),
-        ("Failed", {"Type": "Fail", "Error": "{% $fault.Error %}", "Cause": "{% $fault.Cause %}"}),
+        (
+            "Failed",
+            {
+                "Type": "Fail",
+                "Error": "{% $fault.Error %}",
+                "Cause": "{% $exists($fault.Cause) ? $fault.Cause : 'no cause told' %}",
+            },
+        ),
     ]
 
 
@@ -269,30 +273,3 @@ def _seconds(settings: EmrConfig) -> int:
 
 def _name(step: Step) -> str:
     return step.name.capitalize()
-
-
-def in_template(text: str, settings: EmrConfig) -> str:
-    """The CloudFormation template with the state machine of these settings between its marks.
-
-    Raises:
-        ValueError: the marks are not there, once each.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"found no place for the state machine, wanted {BEGIN!r} and {END!r} once each")
-    before, _, rest = text.partition(BEGIN)
-    indent = before.rpartition("\n")[2]
-    lines = "".join(f"{indent}  {line}\n" for line in _a_state_a_line(definition(settings)))
-    return f"{before}{BEGIN}\n{indent}DefinitionString: |-\n{lines}{indent}{END}{rest.partition(END)[2]}"
-
-
-def _a_state_a_line(machine: dict[str, Any]) -> list[str]:
-    """Its JSON so that a changed state is a changed line; CloudFormation takes templates of 51,200 bytes at most."""
-    head = json.dumps({name: value for name, value in machine.items() if name != "States"})[:-1]
-    states = [f"{json.dumps(name)}: {json.dumps(state)}" for name, state in machine["States"].items()]
-    return [f'{head}, "States": {{', *(f"{state}," for state in states[:-1]), f"{states[-1]}}}}}"]
-
-
-if __name__ == "__main__":  # `make emr-template`: for the default settings, whose subnets are a parameter anyhow
-    place = Path(sys.argv[1])
-    default = EmrConfig(subnets=["subnet-0"])
-    place.write_text(in_template(place.read_text(encoding="utf-8"), default), encoding="utf-8")

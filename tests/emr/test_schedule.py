@@ -8,7 +8,7 @@ import pytest
 from cfnlint import api
 from statemachine import Fault, evaluate, walk
 
-from devise.emr import cluster, schedule
+from devise.emr import cluster, schedule, template
 from devise.emr.config import EmrConfig
 from devise.emr.night import STEPS, submit_arguments
 
@@ -29,7 +29,8 @@ HAPPY = {
 class Aws:
     """Answers the machine's tasks, and keeps what it was asked; `faults` are raised as often as they are there."""
 
-    def __init__(self, faults=(), looks=3, provisioned=2):
+    def __init__(self, faults=(), looks=3, provisioned=2, meanwhile="PROVISIONING"):
+        self.meanwhile = meanwhile
         self.faults = list(faults)
         self.looks = looks
         self.provisioned = provisioned
@@ -44,7 +45,7 @@ class Aws:
             raise Fault("EMR.AmazonElasticMapReduceException", f"{step or name} failed")
         if name == "listInstanceFleets":
             self.looks -= 1
-            fleet = {"Id": "if-2", "Status": {"State": "PROVISIONING" if self.looks > 0 else "RUNNING"}}
+            fleet = {"Id": "if-2", "Status": {"State": self.meanwhile if self.looks > 0 else "RUNNING"}}
             fleet |= {"ProvisionedSpotCapacity": self.provisioned, "ProvisionedOnDemandCapacity": 0}
             return {"InstanceFleets": [{"Id": "if-1", "Status": {"State": "RUNNING"}}, fleet]}
         return {"createCluster.sync": {"ClusterId": "j-1"}, "addInstanceFleet": {"InstanceFleetId": "if-2"}}.get(
@@ -148,6 +149,9 @@ def test_cards_that_never_come_end_the_night_and_a_part_of_them_does_not():
     assert none.names().count("listInstanceFleets") == schedule.CARDS_LOOKS
     assert none.names()[-1] == "terminateCluster.sync"
     assert walk(machine, {"run": "r"}, Aws(looks=10**6, provisioned=1)).status == "SUCCEEDED"
+    given_up = Aws(looks=10**6, meanwhile="SUSPENDED")
+    assert walk(machine, {"run": "r"}, given_up).output["Error"] == "NoCards"
+    assert given_up.names().count("listInstanceFleets") == 1
 
 
 def test_the_scheduler_s_night_is_named_by_its_date_and_begun_once():
@@ -171,11 +175,11 @@ def test_subnets_are_as_many_as_cloudformation_knows():
 
 
 def test_the_template_carries_the_machine_of_the_default_settings():
-    assert schedule.in_template(TEMPLATE, SETTINGS) == TEMPLATE, "run `make emr-template`"
+    assert template.with_machine(TEMPLATE, SETTINGS) == TEMPLATE, "run `make emr-template`"
 
 
 def test_every_hole_of_the_machine_is_filled_by_the_template():
-    told = TEMPLATE.partition("DefinitionSubstitutions:")[2].partition(schedule.BEGIN)[0]
+    told = TEMPLATE.partition("DefinitionSubstitutions:")[2].partition(template.BEGIN)[0]
     machine = json.dumps([schedule.definition(settings) for settings in VARIANTS.values()])
     assert set(re.findall(r"\$\{(\w+)\}", machine)) == set(re.findall(r"^ +(\w+): ", told, re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)\}", machine)) == set(cluster.HOLES)
@@ -189,7 +193,7 @@ def lint(text, informational=True):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_template_is_clean_and_small_enough_to_be_sent(variant):
-    text = schedule.in_template(TEMPLATE, VARIANTS[variant])
+    text = template.with_machine(TEMPLATE, VARIANTS[variant])
     assert len(text.encode()) <= 51_200
     assert lint(text) == []
 

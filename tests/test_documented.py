@@ -18,7 +18,7 @@ from devise.store import s3
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "deploy" / "README.md"]
 OURS = ("devise", "make", "spark-submit")
-OTHERS = ("aws", "cp", "tar", "python", "python3", "python3.11", "pip", "cd")
+OTHERS = ("aws", "cp", "tar", "python", "python3", "python3.11", "pip", "cd", "docker")
 """Commands of a page that are not ours: they do nothing here."""
 
 
@@ -148,7 +148,7 @@ def test_a_documented_submission_has_its_files_and_reaches_its_work(words, ask):
     options, job, arguments = words[1:at], Path(words[at]), words[at + 1 :]
     assert (ROOT / "jobs" / job.name).is_file()
     named = dict(zip(options[::2], options[1::2], strict=True))
-    assert named.keys() <= {"--master", "--deploy-mode", "--properties-file"}
+    assert named.keys() <= {"--master", "--deploy-mode", "--properties-file", "--conf"}
     assert all((ROOT / value).is_file() for name, value in named.items() if name == "--properties-file")
     with pytest.raises(Reached):
         ask(["run", job.stem, *arguments])

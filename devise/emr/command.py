@@ -101,4 +101,4 @@ def submit(options: argparse.Namespace) -> None:
 def _operate(name: str, options: argparse.Namespace) -> None:
     from devise.emr import operate  # pydantic takes a while
 
-    {"schedule": operate.at}.get(name, getattr(operate, name))(options)
+    getattr(operate, name)(options)

@@ -141,7 +141,7 @@ def down(options: argparse.Namespace) -> None:
         print(f"stack {settings.stack} {'would be' if account.dry else 'is'} gone; its buckets and its key stay")
 
 
-def at(options: argparse.Namespace) -> None:
+def schedule(options: argparse.Namespace) -> None:
     """Begin a night every day at a time, or no more."""
     _, settings, _, account = _begin(options)
     now = stack.wanted(account, settings.stack)

@@ -33,7 +33,7 @@ JARS = [
     ("org.bouncycastle", "bcpkix-jdk15on", "1.60"),
 ]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "devise-tests"
-FETCH_SECONDS, START_SECONDS, STOP_SECONDS = 600, 180, 20
+FETCH_SECONDS, START_SECONDS, STOP_SECONDS = 600, 180, 5
 LOST_SECONDS = 10
 """A node that is not heard of for so long is lost; YARN's own default is ten minutes."""
 DISCOVER = """#!/usr/bin/env bash

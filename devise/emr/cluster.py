@@ -102,8 +102,9 @@ def _yarn(settings: EmrConfig) -> dict[str, str]:
         # CUDA reserves far more address space than it uses.
         "yarn.nodemanager.vmem-check-enabled": "false",
         "yarn.resourcemanager.am.max-attempts": "1",
-        # What bounds a container is its node; the default, four cores, is below it.
+        # What bounds a container is its node: defaults are four cores, and what EMR works out for the primary, say.
         "yarn.scheduler.maximum-allocation-vcores": "128",
+        "yarn.scheduler.maximum-allocation-mb": str(2**20),
     }
     if settings.cards:
         found["yarn.resource-types"] = "yarn.io/gpu"

@@ -70,12 +70,14 @@ def submit(options: argparse.Namespace) -> None:
     from devise.config import NightlyConfig
     from devise.emr import night as nights
     from devise.emr import submit as submitting
-    from devise.emr.night import STEPS, Night, Nodes
+    from devise.emr.night import SETUP, STEPS, Night, Nodes
     from devise.store import s3, scratch, storage
 
     path = scratch.localise(storage.normalise(options.config))
     s3.configure(settings.load_s3(path, options.set))
-    warehouse = settings.load(path, "run_nightly", NightlyConfig, options.run, options.set).warehouse
+    # The lines name their own stages: those of the file count for nothing here, and need not be there.
+    told = [*options.set, f"run_nightly.stages=[{', '.join(STEPS[0].stages)}]"]
+    warehouse = settings.load(path, "run_nightly", NightlyConfig, options.run, told).warehouse
     night = Night(
         config=storage.normalise(options.config),
         run=options.run,
@@ -88,7 +90,8 @@ def submit(options: argparse.Namespace) -> None:
         job=find_spec("devise.jobs.run_nightly").origin,
         environment=settings.variables(path),
     )
-    steps = [nights.named(name) for name in options.step] or list(STEPS)
+    asked = [nights.named(name) for name in options.step] or STEPS
+    steps = [step for step in (SETUP, *STEPS) if step in asked]
     if options.dry_run:
         print("\n".join(shlex.join(nights.submit_arguments(step, night)) for step in steps))
         return

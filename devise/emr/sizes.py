@@ -31,7 +31,7 @@ EVERYWHERE = {
     "spark.driver.maxResultSize": "4g",
 }
 WITHOUT_CARDS = {
-    # Said, because a cluster's own defaults may name cards or only their script, which ends every job that asks for none.
+    # Said, because a cluster's own defaults may name cards, or their script alone, which ends every job without cards.
     "spark.executor.resource.gpu.amount": "0",
     "spark.task.resource.gpu.amount": "0",
 }

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from devise import cli
 from devise.emr import submit
 from devise.emr.night import STEPS, Night, Nodes
 from devise.errors import ConfigError
@@ -94,6 +95,14 @@ def test_the_command_ends_with_the_step_s_code_and_line_and_stops_its_step_when_
         running.send_signal(signal.SIGTERM)
         said = running.stderr.read()
     assert (running.returncode, said) == (143, "devise: terminated\n")
+
+
+def test_steps_are_done_in_the_night_s_order_whatever_the_file_says_of_stages(tmp_path, capsys):
+    (tmp_path / "n.yaml").write_text(f"warehouse: {tmp_path}/w\n")
+    asked = ["emr", "submit", "--config", str(tmp_path / "n.yaml"), "--run", "r1", "--cpu", "m6i.xlarge:1", "--dry-run"]
+    cli.main([*asked, "--step", "embed", "--step", "setup"])
+    places = [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()]
+    assert places == ["setup.json", "embed.json"]
 
 
 def test_a_dry_run_prints_the_lines_and_runs_nothing(ended, tmp_path):

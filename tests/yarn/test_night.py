@@ -15,7 +15,7 @@ QUICK = {"spark.task.maxFailures": "1"}
 
 @pytest.fixture(scope="module")
 def attempts(yarn, place):
-    """A night in cluster mode whose embed step finds no card; the step after it alone; the run again, in client mode."""
+    """A night in cluster mode whose embed step finds no card; the step after it alone; the run again in client mode."""
     failed = submit(yarn, place, RUN, "--deploy-mode", "cluster", **QUICK)
     codes = [outcome.read(outcome.place(f"{place}/warehouse", RUN, step)) for step in ("catalogue", "embed", "settle")]
     refused = {mode: submit(yarn, place, RUN, "--deploy-mode", mode, "--step", "settle") for mode in MODES}

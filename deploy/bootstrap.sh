@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# EMR bootstrap action: puts Python 3.11 with this project at /opt/devise on every node, from a wheelhouse in S3.
+# EMR bootstrap action: puts this project with a Python 3.11 of its own at /opt/devise on a node, from an archive in S3.
 #
-#   bootstrap.sh s3://BUCKET/devise/wheelhouse.tar.gz
+#   bootstrap.sh s3://BUCKET/devise/ARCHIVE.tar
 #
-# deploy/README.md says how the wheelhouse is made. Nothing is fetched from a package index at start-up: a night must
-# not depend on one, and 3 GB of torch a node is quicker from S3.
+# `make dist` makes the archive, and ARCHIVE.tar.sha256 beside it. Nothing is fetched from a package index at start-up: a
+# night must not depend on one, and 3 GB of torch a node is quicker from S3.
 set -euo pipefail
-wheelhouse=${1:?"wanted: s3 URI of the wheelhouse"}
+archive=${1:?"wanted: s3 URI of the archive"}
+name=${archive##*/}
 work=$(mktemp -d -p /mnt)
 trap 'rm -rf "$work"' EXIT
-aws s3 cp --only-show-errors "$wheelhouse" "$work/wheelhouse.tar.gz"
-tar -xzf "$work/wheelhouse.tar.gz" -C "$work"
+for file in "$archive" "$archive.sha256"; do
+    aws s3 cp --only-show-errors "$file" "$work/${file##*/}"
+done
+(cd "$work" && sha256sum --check --quiet "$name.sha256")
+tar -xf "$work/$name" -C "$work"
+rm "$work/$name" # the disk holds it twice otherwise, beside what is installed
 command -v python3.11 >/dev/null || sudo dnf install -y -q python3.11 python3.11-pip
-sudo python3.11 -m venv /opt/devise
-sudo /opt/devise/bin/pip install --quiet --no-index --find-links "$work/wheelhouse" \
-    --constraint "$work/wheelhouse/constraints.txt" devise
-/opt/devise/bin/python -c 'import devise, torch, faiss; print("devise", devise.__version__, "torch", torch.__version__)'
+sudo "$work/devise/install.sh" /opt/devise
 mkdir -p /mnt/tmp
 chmod 1777 /mnt/tmp

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import devise
 from devise import process
+from devise.emr import command as clusters
 from devise.errors import ConfigError
 
 
@@ -158,6 +159,13 @@ def columns(options: argparse.Namespace) -> None:
     print(schemas.data_dictionary(), end="")
 
 
+def ddl(options: argparse.Namespace) -> None:
+    """SQL that makes the tables, and views of what is live, for an engine: Athena, Trino, DuckDB or Spark."""
+    from devise.spark.frame import ddl
+
+    print(ddl.script(options.engine, options.warehouse), end="")
+
+
 def _reach(options: argparse.Namespace) -> None:
     """Take the warehouse from the settings of the nights, and reach S3 as they do."""
     from devise import settings
@@ -256,6 +264,9 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("--folder", type=_named, default="demo", help="where the pictures and tables go")
     drawing.add_argument("--place", metavar="S3_URI", help="corpus and warehouse go below this prefix instead")
     command("columns", columns)
+    telling = at_warehouse(command("ddl", ddl))
+    telling.add_argument("--engine", required=True, choices=("athena", "trino", "duckdb", "spark"))
+    clusters.add(commands)
     return parser
 
 

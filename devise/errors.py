@@ -98,6 +98,10 @@ class IndexingError(DeviseError):
     """An index that cannot be built, read or merged."""
 
 
+class AwsError(DeviseError):
+    """A call to AWS that was refused, or a stack, cluster or night there that is not as it must be."""
+
+
 class ImageError(DeviseError):
     """One bad image: a row with a reject code, never the end of a job.
 

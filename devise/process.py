@@ -19,6 +19,9 @@ from devise.errors import ConfigError, DeviseError
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
+MOST_LETTERS = 300
+"""Of what a fault of ours says of itself, told in one line: Java's are pages."""
+
 
 class Stopped(KeyboardInterrupt):
     """A signal asked the process to end; raised in the main thread, so that everything held is released on the way.
@@ -68,11 +71,18 @@ def ending(name: str, answers: bool = True) -> Iterator[None]:
     except OutputLost as error:
         _drop(sys.stdout)
         if not (answers and isinstance(error, ReaderLeft)):
-            _end(name, f"error: {error}", 2)
-    except DeviseError as error:
-        _end(name, f"error: {error}", 2)
-    except Stopped as stopped:
-        _end(name, str(stopped), stopped.exit_code)
+            _end(name, error)
+    except (DeviseError, Stopped) as error:
+        _end(name, error)
+
+
+def told(error: BaseException) -> tuple[int, str]:
+    """The exit code of a process that ends by this, and the one line that says why."""
+    if isinstance(error, DeviseError):
+        return 2, f"error: {error}"
+    if isinstance(error, Stopped):
+        return error.exit_code, str(error)
+    return 1, f"a fault of ours: {type(error).__name__}: {' '.join(str(error).split())[:MOST_LETTERS]}"
 
 
 @contextmanager
@@ -99,7 +109,8 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped(number)
 
 
-def _end(name: str, text: str, code: int) -> NoReturn:
+def _end(name: str, error: BaseException) -> NoReturn:
+    code, text = told(error)
     try:
         print(f"{name}: {text}", file=sys.stderr, flush=True)
     except OSError:

@@ -1,5 +1,6 @@
 """The sections of a YAML file, checked whole: a frozen model per job (`devise.config`); faults are one line."""
 
+import os
 import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +12,8 @@ from devise.config import SECTIONS, JobConfig, S3Config
 from devise.errors import ConfigError
 from devise.values import Section
 
-SHARED = ("warehouse", "s3")
-"""What all jobs of a file share."""
+SHARED = ("warehouse", "s3", "emr")
+"""What all jobs of a file share, and how `devise emr` runs them."""
 FOUND = reprlib.Repr()
 FOUND.maxstring = FOUND.maxother = 200
 """How a wrong value is printed: shortened, it may be a book."""
@@ -39,7 +40,18 @@ def load(path: str | Path, section: str, model: type[J], run: str, overrides: li
 
 def load_s3(path: str | Path, overrides: list[str] | None = None) -> S3Config:
     """The `s3` section, which all jobs share; raises as `load` does."""
-    return _section(path, yamlfile.read(path, overrides or []), "s3", S3Config, {})
+    return load_group(path, "s3", S3Config, overrides)
+
+
+def load_group(path: str | Path, section: str, model: type[S], overrides: list[str] | None = None) -> S:
+    """A section that is no job's: one of SHARED; raises as `load` does."""
+    return _section(path, yamlfile.read(path, overrides or []), section, model, {})
+
+
+def variables(path: str | Path) -> dict[str, str]:
+    """What this environment fills a file with, by name; of names without a value in it, nothing."""
+    named = {name for name, _ in yamlfile.REFERENCE.findall(Path(path).read_text(encoding="utf-8-sig"))}
+    return {name: os.environ[name] for name in sorted(named & os.environ.keys())}
 
 
 def load_warehouse(path: str | Path) -> str:

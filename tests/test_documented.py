@@ -10,13 +10,15 @@ import pytest
 from tiny_warehouse import add_night, publish
 
 from devise import cli
+from devise.emr import command as clusters
+from devise.emr import submit
 from devise.spark.frame import command
 from devise.store import s3
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "deploy" / "README.md"]
 OURS = ("devise", "make", "spark-submit")
-OTHERS = ("aws", "cp", "tar", "python", "python3", "python3.11", "pip", "cd")
+OTHERS = ("aws", "cp", "tar", "python", "python3", "python3.11", "pip", "cd", "docker")
 """Commands of a page that are not ours: they do nothing here."""
 
 
@@ -87,6 +89,8 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setenv("BUCKET", "my-bucket")
     monkeypatch.setenv(s3.VARIABLE, "{}")
     monkeypatch.setattr(command, "lease", SimpleNamespace(hold=begin))
+    monkeypatch.setattr(clusters, "_operate", begin)  # what an account is asked: tests/emr/test_operate.py
+    monkeypatch.setattr(submit, "run", begin)
 
     def run(words, run_id=None):
         cli.main([filled.get(word, run_id if word == "RUN" else word) for word in words])
@@ -133,7 +137,7 @@ def test_a_documented_command_runs(words, ask, capsys):
         try:
             ask(variant[1:], run_id)
         except Reached:
-            assert words[1] in ("run", "replay", "compact")
+            assert words[1] in ("run", "replay", "compact", "emr")
         else:
             assert capsys.readouterr().out.strip()
 
@@ -144,7 +148,7 @@ def test_a_documented_submission_has_its_files_and_reaches_its_work(words, ask):
     options, job, arguments = words[1:at], Path(words[at]), words[at + 1 :]
     assert (ROOT / "jobs" / job.name).is_file()
     named = dict(zip(options[::2], options[1::2], strict=True))
-    assert named.keys() <= {"--master", "--deploy-mode", "--properties-file"}
+    assert named.keys() <= {"--master", "--deploy-mode", "--properties-file", "--conf"}
     assert all((ROOT / value).is_file() for name, value in named.items() if name == "--properties-file")
     with pytest.raises(Reached):
         ask(["run", job.stem, *arguments])

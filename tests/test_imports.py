@@ -17,6 +17,7 @@ ARROWS = {
     "search": {"words", "warehouse", "store"},
     "learning": {"vision", "words", "search", "store"},
     "show": {"search", "words", "vision", "warehouse", "store"},
+    "emr": {"warehouse", "store"},
     "spark.frame": {"warehouse", "store"},
     "spark.stages": {"spark.frame", "learning", "search", "vision", "words", "warehouse", "store"},
     "sample": {"jobs", "spark.frame", "show", "words", "warehouse", "store"},
@@ -42,8 +43,8 @@ HEAVY = {
     "simplejpeg": {"vision/jpeg"},
     "faiss": {"search/template", "search/filling", "search/index"},
     "fasttext": {"words/wordvectors", "sample/make_vectors"},
-    "boto3": {"store/s3"},
-    "botocore": {"store/s3", "store/fetch"},
+    "boto3": {"store/s3", "emr/account"},
+    "botocore": {"store/s3", "store/fetch", "emr/account"},
     "pycurl": {"store/lane"},
     "pyspark": {"spark", "jobs"},
 }
@@ -87,7 +88,7 @@ def arrows(wing: str) -> set[str]:
 @pytest.mark.parametrize("wing", ARROWS)
 def test_a_wing_imports_the_wings_that_are_listed_and_no_other(wing):
     assert arrows(wing) - {"errors", "config", "values"} == ARROWS[wing] | (
-        {"settings", "process"} if wing == "spark.frame" else set()
+        {"spark.frame": {"settings", "process"}, "emr": {"settings", "process", "yamlfile"}}.get(wing, set())
     )
 
 

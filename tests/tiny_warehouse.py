@@ -71,8 +71,9 @@ def commit_vocabulary_and_model(warehouse: str) -> None:
 
 def _vocabulary(warehouse: str, words: Vocabulary) -> Manifest:
     place = _folder(warehouse, "vocabulary")
-    pq.write_table(vocabulary.to_arrow(words), place / "part-0.parquet")
-    return _commit(warehouse, "vocabulary", {"part-0.parquet": len(words.labels)}, dim=DIM)
+    rows = vocabulary.to_arrow(words)
+    pq.write_table(rows, place / "part-0.parquet")
+    return _commit(warehouse, "vocabulary", {"part-0.parquet": len(words.labels)}, columns=rows.column_names, dim=DIM)
 
 
 def _model(warehouse: str, words: Vocabulary) -> Manifest:
@@ -147,7 +148,7 @@ def _folder(warehouse: str, table: str, run: str = RUN) -> Path:
 
 def _commit(
     warehouse: str, table: str, names: dict[str, int], run=RUN, parent=0, rejects=None, inputs=None, base=False,
-    secondary=None, **details,
+    secondary=None, columns=(), **details,
 ) -> Manifest:  # fmt: skip
     """Commit the files of a run; of a secondary table only make the record, for the manifest that commits it."""
     place = storage.local_path(manifest.folder(warehouse, table, run))
@@ -157,7 +158,7 @@ def _commit(
     ]
     committed = Manifest(
         table=table, run=run, parent=parent, rows=sum(rows for rows in names.values() if rows > 0),
-        columns=[], files=files, rejects=rejects or {}, inputs=inputs or {}, inputs_hash="i", config={},
+        columns=list(columns), files=files, rejects=rejects or {}, inputs=inputs or {}, inputs_hash="i", config={},
         config_hash="c", model_id="m" * 16, vocabulary_id="v" * 16, base=base, code_version="0", started_at=0,
         finished_at=1, details=details, secondary=secondary or {},
     )  # fmt: skip

@@ -4,12 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from devise.emr.instances import find
+from devise.emr.sizes import sizes
 from devise.errors import ConfigError
 from devise.search.filling import rows_that_fit
 from devise.spark.frame import memory
 from devise.spark.frame.live import ID_BYTES, MOST_BROADCAST, ROW_BYTES, most_broadcast
 from devise.spark.frame.memory import read_bytes, share_of_executor, share_of_machine, smallest_heap
-from devise.spark.frame.session import read_conf
 
 GIB, MIB = 2**30, 2**20
 
@@ -73,8 +74,8 @@ def test_the_master_tells_whether_tasks_share_a_machine_or_an_executor(monkeypat
         assert memory.task_bytes(session(master, conf)) == GIB
 
 
-def test_the_settings_that_come_with_us_fill_shards_of_a_million_rows():
-    conf = read_conf("emr-cpu.conf") | {"spark.executor.cores": "4"}
+def test_the_nodes_of_the_page_on_scale_fill_shards_of_a_million_rows():
+    conf = sizes(find("m6i.4xlarge"), "cpu", 10)
     assert rows_that_fit(share_of_executor(conf), "IVF4096,SQ8", 300) > 1_000_000
 
 
@@ -87,8 +88,8 @@ def test_rows_are_broadcast_as_far_as_the_smallest_heap_and_the_driver_s_results
     assert most_broadcast(64 * GIB, "4g", ID_BYTES) == MOST_BROADCAST
 
 
-def test_the_settings_that_come_with_us_broadcast_a_hundredth_of_a_billion_ids_twice():
+def test_the_nodes_of_the_page_on_scale_broadcast_a_hundredth_of_a_billion_ids_twice():
     """As many came and went, of which the ids alone meet the whole corpus."""
-    conf = read_conf("emr-cpu.conf")
+    conf = sizes(find("m6i.4xlarge"), "cpu", 10)
     heap = smallest_heap(conf, "yarn")
     assert most_broadcast(heap, conf["spark.driver.maxResultSize"], ID_BYTES) >= 2 * 10**7

@@ -5,19 +5,21 @@ Exit code 2 and one line for a broken promise; a traceback and 1 for anything el
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 
 from devise import process, settings
 from devise.config import JobConfig, NightlyConfig
-from devise.errors import ConfigError
+from devise.errors import ConfigError, StorageError
 from devise.spark.frame import inputs
 from devise.spark.frame.job import Job, perform
 from devise.spark.frame.session import hush, refuse_spelling, start_session
 from devise.store import s3, scratch, storage
-from devise.warehouse import lease
+from devise.warehouse import lease, outcome
 from devise.warehouse.lineage import begin
+from devise.warehouse.outcome import Outcome
 
 Planned = tuple[Job, JobConfig]
 """A job and its settings."""
@@ -99,8 +101,10 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
     parser.add_argument("--config", required=True, help="YAML file with a section per job (local or s3://)")
     parser.add_argument("--run", required=True, help="run id given by the scheduler, such as 2026-11-23")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    with process.ending(name, answers=False):
+    parser.add_argument("--outcome", metavar="URI", help="leave a small file there that tells how this command ended")
+    with process.ending(name, answers=False), ExitStack() as whole:
         options = parser.parse_args(arguments)
+        stages, done = whole.enter_context(_outcome(name, options))
         path = scratch.localise(storage.normalise(options.config))
 
         def load(section: str, model: type[JobConfig], but: str | None = None) -> JobConfig:
@@ -108,6 +112,7 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
             return settings.load(path, section, model, options.run, told)
 
         work, later = plan(load)
+        stages += [job.name for job, _ in work]
         warehouses = {storage.normalise(config.warehouse) for _, config in work}
         s3.configure(settings.load_s3(path, options.set))
         with ExitStack() as leases:
@@ -119,6 +124,7 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
                 with process.stoppable():  # Spark takes Ctrl-C to itself
                     for place, (job, config) in enumerate(work, start=1):
                         perform(job, spark, config, held[storage.normalise(config.warehouse)].check)
+                        done.append(job.name)
                         if "images" in job.writes:
                             foresee_size([*work[place:], *later])
             except process.Stopped:
@@ -126,3 +132,27 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
                 raise
             finally:
                 spark.stop()
+
+
+@contextmanager
+def _outcome(name: str, options: argparse.Namespace) -> Iterator[tuple[list[str], list[str]]]:
+    """The stages of a command and those that are done, both to be filled. At its end they are left where --outcome
+    says, with how it ended; a command that did all and cannot say so has broken a promise."""
+    started_at, stages, done = time.time(), [], []
+
+    def leave(code: int, line: str) -> None:
+        if options.outcome is None:
+            return
+        ended = {"exit_code": code, "line": line, "started_at": started_at, "finished_at": time.time()}
+        found = Outcome(run=options.run, stages=stages, done=done, **ended)
+        outcome.write(storage.normalise(options.outcome), found)
+
+    try:
+        yield stages, done
+    except BaseException as error:
+        try:
+            leave(*process.told(error))
+        except StorageError as lost:
+            print(f"{name}: the outcome was not written: {lost}", file=sys.stderr, flush=True)
+        raise
+    leave(0, "")

@@ -126,6 +126,17 @@ OUTCOMES = StructType(
 )
 """What the embed stage returns: an embedding (code null) or a reject (embedding null), one row an image."""
 
+LIVE = _table(
+    ("table", TEXT, "name of a table"),
+    ("run", TEXT, "one of its live runs"),
+    ("published_by", TEXT, "run id of the publication"),
+    ("published_at", DOUBLE, "when it was published, in seconds since 1970"),
+    ("publication", LONG, "number of the publication, 1 for the first one"),
+    ("parent", LONG, "publication that it was built on, 0 if nothing was live"),
+    ("restores", LONG, "publication that it is again, by a rollback; 0 of any other"),
+)
+"""The live pointer, newline JSON, as SQL engines read it: warehouse.pointer.Entry."""
+
 RECEIPTS = _table(
     ("path", TEXT, "file, relative to the run's folder"),
     ("size_bytes", LONG, "size of the file"),

@@ -8,15 +8,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pyspark
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from devise.config import S3Config
 from devise.errors import ConfigError
+from devise.spark.frame import yarn
 from devise.store import s3
 
 LOCALE = "C.UTF-8"
@@ -31,6 +34,11 @@ SESSION = {
 """What correctness and speed need everywhere; memory, masters and committers are in conf/spark."""
 S3_CONF = "s3.conf" if pyspark.__version__.startswith("3.") else "s3-spark4.conf"
 """The connector and committer for s3:// where the cluster brings none: they must fit Spark's Hadoop."""
+WITHOUT_S3 = f"start it with --properties-file conf/spark/{S3_CONF}"
+WITHOUT_S3_ON_CLUSTER = (
+    "wanted the cluster's own connector, which its spark-defaults.conf names and a --properties-file leaves out (use "
+    f"--conf); a cluster that has none wants what conf/spark/{S3_CONF} says in that file"
+)
 TOLD_AGAIN = r"(?s)(Exception in task|Task \d+ in stage|Aborting (task|job)|Job:? job_).*"
 """Spark's log lines, each with a trace of a page, about a task whose exception ends the action on the driver anyway."""
 INTERRUPT_LOGGED = "KeyboardInterrupt while sending command."
@@ -45,7 +53,7 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
             The store is reached, by Spark and by boto3 on the workers, as `s3.configure` was told.
 
     Raises:
-        ConfigError: no Java 17, or a Spark that cannot read s3://.
+        ConfigError: no Java 17, a Spark that cannot read s3://, or a YARN that never grants what is asked for.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ["LC_ALL"] = LOCALE
@@ -56,7 +64,7 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
     if tables_on_s3:
         settings |= s3a_settings(store)
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
-        session = builder.config(map=settings).getOrCreate()
+        session = _started(builder.config(map=settings))
     else:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings |= {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.memory": "2g"}
@@ -64,11 +72,23 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
         settings |= {"spark.master": os.environ.get("DEVISE_MASTER", "local[*]")}
         settings = (read_conf(S3_CONF) if tables_on_s3 else {}) | settings
         _start_java(settings)
-        session = builder.config(map=settings).getOrCreate()
+        session = _started(builder.config(map=settings))
         _tell_once(session)
+    if session.sparkContext.master == "yarn":
+        yarn.refuse_what_is_never_granted(session)
     if tables_on_s3:
         _refuse_without_s3(session)
     return session
+
+
+def _started(builder: SparkSession.Builder) -> SparkSession:
+    """The session; `ConfigError` for settings that Spark, or the cluster at once, does not take."""
+    try:
+        return builder.getOrCreate()
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getName() != "java.lang.IllegalArgumentException":
+            raise
+        raise ConfigError(f"Spark's settings: {_root(error.java_exception)}") from None
 
 
 def _start_java(settings: Mapping[str, str]) -> None:
@@ -133,11 +153,16 @@ def _refuse_without_s3(session: SparkSession) -> None:
     jvm, hadoop = session.sparkContext._jvm, session.sparkContext._jsc.hadoopConfiguration()
     try:
         jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3", hadoop)
-    except Exception as error:
-        raise ConfigError(
-            f"Spark {session.version} cannot read s3:// ({str(error).splitlines()[-1]}): "
-            f"start it with --properties-file conf/spark/{S3_CONF}"
-        ) from None
+    except Py4JJavaError as error:
+        how = WITHOUT_S3 if session.sparkContext.master.startswith("local") else WITHOUT_S3_ON_CLUSTER
+        raise ConfigError(f"Spark {session.version} cannot read s3:// ({_root(error.java_exception)}): {how}") from None
+
+
+def _root(fault: Any) -> str:
+    """What lies at the root of a fault of Java's, in its own words: what is wrapped around it says less."""
+    while fault.getCause() is not None:
+        fault = fault.getCause()
+    return fault.getMessage() or fault.getClass().getName()
 
 
 def _tell_once(session: SparkSession) -> None:

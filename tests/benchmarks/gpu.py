@@ -9,8 +9,8 @@ apart        fetch: bytes of files that are in the page cache; decode: ours, on 
 together     the engine: fetch, decode, transfer and model, overlapped, as a Spark task runs it
 tasks        several processes that share the card and the cores, as tasks of Spark do, begun together
 
-Each figure is the median of `--repeats`. Prints markdown with machine and date. With `--device cpu` everything runs but
-the transfer; what it says of torchvision's decoder is then its CPU's. Without `--data` pictures are drawn.
+Each figure is the median of `--repeats`; that of tasks is of one run. Prints markdown with machine and date. With
+`--device cpu` all runs but the transfer, and torchvision's decoder is its CPU's. Without `--data` pictures are drawn.
 """
 
 import argparse
@@ -64,6 +64,15 @@ def draw_pictures(folder: Path, n: int) -> list[Path]:
         paths.append(folder / f"{number:05d}.jpg")
         draw(nouns[number % len(nouns)], np.random.default_rng(number), 400).save(paths[-1], quality=90)
     return paths
+
+
+def pictures_below(folder: Path, n: int) -> list[Path]:
+    """At most n JPEGs, of all folders alike."""
+    return spread(sorted(folder.rglob("*.jpg")), n)
+
+
+def spread(paths: list[Path], n: int) -> list[Path]:
+    return paths[:: max(1, len(paths) // n)][:n]
 
 
 def read(paths: list[Path]) -> list[bytes]:
@@ -167,7 +176,7 @@ def transfer_rate(device: torch.device, batch_size: int, options) -> float:
 def task(options) -> None:
     """One of several processes: warms up, says that it is ready, waits, and embeds all of the pictures."""
     architecture, precision, batch_size, threads = options.task
-    paths = sorted(Path(options.pictures).rglob("*.jpg"))[: options.images]
+    paths = pictures_below(Path(options.pictures), options.images)
     model, settings = load_model(architecture, options.data), {"device": options.device, "precision": precision}
     settings |= {"batch_size": int(batch_size), "threads": int(threads)}
     embed(paths[:1], model, **settings)
@@ -196,7 +205,7 @@ def tasks_rate(n: int, folder: Path, architecture: str, precision: str, batch_si
             child.communicate()
     if set(answers) != {"ready\n", "done\n"}:
         raise SystemExit(f"{n} tasks: found {answers}, wanted each ready and done: see above")
-    return n * len(list(folder.rglob("*.jpg"))[: options.images]) / seconds
+    return n * len(pictures_below(folder, options.images)) / seconds
 
 
 def report(paths: list[Path], folder: Path, options) -> Iterator[str]:
@@ -206,12 +215,11 @@ def report(paths: list[Path], folder: Path, options) -> Iterator[str]:
     n, mean_kb = len(paths), sum(map(len, contents)) / len(contents) / 1000
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     yield f"{where}, {CORES} cores of {processor()}, torch {torch.__version__}, CUDA {torch.version.cuda}"
-    yield f"{datetime.date.today()}, Python {platform.python_version()}; {n} pictures of {mean_kb:.0f} kB, "
-    yield f"medians of {options.repeats}\n"
+    yield f"{datetime.date.today()}, Python {platform.python_version()}; {n} pictures of {mean_kb:.0f} kB\n"
     yield "Correctness, beside the plain model in fp32 on the CPU:\n"
     yield from heads("network", "precision", "least cosine about the mean", "largest difference")
     networks = {name: load_model(name, options.data) for name in options.architectures}
-    few = paths[: options.checked]
+    few = spread(paths, options.checked)
     for (name, model), precision in itertools.product(networks.items(), options.precisions):
         cosine, furthest = check(few, model, device.type, precision)
         yield f"| {name} | {precision} | {cosine:.6f} | {furthest:.1e} |"
@@ -287,7 +295,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.data:
             folder = options.data / "images/caltech101"
-            paths = sorted(folder.rglob("*.jpg"))[: options.images]
+            paths = pictures_below(folder, options.images)
         else:
             paths = draw_pictures(Path(folder), options.images)
         for line in report(paths, Path(folder), options):

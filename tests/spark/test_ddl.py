@@ -95,9 +95,10 @@ def found_live(spark, place):
     last = {}
     for run in published.runs("rejects"):
         rows = tables.read(spark, place, [manifest.read(place, "rejects", run)], schemas.REJECTS)
-        for row in sorted(rows.collect(), key=lambda row: row.attempts):
-            last[row.image_id, row.uri, row.etag] = (row.attempts, run)
-    return embedded, sorted((*content, last[content][1]) for content in left)
+        for row in rows.collect():
+            content = (row.image_id, row.uri, row.etag)
+            last[content] = max(last.get(content, (-1, "")), (row.attempts, run))
+    return embedded, sorted((*content, last[content][1]) for content in left & last.keys())
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -105,6 +106,9 @@ def test_the_views_say_what_is_live_in_every_engine_whatever_the_nights_were_lik
     rng = random.Random(seed)
     uris = [f"u{number:02d}" for number in range(14)]
     nights.ids = {uri: 100 + number * 2 // 3 for number, uri in enumerate(uris)}  # every third id has two uris
+    never = dict.fromkeys(("x1", "x2", "x3", "x4"), "corrupt")
+    nights.ids |= {uri: number for number, uri in enumerate(never)}
+    nights.listing = dict.fromkeys(never, "1")
     last = 7 if seed else 4
     for number in range(2, last + 1):
         for uri in uris:
@@ -112,9 +116,9 @@ def test_the_views_say_what_is_live_in_every_engine_whatever_the_nights_were_lik
                 nights.listing.pop(uri, None)
             elif uri not in nights.listing or rng.random() < 0.2:
                 nights.listing[uri] = str(rng.randrange(3))
-        nights.codes = {uri: rng.choice(["gone", "corrupt"]) for uri in uris if rng.random() < 0.2}
+        nights.codes = {uri: rng.choice(["gone", "corrupt"]) for uri in uris if rng.random() < 0.2} | never
         nights.night(f"r{number}", publish=number in (2, last) or rng.random() < 0.7, nights_per_base=3 if seed else 30)
-    embed_again(nights)
+    decide_again(nights)
     embedded, rejected = found_live(spark, nights.place)
     assert len(embedded) > 3 and rejected and len({row[3] for row in embedded}) > 1
     n_all = len(DuckDB(nights.place).ask("SELECT image_id FROM embeddings"))
@@ -125,17 +129,32 @@ def test_the_views_say_what_is_live_in_every_engine_whatever_the_nights_were_lik
         assert len(engine.ask("SELECT uri FROM images_current")) == len(nights.listing)
 
 
-def embed_again(nights):
-    """Another publication, with a run that embedded every second content again, each into a file of its own."""
-    before = pointer.read(nights.place)
-    folder, files = manifest.folder(nights.place, "embeddings", "r8"), []
-    for image_id, uri, etag in sorted(nights.live)[::2]:
-        part = Part(folder, schemas.EMBEDDINGS)
-        arrays = [pa.array([value]) for value in (image_id, uri, etag, [1.0, 0.0], 1.0, 1, 1, "m")]
-        part.write(schemas.record_batch(arrays, schemas.EMBEDDINGS))
-        files.append(file_of(part.deliver()))
-    nights.commit("embeddings", "r8", tables.Written(schemas.EMBEDDINGS.names, files))
-    pointer.swap(nights.place, [*before.pairs(), ("embeddings", "r8")], "r8", before)
+def decide_again(nights):
+    """Another publication, with a run that no night makes: it embedded and rejected contents that others had already.
+
+    It has every second live embedding again, and those of uris whose image_id is another's; the rejects once more, with
+    more attempts and with fewer in turns. A row is a file of its own: their names decide, and are not the runs' order.
+    """
+    place, before, files = nights.place, pointer.read(nights.place), {}
+    ids = {image_id for image_id, *_ in nights.live}
+    listed = {(nights.ids[uri], uri, etag) for uri, etag in nights.listing.items()}
+    collided = [content for content in sorted(listed - nights.live) if content[0] in ids]
+    assert collided
+    rejected = [content for content in sorted(listed - nights.live) if content not in collided]
+    rows = {
+        "embeddings": [(*content, [1.0, 0.0], 1.0, 1, 1, "m") for content in sorted(nights.live)[::2] + collided],
+        "rejects": [(*content, "made", "again", 9 * (n % 2), "m") for n, content in enumerate(rejected)],
+    }
+    assert len(rows["rejects"]) > 1
+    for table, made in rows.items():
+        for row in made:
+            part = Part(manifest.folder(place, table, "r8"), schemas.TABLES[table])
+            part.write(schemas.record_batch([pa.array([value]) for value in row], schemas.TABLES[table]))
+            files.setdefault(table, []).append(file_of(part.deliver()))
+    written = {table: tables.Written(schemas.TABLES[table].names, found) for table, found in files.items()}
+    rejects = nights.manifest("rejects", "r8", written["rejects"])
+    nights.commit("embeddings", "r8", written["embeddings"], secondary={"rejects": rejects})
+    pointer.swap(place, [*before.pairs(), ("embeddings", "r8"), ("rejects", "r8")], "r8", before)
 
 
 @pytest.fixture(scope="module")

@@ -40,13 +40,16 @@ class Nights:
         monkeypatch.setattr(embed, "_embed", self.embed)
 
     def commit(self, table, run, written, **more):
+        made = self.manifest(table, run, written, **more)
+        manifest.write(self.place, made)
+        return made
+
+    def manifest(self, table, run, written, **more):
         line = begin(self.place, run)
-        made = Manifest(
+        return Manifest(
             table=table, run=run, parent=line.number, rows=written.rows, columns=written.columns, files=written.files,
             inputs={}, inputs_hash="", config={}, config_hash="", code_version="0", started_at=0, finished_at=0, **more,
         )  # fmt: skip
-        manifest.write(self.place, made)
-        return made
 
     def embed(self, task, plan, attempted):
         """What the slices would come to: an embedding, or the code that the test has put there."""

@@ -17,11 +17,11 @@ from devise.warehouse import manifest
 
 SCHEMA = "devise"
 """The schema, or database, that all of it goes into; Spark's views are the session's own."""
-FILE = StructField("file", schemas.TEXT, True, {"comment": "name of the row's file"})
-"""In DuckDB and Spark; Athena and Trino know it as `$path`."""
 TABLES = {name: schema for name, schema in schemas.TABLES.items() if name != "features"}
 """All but features: a cache, which no publication names."""
 RUN = StructField("run", schemas.TEXT, True, {"comment": "id of the run that wrote the row"})
+FILE = StructField("file", schemas.TEXT, True, {"comment": "name of the row's file"})
+"""In DuckDB and Spark; Athena and Trino know it as `$path`."""
 NEEDED = {"embeddings": {"images"}, "rejects": {"images", "embeddings"}}
 """What a view of what is live is told by, besides its own table."""
 REFUSED = set("*?[]{}\\'\"`;\n")
@@ -191,9 +191,8 @@ def _create_in_duckdb(engine: Engine, name: str, schema: StructType, folder: str
     place = str(storage.local_path(folder)) if storage.is_local(folder) else folder
     names, fields = ", ".join(map(engine.named, schema.names)), list(schema)
     if name == "live":
-        typed = ", ".join(
-            f"'{field.name}': '{field.dataType.simpleString()}'" for field in fields
-        )  # else some are dates
+        kinds = {field.name: field.dataType.simpleString() for field in fields}
+        typed = ", ".join(f"'{column}': '{kind}'" for column, kind in kinds.items())  # else some texts are dates
         rows = f"SELECT {names}\nFROM read_json('{place}/live.json', columns = {{{typed}}})"
     else:
         files = f"'{place}/run=*/*.parquet', hive_partitioning = true, hive_types = {{'run': VARCHAR}}, filename = true"

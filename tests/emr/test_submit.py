@@ -58,6 +58,7 @@ def test_the_first_that_fails_is_the_last(ended):
 def test_the_job_s_own_code_counts_where_the_cluster_has_another(ended):
     """Cluster mode: spark-submit ends with 1 whatever happened."""
     assert ended(embed=(2, 1))[0] == ("embed", 2, "error: no good")
+    assert ended(embed=(2, 0))[0] == ("embed", 2, "error: no good")
     assert ended(catalogue=(143, 1))[0] == ("catalogue", 143, "error: no good")
 
 

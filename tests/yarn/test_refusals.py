@@ -13,7 +13,7 @@ def plain(tmp_path_factory, s3_server):
 
 
 def test_executors_larger_than_any_container_are_refused(plain, place):
-    """YARN never grants one, and the application waits for ever."""
+    """YARN refuses them too, in a page of Java in the log of the application's master."""
     done = submit(plain, place, "r2", cpu="m6i.2xlarge:1", gpu="g6.xlarge:1")
     assert done.code == 2, done.error[-3000:]
     assert done.last == (

@@ -64,6 +64,7 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
     if tables_on_s3:
         settings |= s3a_settings(store)
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
+        yarn.refuse_what_is_never_granted()
         session = _started(builder.config(map=settings))
     else:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -74,8 +75,6 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
         _start_java(settings)
         session = _started(builder.config(map=settings))
         _tell_once(session)
-    if session.sparkContext.master == "yarn":
-        yarn.refuse_what_is_never_granted(session)
     if tables_on_s3:
         _refuse_without_s3(session)
     return session

@@ -1,11 +1,11 @@
-"""What the YARN that a session runs on can grant, against what its settings ask; knows no job.
+"""What the YARN that an application is to run on can grant, against what its settings ask; knows no job.
 
-Two settings are taken by Spark and by YARN without a word, and then nothing is as it seems. Cards asked for where the
-ResourceManager knows none: containers come without, every executor's script tells of card 0, and all share it. More
-cores an executor than YARN's largest container has: none is ever granted, and the application waits for ever.
+Cards asked for where the ResourceManager knows none are taken without a word: containers come without, every executor's
+script tells of card 0, and all of a node share it. Executors of more cores than YARN's largest container end the
+application's master with a page of Java, and the driver with another that says only that it ended.
 """
 
-from pyspark.sql import SparkSession
+from pyspark import SparkConf, SparkContext
 
 from devise.errors import ConfigError
 
@@ -13,18 +13,23 @@ GPU = "yarn.io/gpu"
 """YARN's own name for cards, unless `spark.yarn.resourceGpuDeviceName` says another."""
 
 
-def refuse_what_is_never_granted(session: SparkSession) -> None:
-    """Return if YARN knows cards where some are asked for, and grants containers as large as an executor.
+def refuse_what_is_never_granted() -> None:
+    """Return if YARN knows cards where some are asked for, and grants containers as large as an executor; or if
+    spark-submit, which started us, was given another master.
 
-    The ResourceManager is asked: a node's own configuration may tell something else.
+    Asked of the ResourceManager, because a node's own configuration may tell something else, and before the session
+    starts: executors are asked for as soon as it does. YARN numbers the question like an application, which never runs.
 
     Raises:
         ConfigError: it does not.
     """
-    conf, jvm = session.sparkContext.getConf(), session.sparkContext._jvm
-    hadoop = jvm.org.apache.hadoop.yarn.conf.YarnConfiguration(session.sparkContext._jsc.hadoopConfiguration())
+    SparkContext._ensure_initialized()
+    jvm, conf = SparkContext._jvm, SparkConf()
+    if conf.get("spark.master") != "yarn":
+        return
     client = jvm.org.apache.hadoop.yarn.client.api.YarnClient.createYarnClient()
-    client.init(hadoop)
+    hadoop = jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(conf._jconf)
+    client.init(jvm.org.apache.hadoop.yarn.conf.YarnConfiguration(hadoop))
     client.start()
     try:
         cards = int(conf.get("spark.executor.resource.gpu.amount", "0"))

@@ -329,7 +329,7 @@ def test_connections_break(place, warehouse, nights, row):
     proxy = place.proxy
     torn = [proxy.truncate(below(CORPUS, "lion/5.jpg")), proxy.truncate(below(warehouse, "embeddings/run=r1/part"))]
     reset = [proxy.reset(below(CORPUS, "tulip/5.jpg")), proxy.reset(below(warehouse, "images/"), methods=("HEAD",))]
-    reset.append(proxy.reset(below(warehouse, "labels/"), methods=("PUT",), purposes=("multipart",)))
+    reset.append(proxy.reset(below(warehouse, "labels/run=r2/part"), methods=("PUT",)))
     records = (f"{name}/run=r2/{manifest.NAME}" for name in ("images", "embeddings"))
     unheard = [proxy.lose_answer(below(warehouse, record)) for record in records]
     unheard += [proxy.lose_answer(below(warehouse, f"live/{name}")) for name in ("history/", "current/live.json")]
@@ -401,7 +401,7 @@ def test_the_network_is_gone_for_10_seconds(place, warehouse, nights, row):
         cuts.append(place.proxy.cut(10))
 
     place.proxy.before(below(CORPUS, "tulip/"), cut)
-    place.proxy.before(below(warehouse, "labels/run=r2/"), cut, methods=("PUT",), purposes=("multipart",))
+    place.proxy.before(below(warehouse, "labels/run=r2/part"), cut, methods=("PUT",))
     ended = place.night(warehouse)
     assert ended.code == 0 and len(cuts) == 2, ended.errors
     n_lost, n_rejected = next_night_if_rejected(place, warehouse, nights, ["timeout", "unreadable"])
@@ -477,15 +477,15 @@ def test_wrong_credentials_of_sparks_connector_are_one_line(place, base, nights,
 @pytest.mark.slow
 def test_no_right_to_write_is_one_line_wherever_it_begins(place, warehouse, nights, row):
     """On the driver, in Spark's tasks, and at the pointer."""
-    for prefix, more in [
-        ("images/", {}),
-        ("images/", {"purposes": ("multipart",)}),
-        ("embeddings/run=r2/", {}),
-        (f"labels/run=r2/{manifest.NAME}", {}),
-        ("live/", {}),
+    for prefix in [
+        "images/run=r2/part",
+        f"images/run=r2/{manifest.NAME}",
+        "embeddings/run=r2/",
+        f"labels/run=r2/{manifest.NAME}",
+        "live/",
     ]:
         place.proxy.clear()
-        rule = place.proxy.deny(below(warehouse, prefix), **more)
+        rule = place.proxy.deny(below(warehouse, prefix))
         ended = place.night(warehouse)
         assert rule.fired and "AccessDenied: Access Denied" in ended.line, ended.errors
         assert storage.join(warehouse, prefix).rstrip("/") in ended.line, ended.line
@@ -562,25 +562,20 @@ def full_disk(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_the_rerun_goes_on(place, base, warehouse, nights, full_disk, row):
-    """No room for the model on a worker, and none for what Spark's connector is to send."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(place.spark.sparkContext.environment, "TMPDIR", str(full_disk))
-        ended = place.night(warehouse)
-    assert f"cannot be copied to {full_disk}/" in ended.line and "No space left on device" in ended.line
-    yesterday(warehouse, nights)
-    place.server.make_bucket("faults-full")
-    other = copied(place, base, "disk", "faults-full")
-    hadoop = place.spark.sparkContext._jsc.hadoopConfiguration()
-    hadoop.set("fs.s3a.bucket.faults-full.buffer.dir", str(full_disk))
-    hadoop.set("fs.s3a.bucket.faults-full.multipart.size", "5242880")  # so much room it wants, however little it writes
-    ended = place.night(other)
-    assert "local disk for scratch is full" in ended.line, ended.line
-    yesterday(other, nights)
-    (full_disk / "filler").unlink()
-    assert place.night(other, TODAY, NIGHT[:1]).code == 0
+def test_a_full_disk_is_one_line_and_the_rerun_goes_on(place, warehouse, nights, full_disk, row):
+    """No room on a worker for the model, and none for the first file of a table that it writes."""
+    for wanted, filled in [(f"cannot be copied to {full_disk}/", False), ("", True)]:
+        if filled:
+            with suppress(OSError), open(full_disk / "rest", "wb", buffering=0) as rest:
+                while True:
+                    rest.write(b"x" * 2**8)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(place.spark.sparkContext.environment, "TMPDIR", str(full_disk))
+            ended = place.night(warehouse, TOMORROW if filled else TODAY)
+        assert wanted in ended.line and "No space left on device" in ended.line, ended.line
+        yesterday(warehouse, nights)
     place.again(warehouse)
-    row("scratch disk full (Python's, S3A's)", "one line, exit 2; yesterday live", "today live",
+    row("scratch disk full (model, a table's file)", "one line, exit 2; yesterday live", "today live",
         today(place, warehouse, nights))  # fmt: skip
 
 

@@ -22,12 +22,14 @@ def test_executors_larger_than_any_container_are_refused(plain, place):
     )
 
 
+@pytest.mark.slow
 def test_executors_with_more_memory_than_any_container_are_refused(plain, place):
     done = submit(plain, place, "r2", cpu="r6i.xlarge:1", gpu="g6.xlarge:1", **{"spark.executor.pyspark.memory": "9g"})
     assert done.code == 2, done.error[-3000:]
     assert done.last.startswith("devise: step catalogue: error: Spark's settings: Required executor memory")
 
 
+@pytest.mark.slow
 def test_a_cluster_without_a_connector_is_told_where_it_belongs(plain, place):
     lost = {"spark.hadoop.fs.s3.impl": "org.example.Lost"}
     done = submit(plain, place, "r2", cpu="m6i.xlarge:1", gpu="g6.xlarge:1", **lost)

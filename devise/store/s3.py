@@ -22,7 +22,7 @@ POOL_CONNECTIONS = 64
 """At least as many as the fetch threads of a worker."""
 BODY_ATTEMPTS = 4
 OUTAGE_SECONDS = 60
-"""How long a GET is asked again while nothing answers at all. botocore gives up after a few seconds, sooner the more
+"""How long a request is sent again while nothing answers at all. botocore gives up after a few seconds, sooner the more
 threads ask: its tries are bought from a budget that only answers fill."""
 
 _answered_at = time.monotonic()
@@ -90,6 +90,7 @@ def _client(process_id: int, settings: str) -> _Ways:
     made.meta.events.register("provide-client-params.s3", add)
     made.meta.events.register_first("request-created.s3", _begin)  # it may wait: a signature is good for minutes
     made.meta.events.register("response-received.s3", _end)
+    made.meta.events.register_last("needs-retry.s3", _outlast)
     trusted = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE", True)  # as botocore does
     quick = Lane(session.get_credentials(), get_cert_path(trusted), get_environ_proxies)
     made.meta.events.register("before-send.s3.GetObject", quick.watch)
@@ -99,6 +100,7 @@ def _client(process_id: int, settings: str) -> _Ways:
 def _begin(request: Any, operation_name: str, **_: Any) -> None:
     sent = request.context.get("devise_sent", 0)
     request.context["devise_sent"] = sent + 1
+    request.context.setdefault("devise_began", time.monotonic())
     traffic.begin(operation_name, retry=sent > 0)
 
 
@@ -107,6 +109,14 @@ def _end(response_dict: dict[str, Any] | None, event_name: str, **_: Any) -> Non
         heard()
     operation, headers = event_name.rsplit(".", 1)[-1], response_dict["headers"] if response_dict else {}
     traffic.end(operation, 0 if operation.startswith("Head") else int(headers.get("content-length", 0)))
+
+
+def _outlast(attempts: int, caught_exception: Exception | None, request_dict: dict[str, Any], **_: Any) -> float | None:
+    """Seconds until a request that nothing answered is sent again, None for never; of botocore's handlers the last."""
+    began = request_dict["context"].get("devise_began", 0)
+    if not isinstance(caught_exception, unanswered_errors()) or time.monotonic() - began > OUTAGE_SECONDS:
+        return None
+    return min(0.2 * 2**attempts, 5)
 
 
 def heard() -> None:
@@ -139,8 +149,8 @@ def split(uri: str) -> dict[str, str]:
 
 
 def read(uri: str, **conditions: str) -> tuple[bytes, str]:
-    """The whole content of an object and its etag; asked for again if its body breaks off, or the network is away."""
-    until, torn, wait_s = time.monotonic() + OUTAGE_SECONDS, 0, 0.2
+    """The whole content of an object and its etag; asked for again if its body breaks off."""
+    torn = 0
     while True:
         try:
             found = client().get_object(**split(uri), **conditions)
@@ -150,11 +160,9 @@ def read(uri: str, **conditions: str) -> tuple[bytes, str]:
             if torn == BODY_ATTEMPTS:
                 raise
         except unanswered_errors() as error:
-            if time.monotonic() > until:
-                _refuse_outage(uri, error)
-                raise
-        time.sleep(wait_s)
-        wait_s = min(2 * wait_s, 5)
+            _refuse_outage(uri, error)
+            raise
+        time.sleep(0.1 * 2**torn)
 
 
 def _refuse_outage(uri: str, error: Exception) -> None:
@@ -251,7 +259,14 @@ def unanswered_errors() -> tuple[type[Exception], ...]:
 
 def _answer(error: Exception) -> dict[str, Any]:
     """What the server answered; nothing where there was no whole answer: botocore then says None, or not even that."""
-    return getattr(error, "response", None) or {}
+    return getattr(_cause(error), "response", None) or {}
+
+
+def _cause(error: Exception) -> BaseException:
+    """The error itself, or what boto3's upload of a file was ended by, which it tells in words alone."""
+    from boto3.exceptions import S3UploadFailedError
+
+    return error.__context__ or error if isinstance(error, S3UploadFailedError) else error
 
 
 def was_retried(error: Exception) -> bool:

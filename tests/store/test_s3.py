@@ -133,29 +133,6 @@ def test_a_fault_without_an_answer_is_told_like_any_other(error, code):
     assert (s3.status(error), s3.was_retried(error), s3.no_bucket(error)) == (0, False, False)
 
 
-def test_a_get_waits_for_a_network_that_is_away_but_not_for_ever(monkeypatch):
-    class Away:
-        """Answers the fourth call; botocore's own tries are over by then."""
-
-        calls = 0
-
-        def get_object(self, **_):
-            self.calls += 1
-            if self.calls < 4:
-                raise botocore.exceptions.ConnectionClosedError(endpoint_url="http://x")
-            return {"Body": io.BytesIO(b"content"), "ETag": '"tag"'}
-
-    monkeypatch.setattr(s3.time, "sleep", lambda seconds: None)
-    away = Away()
-    monkeypatch.setattr(s3, "client", lambda: away)
-    assert s3.read("s3://bucket/key") == (b"content", "tag") and away.calls == 4
-    monkeypatch.setattr(s3, "OUTAGE_SECONDS", -1)
-    away.calls = 0
-    with pytest.raises(ImageError) as given_up:
-        storage.fetch_image("s3://bucket/key", "tag")
-    assert given_up.value.code == "timeout" and away.calls == 1
-
-
 def test_no_secret_is_a_setting():
     with pytest.raises(ValueError, match="endpoint"):
         S3Config(endpoint="http://user:password@127.0.0.1:9000")

@@ -374,7 +374,8 @@ def test_what_aws_refuses_is_one_line(aws):
     ],
 )
 def test_settings_that_no_night_could_run_with_are_refused_before_anything_is_made(aws, capsys, change, told):
-    (aws / "night.yaml").write_text(yaml.safe_dump(SETTINGS | change))
+    document = {name: value for name, value in (SETTINGS | change).items() if value is not None}
+    (aws / "night.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(SystemExit) as ended:
         up()
     error = capsys.readouterr().err

@@ -8,7 +8,9 @@
 set -euo pipefail
 archive=${1:?"wanted: s3 URI of the archive"}
 name=${archive##*/}
-work=$(mktemp -d -p /mnt)
+sudo mkdir -p /mnt/tmp
+sudo chmod 1777 /mnt/tmp
+work=$(mktemp -d -p /mnt/tmp)
 trap 'rm -rf "$work"' EXIT
 for file in "$archive" "$archive.sha256"; do
     aws s3 cp --only-show-errors "$file" "$work/${file##*/}"
@@ -18,5 +20,3 @@ tar -xf "$work/$name" -C "$work"
 rm "$work/$name" # the disk holds it twice otherwise, beside what is installed
 command -v python3.11 >/dev/null || sudo dnf install -y -q python3.11 python3.11-pip
 sudo "$work/devise/install.sh" /opt/devise
-mkdir -p /mnt/tmp
-chmod 1777 /mnt/tmp

@@ -69,6 +69,7 @@ def ask(published, tmp_path, monkeypatch):
     settings.write_text(
         f"warehouse: {tmp_path}/warehouse\nrun_nightly: {{stages: [catalog_images, embed_images]}}\n"
         f"catalog_images: {{sources: [{published}/pictures]}}\nembed_images: {{}}\n"
+        "search_images: {queries: [lion]}\n"
     )
     filled = {
         "W": f"{tmp_path}/warehouse",

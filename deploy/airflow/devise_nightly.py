@@ -1,7 +1,8 @@
 """A night of DeViSE on EMR as an Airflow DAG: one cluster with its steps, waited for without a worker.
 
 For those who have an Airflow; without one the stack's own schedule does the same (leave it off, then). Wants the stack
-that `devise emr up` made; this package beside Airflow (`pip install --no-deps devise`, with boto3, pydantic, pyyaml);
+that `devise emr up` made; this package beside Airflow (`pip install --no-deps` of its wheel in `make dist`'s archive:
+an index may have another devise), with boto3, pydantic, pyyaml;
 apache-airflow-providers-amazon with aiobotocore; the environment variable DEVISE_SETTINGS, the nights' YAML file.
 The run id is the date of the run's logical date: a task that is cleared does what is left of its night.
 """

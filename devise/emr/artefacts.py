@@ -8,7 +8,7 @@ became. Knows no cluster.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,9 @@ from devise.config import (
     VocabularyConfig,
 )
 from devise.emr.account import Account
+from devise.emr.night import SETUP, STEPS
 from devise.errors import ConfigError
+from devise.store import storage
 
 MODELS: dict[str, type[JobConfig]] = {
     "build_vocabulary": VocabularyConfig, "train_model": TrainConfig, "catalog_images": CatalogConfig,
@@ -80,16 +82,29 @@ def bucket(warehouse_bucket: str) -> str:
     return f"{warehouse_bucket}-artefacts"
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """The settings as one document, every section checked as its job will.
+def check(path: str | Path, stages: Iterable[str], overrides: Sequence[str] = ()) -> None:
+    """Return if every section that these stages read is as its job wants it; a job asks so itself, but hours later.
 
     Raises:
-        ConfigError: a section is wrong, the night's is not there, or sources are no s3:// prefixes.
+        ConfigError: one is wrong, or is not there and has no default for all.
     """
-    document = yamlfile.read(path)
-    for name, model in MODELS.items():
-        if name in document or name in ("catalog_images", "run_nightly"):
-            settings.load(path, name, model, "check")
+    for name in dict.fromkeys("embed_images" if stage == "plan_images" else stage for stage in stages):
+        settings.load(path, name, MODELS[name], "check", list(overrides))
+
+
+def read(path: str | Path, overrides: Sequence[str] = (), setup: bool = False) -> dict[str, Any]:
+    """The settings as one document, every section checked as its job will.
+
+    Args:
+        overrides: `section.key=value` texts.
+        setup: the vocabulary's section and the model's must be there too.
+
+    Raises:
+        ConfigError: a section is wrong, one of the night's is not there, or sources are no s3:// prefixes.
+    """
+    document = yamlfile.read(path, overrides)
+    wanted = {"run_nightly", *(stage for step in STEPS for stage in step.stages), *(SETUP.stages if setup else ())}
+    check(path, [name for name in (*MODELS, "plan_images") if name in wanted or name in document], overrides)
     for source in document["catalog_images"]["sources"]:
         if not source.startswith("s3://"):
             raise ConfigError(f"{path}, catalog_images: found the source {source}, wanted s3:// prefixes on EMR")
@@ -119,11 +134,14 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
 
     def place(setting: str, value: str) -> str:
         name, mark, group = value.partition("#") if setting.endswith("held_out_file") else (value, "", "")
-        if "://" in name or name.startswith("torchvision:"):
+        if name.startswith("torchvision:"):
             return value
-        if not Path(name).is_file():
+        uri = storage.normalise(name)
+        if not storage.is_local(uri):
+            return uri + mark + group
+        if not storage.local_path(uri).is_file():
             raise ConfigError(f"{path}, {setting}: found no file {name}, wanted one here or an s3:// URI")
-        return stage(Path(name)) + mark + group
+        return stage(storage.local_path(uri)) + mark + group
 
     digest = Path(f"{archive}.sha256")
     for wanted in (archive, digest):
@@ -142,17 +160,18 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
     told = {SOURCE: source_sha256(document)}
     files.append(Staged(None, content, key, hashlib.sha256(content).hexdigest(), told))
     uris["Config"] = f"s3://{to}/{key}"
-    return Plan(files, uris, sorted({*_readable(staged, to), *reads}))
+    readable = {uri for uri in places(staged) if uri.startswith("s3://") and not uri.startswith(f"s3://{to}/")}
+    return Plan(files, uris, sorted(readable | set(reads)))
 
 
-def _readable(document: dict[str, Any], staged: str) -> Iterator[str]:
-    yield from document["catalog_images"]["sources"]
+def places(document: dict[str, Any]) -> list[str]:
+    """What the settings name that jobs read: sources, an inventory's folder, and FILES."""
+    found = list(document["catalog_images"]["sources"])
     if inventory := document["catalog_images"].get("inventory"):
-        yield inventory.rsplit("/", 2)[0]  # its manifest lies in a folder of its day, beside the data's
-    found: list[str] = []
+        found.append(inventory.rsplit("/", 2)[0])  # its manifest lies in a folder of its day, beside the data's
     for setting in FILES:
         _replace(document, setting.split("."), lambda value: (found.append(value.partition("#")[0]), value)[1])
-    yield from (uri for uri in found if uri.startswith("s3://") and not uri.startswith(f"s3://{staged}/"))
+    return found
 
 
 def _replace(document: Any, names: list[str], by: Callable[[str], str]) -> None:

@@ -68,6 +68,7 @@ def submit(options: argparse.Namespace) -> None:
         raise ConfigError("found --setup with --cpu, wanted --step setup for steps from here")
     from devise import settings
     from devise.config import NightlyConfig
+    from devise.emr import artefacts
     from devise.emr import night as nights
     from devise.emr import submit as submitting
     from devise.emr.night import SETUP, STEPS, Night, Nodes
@@ -92,6 +93,7 @@ def submit(options: argparse.Namespace) -> None:
     )
     asked = [nights.named(name) for name in options.step] or STEPS
     steps = [step for step in (SETUP, *STEPS) if step in asked]
+    artefacts.check(path, [stage for step in steps for stage in step.stages], options.set)
     if options.dry_run:
         print("\n".join(shlex.join(nights.submit_arguments(step, night)) for step in steps))
         return

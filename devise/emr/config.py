@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from devise.emr.instances import find
 from devise.errors import ConfigError
-from devise.values import Count, Positive, Section, Text, once
+from devise.values import Count, Real, Section, Text, once
 
 STACK = r"^[a-z][a-z0-9-]{0,39}$"
 
@@ -70,8 +70,8 @@ class EmrConfig(Section):
     """Prefixes that jobs read beside the corpus and what other settings name: pictures of a table of labels, say."""
     reads_key: Annotated[str, Field(pattern=r"^arn:")] | None = None
     """ARN of the KMS key that the corpus is encrypted with, if it is; its own policy must allow it too."""
-    hours: Positive = 8
-    """The most that a step may take before its night is ended; a first night may need more."""
+    hours: Annotated[Real, Field(ge=0.1, le=168)] = 8
+    """The most that each try of a step may take before its night is ended; a first night may need more."""
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
     """Whom alarms are sent to; default: nobody is, until somebody subscribes to the topic."""
 

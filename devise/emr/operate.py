@@ -5,6 +5,7 @@ Each may be done again: what is there is left as it is. With --dry-run each call
 
 import argparse
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -76,6 +77,7 @@ def submit(options: argparse.Namespace) -> None:
     path, settings, _, account = _begin(options)
     now = _stack(account, settings)
     _refuse_stale(account, path, now)
+    _refuse_sets(path, options.set, options.setup)
     print("\n".join(costs.lines(settings)))
     print(runs.begin(account, now.outputs["StateMachine"], options.run, options.set, options.setup))
 
@@ -97,6 +99,18 @@ def _refuse_stale(account: Account, path: Path, now: stack.Stack) -> None:
         raise AwsError(f"{uri}: found no settings there, wanted those of the stack: `devise emr up` stages them")
     if found["Metadata"].get(artefacts.SOURCE) != artefacts.source_sha256(artefacts.read(path)):
         raise ConfigError(f"{path}: found other settings than those staged at {uri}, wanted the same: `devise emr up`")
+
+
+def _refuse_sets(path: Path, sets: list[str], setup: bool) -> None:
+    """What --set says is asked here as its job will ask, before there is a cluster; and it names no place anew."""
+    for told in sets:
+        if (section := re.split(r"[.=]", told)[0].strip()) in ("warehouse", "emr", "run_nightly"):
+            raise ConfigError(
+                f"--set {told}: found {section}, which is the stack's, wanted it in {path}: `devise emr up`"
+            )
+    document = artefacts.read(path, sets, setup)
+    if new := sorted({*artefacts.places(document)} - {*artefacts.places(artefacts.read(path))}):
+        raise ConfigError(f"--set: found {new[0]}, which nodes may not read, wanted it in {path}: `devise emr up`")
 
 
 def status(options: argparse.Namespace) -> None:
@@ -151,10 +165,11 @@ def schedule(options: argparse.Namespace) -> None:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", options.at):
         raise ConfigError(f"found --at {options.at}, wanted a time of day such as 02:30")
     try:
-        ZoneInfo(options.zone)
+        zone = ZoneInfo(options.zone)
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigError(f"found --zone {options.zone}, wanted a time zone such as Europe/Berlin") from None
     hour, minute = (int(part) for part in options.at.split(":"))
+    _refuse_two_of_a_day(hour, minute, zone)
     told = {
         "ScheduleState": "ENABLED",
         "ScheduleExpression": f"cron({minute} {hour} * * ? *)",
@@ -163,3 +178,13 @@ def schedule(options: argparse.Namespace) -> None:
     stack.reschedule(account, settings.stack, now, told)
     print("\n".join(costs.lines(settings)))
     print(f"a night every day at {options.at} {options.zone}; its run id is the date in UTC")
+
+
+def _refuse_two_of_a_day(hour: int, minute: int, zone: ZoneInfo) -> None:
+    """A run id is a date in UTC: where clocks change across its midnight two nights would have one, and one be lost."""
+    first = datetime.now(zone).replace(hour=hour, minute=minute)
+    days = [(first + timedelta(days=day)).astimezone(UTC).date() for day in range(400)]  # of wall clocks
+    if twice := next((day for day, after in zip(days, days[1:], strict=False) if day == after), None):
+        raise ConfigError(
+            f"found --at {hour:02}:{minute:02} {zone}, which is twice {twice} in UTC, wanted an hour later"
+        )

@@ -7,11 +7,13 @@ An execution is named after its run. One that failed keeps its name for 90 days,
 import gzip
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from devise.emr.account import Account
+from devise.emr.cluster import TAG
 from devise.emr.night import Night, Step
-from devise.errors import AwsError, ConfigError, StorageError
+from devise.errors import AwsError, ConfigError, DeviseError
 from devise.store import storage
 from devise.warehouse import outcome
 
@@ -61,11 +63,7 @@ def _name(run: str, attempt: int) -> str:
 
 
 def begin(account: Account, machine: str, run: str, sets: list[str], setup: bool) -> str:
-    """Begin a night, or say that it goes on or is done; a line for people.
-
-    Raises:
-        AwsError: another attempt at it goes on with other settings.
-    """
+    """Begin a night, or say that it goes on or is done; a line for people."""
     attempts = executions(account, machine, run)
     asked = json.dumps({"run": run} | ({"set": sets} if sets else {}) | ({"setup": True} if setup else {}))
     if attempts and attempts[-1].status == "RUNNING":
@@ -114,11 +112,14 @@ def describe(account: Account, stack: str, machine: str, night: Night, wanted: t
 def _outcome(night: Night, step: Step) -> str:
     try:
         found = outcome.read(night.outcome(step))
-    except StorageError as error:
+    except DeviseError as error:
         return f"outcome {step.name}: {error}"
     if found is None:
         return f"outcome {step.name}: none left: not begun, under way, or killed"
-    ended = f"exit code {found.exit_code} after {found.finished_at - found.started_at:.0f} s"
+    at = datetime.fromtimestamp(found.finished_at, UTC)
+    ended = (
+        f"exit code {found.exit_code} after {found.finished_at - found.started_at:.0f} s, at {at:%Y-%m-%d %H:%M} UTC"
+    )
     return f"outcome {step.name}: {_with(ended, found.line)}"
 
 
@@ -127,17 +128,24 @@ def _with(status: str, reason: str) -> str:
 
 
 def end(account: Account, stack: str, machine: str | None) -> list[str]:
-    """Stop every execution that goes on and terminate every cluster that is alive; what was ended."""
+    """Stop every execution that goes on and terminate every cluster of the stack that is alive; what was ended."""
     told = []
     for page in account.pages("stepfunctions", "list_executions", stateMachineArn=machine) if machine else ():
         for each in page["executions"]:
             if each["status"] == "RUNNING":
                 account.change("stepfunctions", "stop_execution", executionArn=each["executionArn"], cause=DOWN)
                 told.append(f"stopped {each['name']}")
-    if found := [each.id for each in clusters(account, stack) if each.status != "TERMINATING"]:
+    alive = [each.id for each in clusters(account, stack) if each.status != "TERMINATING"]
+    if found := [each for each in alive if _is_ours(account, stack, each)]:
         account.change("emr", "terminate_job_flows", JobFlowIds=found)
         told += [f"terminated {each}" for each in found]
     return told or ["nothing goes on"]
+
+
+def _is_ours(account: Account, stack: str, cluster: str) -> bool:
+    """Whether a cluster has the stack's tag: anybody may give one such a name."""
+    tags = account.ask("emr", "describe_cluster", ClusterId=cluster)["Cluster"].get("Tags", [])
+    return {"Key": TAG, "Value": stack} in tags
 
 
 def logs(account: Account, bucket: str, cluster: str, step: dict[str, Any]) -> list[str]:

@@ -17,8 +17,8 @@ from devise.emr.night import SETUP, STEPS, Step, submit_arguments
 
 RUN, WAREHOUSE, CONFIG = "RUN-ID", "s3://warehouse-of/the-night", "s3://settings-of/the-night"
 """Stand in command lines for what is known later."""
-RETRY_SECONDS = 180
-"""A step that died holds the lease of the warehouse for two minutes more."""
+RETRIES, RETRY_SECONDS = 1, 180
+"""How often a step is tried again, and when: one that died holds the lease of the warehouse for two minutes more."""
 CARDS_LOOKS, CARDS_SECONDS = 40, 60
 """Looks for the cards until they are there, and the seconds between: 20 minutes for Spot, 20 for the rest."""
 LAST_SECONDS = 2 * 3600
@@ -39,7 +39,7 @@ def definition(settings: EmrConfig) -> dict[str, Any]:
         "Comment": "A night of DeViSE on EMR; input {run, set?, setup?}, or {scheduled} from the scheduler",
         "QueryLanguage": "JSONata",
         "StartAt": "RunNamed",
-        "TimeoutSeconds": (len(STEPS) + 1) * _seconds(settings) + LAST_SECONDS,
+        "TimeoutSeconds": (len(STEPS) + 1) * (1 + RETRIES) * _seconds(settings) + LAST_SECONDS,
         "States": dict([*_beginning(settings), *steps, *_ending()]),
     }
 
@@ -115,7 +115,7 @@ def _step(settings: EmrConfig, step: Step, following: str) -> dict[str, Any]:
         },
         "TimeoutSeconds": _seconds(settings),
         # Tried again, a step does what is left; one whose promise was broken says so again, within minutes.
-        "Retry": [_retry(RETRY_SECONDS, 1)],
+        "Retry": [_retry(RETRY_SECONDS, RETRIES)],
         "Catch": [_catch("EndClusterAfterFault")],
         "Next": following,
     }

@@ -4,6 +4,7 @@ Everything of the account is in the stack, the schedule too, so that no change s
 next one. Buckets and key outlive it: a stack that is made where they are takes them over.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ LATE_HOURS = 26
 NO_STACK = ("ValidationError",)
 BUCKET_LENGTH = 53
 """Of S3's 63 characters, what leaves room for `-artefacts`."""
+PREFIX = r"[A-Za-z0-9][A-Za-z0-9._=/-]*"
+"""It stands in rights, command lines and the state machine, where other characters mean something."""
 
 
 class Stack(NamedTuple):
@@ -66,9 +69,13 @@ def place_of(warehouse: str) -> tuple[str, str]:
     uri = storage.normalise(warehouse)
     if not uri.startswith("s3://"):
         raise ConfigError(f"found the warehouse {warehouse}, wanted s3://BUCKET/PREFIX for nights on EMR")
-    found = s3.split(uri)
+    found = s3.split(uri.rstrip("/"))
     if not found["Key"]:
         raise ConfigError(f"found the warehouse {warehouse}, wanted a prefix below the bucket: s3://BUCKET/PREFIX")
+    if not re.fullmatch(PREFIX, found["Key"]):
+        raise ConfigError(
+            f"found the warehouse {warehouse}, wanted letters, digits and `. _ = / -` in its prefix on EMR"
+        )
     if len(found["Bucket"]) > BUCKET_LENGTH:
         raise ConfigError(f"found the bucket {found['Bucket']}, wanted {BUCKET_LENGTH} characters at most")
     return found["Bucket"], found["Key"]
@@ -84,6 +91,8 @@ def parameters(
 ) -> dict[str, str]:
     """What the template asks for: from the settings, from what was staged, and from the stack that is there."""
     bucket, prefix = place_of(warehouse)
+    if now and (there := now.parameters["WarehouseBucket"]) != bucket:
+        raise ConfigError(f"found the warehouse in {bucket}, wanted it in {there}, which stack {settings.stack} has")
     known = {name: now.parameters[name] for name in KEPT} if now else KEPT
     key = now.parameters.get("ExistingKey", "") if now else existing_key(account, bucket)
     return {

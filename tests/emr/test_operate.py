@@ -27,6 +27,7 @@ SETTINGS = {
     "run_nightly": {"stages": ["catalog_images", "embed_images"]},
     "catalog_images": {"sources": ["s3://corpus/images"]},
     "build_vocabulary": {"vectors": "words.vec"},
+    "search_images": {"queries": ["ferry"]},
 }
 
 
@@ -94,18 +95,17 @@ def test_up_makes_the_stack_and_stages_each_file_once(aws, capsys):
 
 def test_the_staged_settings_are_the_file_s_with_local_files_as_uris(aws, monkeypatch):
     monkeypatch.setenv("COST", "5 $ each, ${NOT} $HOME")
-    document = SETTINGS | {"search_images": {"queries": ["${COST}"]}}
+    document = SETTINGS | {"search_images": {"queries": ["${COST}"], "vectors": f"file://{aws}/words.vec"}}
     (aws / "night.yaml").write_text(yaml.safe_dump(document))
     up()
     place = s3.split(parameters()["Config"])
     (aws / "staged.yaml").write_bytes(boto3.client("s3").get_object(**place)["Body"].read())
     monkeypatch.delenv("COST")
     found = artefacts.read(aws / "staged.yaml")
-    assert found.pop("build_vocabulary") == {
-        "vectors": f"s3://acme-devise-artefacts/{artefacts.hashed(aws / 'words.vec')[:16]}/words.vec"
-    }
-    document.pop("build_vocabulary")
-    assert found == document | {"search_images": {"queries": ["5 $ each, ${NOT} $HOME"]}}
+    vectors = f"s3://acme-devise-artefacts/{artefacts.hashed(aws / 'words.vec')[:16]}/words.vec"
+    filled = {"build_vocabulary": {"vectors": vectors}}
+    filled |= {"search_images": {"queries": ["5 $ each, ${NOT} $HOME"], "vectors": vectors}}
+    assert found == document | filled
 
 
 def test_jobs_may_read_the_corpus_and_nothing_beside_it(aws):
@@ -116,6 +116,22 @@ def test_jobs_may_read_the_corpus_and_nothing_beside_it(aws):
         name: str(value)
         for name, value in wanted.items()  # the mock's way to tell a list
     }
+
+
+def test_inputs_are_read_by_whatever_scheme_they_are_named_and_a_slash_ends_no_prefix(aws):
+    document = SETTINGS | {"search_images": {"queries_file": "s3a://inputs/q.csv"}, "warehouse": "s3a://acme-devise/w/"}
+    (aws / "night.yaml").write_text(yaml.safe_dump(document))
+    up()
+    assert "arn:aws:s3:::inputs/q.csv" in parameters()["ReadableObjects"]
+    assert parameters()["WarehousePrefix"] == "w"
+
+
+def test_a_stack_keeps_its_bucket(aws, capsys):
+    up()
+    (aws / "night.yaml").write_text(yaml.safe_dump(SETTINGS | {"warehouse": "s3://elsewhere/nights"}))
+    with pytest.raises(SystemExit):
+        up()
+    assert "found the warehouse in elsewhere, wanted it in acme-devise" in capsys.readouterr().err
 
 
 def test_a_dry_run_prints_each_change_and_makes_none(aws, capsys):
@@ -145,6 +161,8 @@ def test_a_dry_run_needs_no_account(aws, monkeypatch, capsys):
 
 
 def test_a_run_is_begun_once_and_again_only_after_it_failed(aws, capsys):
+    model = {"architecture": "small_cnn", "weights": "words.vec", "loss": "none"}
+    (aws / "night.yaml").write_text(yaml.safe_dump(SETTINGS | {"train_model": model}))
     up()
     emr("submit", "--run", RUN, "--set", "publish_run.accept_removed=5")
     emr("submit", "--run", RUN)
@@ -183,8 +201,25 @@ def test_settings_changed_since_they_were_staged_are_not_run_in_silence(aws, cap
     assert not executions()
 
 
-def begin_cluster(state="FAILED"):
-    """A cluster as the state machine would have it, with a step that ended so; moto runs none."""
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (["--set", "publish_run.acept_removed=5"], "unknown keys ['acept_removed']"),
+        (["--set", "run_nightly.stages=[embed_images]"], "found run_nightly, which is the stack's"),
+        (["--set", "warehouse=s3://other/nights"], "found warehouse, which is the stack's"),
+        (["--set", "catalog_images.sources=[s3://other/images]"], "found s3://other/images, which nodes may not read"),
+        (["--setup"], "train_model: architecture: Field required"),
+    ],
+)
+def test_what_an_execution_could_not_do_is_said_before_there_is_a_cluster(aws, capsys, told, said):
+    up()
+    with pytest.raises(SystemExit) as ended:
+        emr("submit", "--run", RUN, *told)
+    assert ended.value.code == 2 and said in capsys.readouterr().err and not executions()
+
+
+def begin_cluster():
+    """A cluster as the state machine would have it, with two steps; moto runs none."""
     client = boto3.client("emr")
     cluster = client.run_job_flow(
         Name=f"devise {RUN}",
@@ -192,6 +227,7 @@ def begin_cluster(state="FAILED"):
         Instances={"MasterInstanceType": "m7i.xlarge", "InstanceCount": 1, "KeepJobFlowAliveWhenNoSteps": True},
         JobFlowRole="r",
         ServiceRole="r",
+        Tags=[{"Key": "devise-stack", "Value": "devise"}],
     )["JobFlowId"]
     jar = {"Jar": "command-runner.jar", "Args": ["spark-submit"]}
     steps = [{"Name": name, "HadoopJarStep": jar} for name in ("catalogue", "embed")]
@@ -211,8 +247,13 @@ def test_status_tells_execution_cluster_steps_and_outcomes(aws, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"execution {RUN}: RUNNING" and said[1].startswith(f"cluster {cluster}: ")
     assert [line.split(":")[0] for line in said[2:4]] == [f"  step catalogue ({first})", f"  step embed ({second})"]
-    assert "outcome catalogue: exit code 2 after 60 s: no images" in said
+    assert "outcome catalogue: exit code 2 after 60 s, at 1970-01-01 00:01 UTC: no images" in said
     assert "outcome settle: none left: not begun, under way, or killed" in said
+    place = outcome.place(SETTINGS["warehouse"], RUN, "catalogue")
+    boto3.client("s3").put_object(**s3.split(place), Body=b"torn")
+    emr("status", "--run", RUN)
+    said = capsys.readouterr().out.splitlines()
+    assert f"outcome catalogue: {place}: not an outcome" in said[-3] and "outcome settle: none left" in said[-1]
 
 
 def test_logs_are_the_step_s_and_its_driver_s(aws, capsys):
@@ -247,7 +288,15 @@ def test_schedule_is_a_parameter_of_the_stack_and_survives_up(aws, capsys):
     assert parameters()["ScheduleState"] == "DISABLED"
 
 
-@pytest.mark.parametrize("told", [("--at", "2:30"), ("--at", "24:00"), ("--at", "02:30", "--zone", "Mars/Olympus")])
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("--at", "2:30"),
+        ("--at", "24:00"),
+        ("--at", "02:30", "--zone", "Mars/Olympus"),
+        ("--at", "01:30", "--zone", "Europe/Berlin"),  # in UTC on one date twice, when summer begins
+    ],
+)
 def test_a_time_that_is_none_is_refused(aws, told):
     up()
     with pytest.raises(SystemExit) as ended:
@@ -261,7 +310,7 @@ def test_down_ends_what_goes_on_and_keeps_the_buckets(aws, capsys):
     emr("submit", "--run", RUN)
     cluster, _ = begin_cluster()
     boto3.client("emr").run_job_flow(
-        Name="somebody else's",
+        Name="devise of somebody else",
         ReleaseLabel="emr-7.13.0",
         Instances={"MasterInstanceType": "m7i.xlarge", "InstanceCount": 1, "KeepJobFlowAliveWhenNoSteps": True},
         JobFlowRole="r",
@@ -270,7 +319,7 @@ def test_down_ends_what_goes_on_and_keeps_the_buckets(aws, capsys):
     emr("down")
     assert parameters()["ScheduleState"] == "DISABLED" and executions()[0]["status"] == "ABORTED"
     states = {each["Name"]: each["Status"]["State"] for each in boto3.client("emr").list_clusters()["Clusters"]}
-    assert states[f"devise {RUN}"] == "TERMINATED" and states["somebody else's"] != "TERMINATED"
+    assert states[f"devise {RUN}"] == "TERMINATED" and states["devise of somebody else"] != "TERMINATED"
     emr("down", "--stack")
     assert not [
         s
@@ -309,6 +358,12 @@ def test_what_aws_refuses_is_one_line(aws):
     [
         ({"warehouse": "/tmp/here"}, "wanted s3://"),
         ({"warehouse": "s3://acme-devise"}, "a prefix below"),
+        ({"warehouse": "s3://acme-devise/our nights"}, "in its prefix on EMR"),
+        ({"warehouse": "s3://acme-devise/o'nights$"}, "in its prefix on EMR"),
+        ({"search_images": None}, "no queries"),
+        ({"search_images": {"queries_file": "file:///gone.csv"}}, "found no file file:///gone.csv"),
+        ({"search_images": {"queries_file": "https://x/q.csv"}}, "found scheme 'https'"),
+        ({"emr": {"subnets": ["subnet-1"], "hours": 10**6}}, "hours"),
         ({"catalog_images": {"sources": ["/pictures"]}}, "wanted s3:// prefixes"),
         ({"build_vocabulary": {"vectors": "gone.vec"}}, "found no file gone.vec"),
         ({"embed_images": {"engine": {"device": "cpu"}}}, "wanted both alike"),
@@ -319,7 +374,8 @@ def test_what_aws_refuses_is_one_line(aws):
     ],
 )
 def test_settings_that_no_night_could_run_with_are_refused_before_anything_is_made(aws, capsys, change, told):
-    (aws / "night.yaml").write_text(yaml.safe_dump(SETTINGS | change))
+    document = {name: value for name, value in (SETTINGS | change).items() if value is not None}
+    (aws / "night.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(SystemExit) as ended:
         up()
     error = capsys.readouterr().err

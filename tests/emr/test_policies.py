@@ -3,6 +3,7 @@
 Nothing here asks IAM: that a night can do what it must with these rights is not shown.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,15 @@ def test_nodes_read_corpus_and_artefacts_write_the_warehouse_and_logs_and_no_mor
     for sid in ("ListCorpusAndInputs", "ListWarehouse"):
         (each,) = [each for each in statements("NodeRole") if each["Sid"] == sid]
         assert "s3:prefix" in each["Condition"]["StringLike"]
+
+
+def test_what_waits_for_emr_may_make_the_rules_that_tell_it():
+    (each,) = [each for each in statements("NightRole") if "events:PutRule" in each["Action"]]
+    waits = set(re.findall(r"elasticmapreduce:(\w+)\.sync", TEMPLATE.read_text()))
+    calls = {"createCluster": "RunJobFlow", "addStep": "AddJobFlowSteps", "terminateCluster": "TerminateJobFlows"}
+    assert waits == calls.keys()
+    told = {re.search(r"rule/StepFunctionsGetEventForEMR(\w+)Rule$", one["Fn::Sub"])[1] for one in each["Resource"]}
+    assert told == set(calls.values())
 
 
 def test_clusters_of_others_are_out_of_the_night_s_reach():

@@ -14,6 +14,11 @@ from devise.emr import submit
 from devise.emr.night import STEPS, Night, Nodes
 from devise.errors import ConfigError
 
+SETTINGS = """warehouse: {folder}/w
+run_nightly: {{stages: [embed_images]}}
+catalog_images: {{sources: [{folder}]}}
+search_images: {{queries: [ferry]}}
+"""
 SCRIPT = """#!{python}
 import json, pathlib, sys, time
 place = pathlib.Path(sys.argv[sys.argv.index("--outcome") + 1].removeprefix("file://"))
@@ -82,7 +87,7 @@ def test_without_spark_there_is_one_line(ended, monkeypatch):
 
 def test_the_command_ends_with_the_step_s_code_and_line_and_stops_its_step_when_stopped(ended, tmp_path):
     ended()  # makes the script
-    (tmp_path / "n.yaml").write_text(f"warehouse: {tmp_path}/w\nrun_nightly: {{stages: [embed_images]}}\n")
+    (tmp_path / "n.yaml").write_text(SETTINGS.format(folder=tmp_path))
     asked = [sys.executable, "-m", "devise", "emr", "submit", "--config", str(tmp_path / "n.yaml"), "--run", "r1"]
     asked += ["--cpu", "m6i.xlarge:1"]
     (tmp_path / "plan").write_text(json.dumps({"catalogue": (2, 1)}))
@@ -99,7 +104,8 @@ def test_the_command_ends_with_the_step_s_code_and_line_and_stops_its_step_when_
 
 
 def test_steps_are_done_in_the_night_s_order_whatever_the_file_says_of_stages(tmp_path, capsys):
-    (tmp_path / "n.yaml").write_text(f"warehouse: {tmp_path}/w\n")
+    more = "build_vocabulary: {vectors: w.vec}\ntrain_model: {architecture: small_cnn, weights: w.pth, loss: none}\n"
+    (tmp_path / "n.yaml").write_text(SETTINGS.format(folder=tmp_path).replace("run_nightly", "# run_nightly") + more)
     asked = ["emr", "submit", "--config", str(tmp_path / "n.yaml"), "--run", "r1", "--cpu", "m6i.xlarge:1", "--dry-run"]
     cli.main([*asked, "--step", "embed", "--step", "setup"])
     places = [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()]
@@ -109,8 +115,18 @@ def test_steps_are_done_in_the_night_s_order_whatever_the_file_says_of_stages(tm
 def test_a_dry_run_prints_the_lines_and_runs_nothing(ended, tmp_path):
     ended()
     (tmp_path / "asked").write_text("")
-    (tmp_path / "n.yaml").write_text(f"warehouse: {tmp_path}/w\nrun_nightly: {{stages: [embed_images]}}\n")
+    (tmp_path / "n.yaml").write_text(SETTINGS.format(folder=tmp_path))
     asked = ["emr", "submit", "--config", str(tmp_path / "n.yaml"), "--run", "r1", "--cpu", "m6i.xlarge:1", "--dry-run"]
     done = subprocess.run([sys.executable, "-m", "devise", *asked], capture_output=True, text=True, check=True)
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["spark-submit"] * 3
+    assert (tmp_path / "asked").read_text() == ""
+
+
+def test_a_section_that_a_later_step_lacks_is_said_before_the_first_begins(ended, tmp_path, capsys):
+    ended()
+    (tmp_path / "asked").write_text("")
+    (tmp_path / "n.yaml").write_text(SETTINGS.format(folder=tmp_path).replace("search_images", "# search_images"))
+    with pytest.raises(SystemExit) as refused:
+        cli.main(["emr", "submit", "--config", str(tmp_path / "n.yaml"), "--run", "r1", "--cpu", "m6i.xlarge:1"])
+    assert refused.value.code == 2 and "search_images: no queries" in capsys.readouterr().err
     assert (tmp_path / "asked").read_text() == ""

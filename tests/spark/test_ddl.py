@@ -283,6 +283,7 @@ def test_the_live_table_s_columns_are_those_of_the_pointer():
         ("athena", "/w", "found a local folder, wanted s3://"),
         ("trino", "s3://bucket/it's", "found \"'\" in the warehouse's name"),
         ("spark", "s3://bucket/{a}", "found '{ }' in the warehouse's name"),
+        ("athena", "s3://bucket/a\rDROP TABLE x", "found '\\r' in the warehouse's name"),  # it ends a comment
         ("duckdb", None, "found no table"),
     ],
 )

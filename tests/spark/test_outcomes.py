@@ -66,11 +66,17 @@ def test_a_broken_promise_and_a_fault_of_ours_are_told_in_one_line(tmp_path, one
     assert found.line.startswith("a fault of ours: ValueError: first second xxx") and len(found.line) < 400
 
 
+def test_while_a_command_works_no_earlier_attempt_s_outcome_is_there(tmp_path, one_session):
+    asked, found = settings(tmp_path), []
+    command.run(ends(lambda: None), asked)
+    command.run(ends(lambda: found.append(left(tmp_path))), asked)
+    assert found == [None] and left(tmp_path).exit_code == 0
+
+
 def test_an_outcome_that_cannot_be_written_fails_what_did_well_and_hides_no_other_fault(tmp_path, one_session, capsys):
     asked = settings(tmp_path)
-    (tmp_path / "o").write_text("a file where a folder is wanted")
     with pytest.raises(SystemExit) as ended:
-        command.run(ends(lambda: None), asked)
+        command.run(ends(lambda: (tmp_path / "o").write_text("a file where a folder is wanted")), asked)
     assert ended.value.code == 2 and "outcome.json: File exists" in capsys.readouterr().err.splitlines()[-1]
     with pytest.raises(SystemExit):
         command.run(ends(lambda: None), [*asked, "--set", "catalog_images.sources=[]"])

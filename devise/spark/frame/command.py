@@ -115,6 +115,8 @@ def _run(name: str, doc: str | None, arguments: Sequence[str] | None, plan: Call
         stages += [job.name for job, _ in work]
         warehouses = {storage.normalise(config.warehouse) for _, config in work}
         s3.configure(settings.load_s3(path, options.set))
+        if options.outcome is not None:  # an earlier attempt's would be taken for this one's, were this one killed
+            outcome.clear(storage.normalise(options.outcome))
         with ExitStack() as leases:
             held = {place: leases.enter_context(lease.hold(place, options.run, name)) for place in sorted(warehouses)}
             foresee(work, later)

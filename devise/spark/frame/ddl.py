@@ -82,7 +82,7 @@ def statements(engine: str, warehouse: str) -> list[str]:
         ConfigError: the engine cannot read a warehouse there, or an eager one would find no table.
     """
     made, root = ENGINES[engine], storage.normalise(warehouse)
-    if found := sorted(REFUSED & set(root)):
+    if found := sorted({letter for letter in root if letter in REFUSED or not letter.isprintable()}):
         raise ConfigError(f"{warehouse}: found {' '.join(found)!r} in the warehouse's name, which engines misread")
     if engine == "athena" and storage.is_local(root):
         raise ConfigError(f"{warehouse}: found a local folder, wanted s3://: Athena reads nothing else")

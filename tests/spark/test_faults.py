@@ -329,7 +329,7 @@ def test_connections_break(place, warehouse, nights, row):
     proxy = place.proxy
     torn = [proxy.truncate(below(CORPUS, "lion/5.jpg")), proxy.truncate(below(warehouse, "embeddings/run=r1/part"))]
     reset = [proxy.reset(below(CORPUS, "tulip/5.jpg")), proxy.reset(below(warehouse, "images/"), methods=("HEAD",))]
-    reset.append(proxy.reset(below(warehouse, "labels/run=r2/part"), methods=("PUT",)))
+    reset.append(proxy.reset(below(warehouse, "labels/run=r2/"), methods=("PUT",)))
     records = (f"{name}/run=r2/{manifest.NAME}" for name in ("images", "embeddings"))
     unheard = [proxy.lose_answer(below(warehouse, record)) for record in records]
     unheard += [proxy.lose_answer(below(warehouse, f"live/{name}")) for name in ("history/", "current/live.json")]
@@ -401,7 +401,7 @@ def test_the_network_is_gone_for_10_seconds(place, warehouse, nights, row):
         cuts.append(place.proxy.cut(10))
 
     place.proxy.before(below(CORPUS, "tulip/"), cut)
-    place.proxy.before(below(warehouse, "labels/run=r2/part"), cut, methods=("PUT",))
+    place.proxy.before(below(warehouse, "labels/run=r2/"), cut, methods=("PUT",))
     ended = place.night(warehouse)
     assert ended.code == 0 and len(cuts) == 2, ended.errors
     n_lost, n_rejected = next_night_if_rejected(place, warehouse, nights, ["timeout", "unreadable"])

@@ -27,6 +27,7 @@ ARROWS = {
 STAGE_ARROWS = {
     "accounting": {"slices"},
     "delta": {"fill"},
+    "doctor": {"executors"},
     "embed": {"accounting", "engines", "slices"},
     "evaluate": {"labelled", "recall"},
     "index": {"delta", "fill", "recall"},

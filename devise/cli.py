@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import devise
-from devise import process
+from devise import beforehand, process
 from devise.emr import command as clusters
 from devise.errors import ConfigError
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if arguments[:1] == ["run"]:
             return run(arguments[1:])
         options = _parser().parse_args(arguments)
-        if getattr(options, "nights", None) and options.do is not doctor:  # it asks by itself, and more
+        if getattr(options, "nights", None):
             _reach(options)
         options.do(options)
 
@@ -166,18 +166,6 @@ def ddl(options: argparse.Namespace) -> None:
     print(ddl.script(options.engine, options.warehouse), end="")
 
 
-def doctor(options: argparse.Namespace) -> None:
-    """Would a night run here, or on a cluster? A line a check, `ok` or what was found, wanted and to be done."""
-    if options.cpu is not None:
-        return clusters.doctor(options)
-    by_spark = ("gpu", "master", "dry_run")
-    if told := [f"--{name.replace('_', '-')}" for name in by_spark if vars(options)[name]]:
-        raise ConfigError(f"found {', '.join(told)} and no --cpu, wanted --cpu TYPE:COUNT for nodes of a cluster")
-    from devise.jobs import check_cluster
-
-    check_cluster.main(["--config", options.nights, *(word for text in options.set for word in ("--set", text))])
-
-
 def _reach(options: argparse.Namespace) -> None:
     """Take the warehouse from the settings of the nights, and reach S3 as they do."""
     from devise import settings
@@ -278,13 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     command("columns", columns)
     telling = at_warehouse(command("ddl", ddl))
     telling.add_argument("--engine", required=True, choices=("athena", "trino", "duckdb", "spark"))
-    looking = command("doctor", doctor)
-    looking.add_argument("--config", dest="nights", required=True, type=_named, help="YAML file of the nights")
-    looking.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    looking.add_argument("--cpu", metavar="TYPE:COUNT", help="by spark-submit, on these nodes: m6i.4xlarge:10")
-    looking.add_argument("--gpu", metavar="TYPE:COUNT", help="and on these, with cards")
-    looking.add_argument("--master", help="of spark-submit; default yarn")
-    looking.add_argument("--dry-run", action="store_true", help="print the lines of spark-submit, and run nothing")
+    beforehand.add(command)
     clusters.add(commands)
     return parser
 

@@ -108,9 +108,9 @@ def doctor(options: argparse.Namespace) -> None:
     from devise.emr.night import Night, Nodes, check_arguments
     from devise.store import scratch, storage
 
-    path = scratch.localise(storage.normalise(options.nights))
+    path = scratch.localise(storage.normalise(options.config))
     night = Night(
-        config=storage.normalise(options.nights),
+        config=storage.normalise(options.config),
         run="doctor",
         warehouse=settings.load_warehouse(path),
         nodes={name: Nodes.parse(text) for name, text in (("cpu", options.cpu), ("gpu", options.gpu)) if text},

@@ -1,5 +1,6 @@
 """Measures a sample of the user's own corpus on the machine at hand, and tells what it found; prices nothing."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ AFTER_ALL = "zzzz-probe"
 """A run that comes after every other: what it would build on is the newest there is. It is never begun."""
 
 
+BUSY = 0.5
+"""Of the cores: with so much wanted by others, rates are of what they left."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """What was measured, of which model, and the number of images that it is for and where that is from."""
@@ -29,6 +34,8 @@ class Probe:
     model: str
     images: int
     source: str
+    load: float
+    """Of the machine in the minute before: processes that wanted a core."""
 
 
 def probe(config: str, sets: Sequence[str], n_sample: int, images: int | None) -> Probe:
@@ -55,12 +62,13 @@ def probe(config: str, sets: Sequence[str], n_sample: int, images: int | None) -
         for number, stat in enumerate(sample.drawn)
         if stat.size_bytes <= engine.max_bytes
     ]
+    load = os.getloadavg()[0]
     told = engine.model_dump(exclude={"requests_per_second"})
     try:
         found = rates.measure(items, lambda item: storage.fetch_image(item.uri, item.etag), model, **told)
     except ValueError as error:
         raise ConfigError(f"{', '.join(catalog.sources)}: {error}") from None
-    return Probe(found, name, number, source)
+    return Probe(found, name, number, source, load)
 
 
 def lines(found: Probe) -> list[str]:
@@ -74,6 +82,10 @@ def lines(found: Probe) -> list[str]:
     for name in ("fetch", "decode", "model", "together"):
         rate = getattr(seen, name)
         told.append(f"  {name:<9}{rate.median:>9,.0f}  ({rate.least:,.0f} to {rate.most:,.0f})")
+    if found.load > BUSY * seen.cores:
+        told.append(
+            f"found a load of {found.load:.1f} on {seen.cores} cores, wanted a quiet machine: rates are too low"
+        )
     return told
 
 

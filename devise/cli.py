@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import devise
-from devise import process
+from devise import beforehand, process
 from devise.emr import command as clusters
 from devise.errors import ConfigError
 
@@ -266,6 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     command("columns", columns)
     telling = at_warehouse(command("ddl", ddl))
     telling.add_argument("--engine", required=True, choices=("athena", "trino", "duckdb", "spark"))
+    beforehand.add(command)
     clusters.add(commands)
     return parser
 

@@ -6,15 +6,25 @@ writes   images      (schemas.IMAGES), one row an object
 
 from devise.config import CatalogConfig
 from devise.spark.frame import command, job
-from devise.spark.stages.catalog import find_images, refuse_empty, refuse_missing, tell_passed_over, watch_sources
+from devise.spark.frame.metering import tally
+from devise.spark.stages.catalog import (
+    find_images,
+    refuse_empty,
+    refuse_missing,
+    tell_passed_over,
+    watch_sources,
+    watched,
+)
 
 
 def main(task: job.Task) -> None:
     config = task.config
-    images, passed_over = find_images(task.spark, config)
+    listed = tally(task.spark.sparkContext)
+    images, passed_over = find_images(task.spark, config, listed)
     if config.inventory:  # of a listing the plan has looked
         images, found = watch_sources(images, config.sources)
-    rows = task.write("images", images).rows
+    with watched(task, listed):
+        rows = task.write("images", images).rows
     tell_passed_over(task, rows, passed_over)
     refuse_empty(rows, config.sources)
     if config.inventory:

@@ -13,6 +13,7 @@ from devise import cli
 from devise.emr import command as clusters
 from devise.emr import submit
 from devise.spark.frame import command
+from devise.spark.stages import doctor
 from devise.store import s3
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +93,8 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "lease", SimpleNamespace(hold=begin))
     monkeypatch.setattr(clusters, "_operate", begin)  # what an account is asked: tests/emr/test_operate.py
     monkeypatch.setattr(submit, "run", begin)
+    monkeypatch.setattr(submit, "check", begin)
+    monkeypatch.setattr(doctor, "start_session", begin)
 
     def run(words, run_id=None):
         cli.main([filled.get(word, run_id if word == "RUN" else word) for word in words])
@@ -138,7 +141,7 @@ def test_a_documented_command_runs(words, ask, capsys):
         try:
             ask(variant[1:], run_id)
         except Reached:
-            assert words[1] in ("run", "replay", "compact", "emr")
+            assert words[1] in ("run", "replay", "compact", "emr", "doctor")
         else:
             assert capsys.readouterr().out.strip()
 

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "devise").rglob("*.py"))
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
-ON_TOP = {"errors", "values", "config", "yamlfile", "settings", "process", "cli", "__main__"}
+ON_TOP = {"errors", "values", "config", "yamlfile", "settings", "process", "cli", "beforehand", "__main__"}
 ARROWS = {
     "store": set(),
     "warehouse": {"store"},
@@ -27,6 +27,7 @@ ARROWS = {
 STAGE_ARROWS = {
     "accounting": {"slices"},
     "delta": {"fill"},
+    "doctor": {"executors"},
     "embed": {"accounting", "engines", "slices"},
     "evaluate": {"labelled", "recall"},
     "index": {"delta", "fill", "recall"},
@@ -88,7 +89,9 @@ def arrows(wing: str) -> set[str]:
 @pytest.mark.parametrize("wing", ARROWS)
 def test_a_wing_imports_the_wings_that_are_listed_and_no_other(wing):
     assert arrows(wing) - {"errors", "config", "values"} == ARROWS[wing] | (
-        {"spark.frame": {"settings", "process"}, "emr": {"settings", "process", "yamlfile"}}.get(wing, set())
+        {"spark.frame": {"settings", "process"}, "emr": {"settings", "process", "yamlfile"}, "show": {"settings"}}.get(
+            wing, set()
+        )
     )
 
 

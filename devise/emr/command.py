@@ -103,6 +103,31 @@ def submit(options: argparse.Namespace) -> None:
         sys.exit(ended.exit_code)
 
 
+def doctor(options: argparse.Namespace) -> None:
+    """`devise doctor --cpu ...`: by spark-submit, on the nodes that are named; ends as the first look with a fault."""
+    from devise import settings
+    from devise.emr import submit as submitting
+    from devise.emr.night import Night, Nodes, check_arguments
+    from devise.store import scratch, storage
+
+    path = scratch.localise(storage.normalise(options.config))
+    night = Night(
+        config=storage.normalise(options.config),
+        run="doctor",
+        warehouse=settings.load_warehouse(path),
+        nodes={name: Nodes.parse(text) for name, text in (("cpu", options.cpu), ("gpu", options.gpu)) if text},
+        sets=options.set,
+        master=options.master or "yarn",
+        python=sys.executable,
+    )
+    job = find_spec("devise.jobs.check_cluster").origin
+    if options.dry_run:
+        print("\n".join(shlex.join(check_arguments(device, night, job)) for device in night.nodes))
+        return
+    if code := submitting.check(night, job):
+        sys.exit(code)
+
+
 def _operate(name: str, options: argparse.Namespace) -> None:
     from devise.emr import operate  # pydantic takes a while
 

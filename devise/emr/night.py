@@ -115,12 +115,29 @@ def settings(step: Step, night: Night) -> dict[str, str]:
     return found
 
 
+def check_arguments(device: Device, night: Night, job: str) -> list[str]:
+    """The command line that looks whether a night would run on the nodes of a device: `devise doctor` there.
+
+    Args:
+        job: path of jobs/check_cluster.py.
+    """
+    told = list(night.sets)
+    if device == "cpu" and "gpu" in night.nodes:
+        told.append("embed_images.engine.device=cpu")  # cards are looked for where they are
+    words = [word for text in told for word in ("--set", text)]
+    return [*_spark_submit(Step("doctor", device, ()), night), job, "--config", night.config, *words]
+
+
+def _spark_submit(step: Step, night: Night) -> list[str]:
+    start = ("spark-submit", "--master", night.master, "--deploy-mode", night.deploy_mode)
+    return [*start, *as_arguments(settings(step, night))]
+
+
 def submit_arguments(step: Step, night: Night) -> list[str]:
     """The command line that does a step, as words: spark-submit, Spark's settings, the job and its arguments."""
     stages = f"run_nightly.stages=[{', '.join(step.stages)}]"
     told = [word for text in (*night.sets, stages) for word in ("--set", text)]
     return [
-        *("spark-submit", "--master", night.master, "--deploy-mode", night.deploy_mode),
-        *as_arguments(settings(step, night)),
+        *_spark_submit(step, night),
         *(night.job, "--config", night.config, "--run", night.run, *told, "--outcome", night.outcome(step)),
     ]

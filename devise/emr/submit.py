@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from devise.emr.night import Night, Step, submit_arguments
+from devise.emr.night import Night, Step, check_arguments, submit_arguments
 from devise.errors import ConfigError
 from devise.process import Stopped
 from devise.warehouse import outcome
@@ -47,6 +47,22 @@ def run(steps: Sequence[Step], night: Night) -> Ended:
             line = found.line or f"error: the job ended well, and spark-submit with {code}"
             return Ended(step.name, found.exit_code or 1, line)
     return Ended(steps[-1].name, 0, "")
+
+
+def check(night: Night, job: str) -> int:
+    """Look at the nodes of each device, all of them; the exit code of the first look that found a fault, or 0.
+
+    Args:
+        job: path of jobs/check_cluster.py.
+
+    Raises:
+        ConfigError: there is no spark-submit on the path.
+    """
+    codes = []
+    for device, nodes in night.nodes.items():
+        print(f"{nodes.count} x {nodes.instance.name}", flush=True)
+        codes.append(_call(check_arguments(device, night, job)))
+    return next((code for code in codes if code), 0)
 
 
 LOST = "the application was killed, or never began; `yarn logs -applicationId ID` tells more"

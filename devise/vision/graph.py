@@ -46,6 +46,12 @@ def choose_device(device: Literal["auto", "cuda", "cpu"], gpu: str | None = None
     return torch.device("cuda", number if number < torch.cuda.device_count() else 0)
 
 
+def visible_cards() -> tuple[int, str]:
+    """How many CUDA devices torch sees in this process, and the name of the first; (0, "") without any."""
+    n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return n, torch.cuda.get_device_name(0) if n else ""
+
+
 def choose_precision(precision: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
     """The precision asked for; `auto` is bf16 where the device computes it natively, else fp32 (CPU) or fp16 (GPU)."""
     if precision == "fp16" and device.type == "cpu":

@@ -1,6 +1,5 @@
 """`devise.store.storage` and `devise.store.s3` against a real S3 server."""
 
-import io
 import threading
 
 import botocore.exceptions

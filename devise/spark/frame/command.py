@@ -6,17 +6,18 @@ Exit code 2 and one line for a broken promise; a traceback and 1 for anything el
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 
 from devise import process, settings
-from devise.config import JobConfig, NightlyConfig
+from devise.config import CatalogConfig, EmbedConfig, JobConfig, NightlyConfig
 from devise.errors import ConfigError, StorageError
 from devise.spark.frame import inputs
 from devise.spark.frame.job import Job, perform
 from devise.spark.frame.session import hush, refuse_spelling, start_session
 from devise.store import s3, scratch, storage
+from devise.store.checks import Finding
 from devise.warehouse import lease, outcome
 from devise.warehouse.lineage import begin
 from devise.warehouse.outcome import Outcome
@@ -49,6 +50,33 @@ def run_in_order(name: str, doc: str | None, jobs: Mapping[str, Job], arguments:
         return [planned[stage] for stage in stages], [planned[stage] for stage in later]
 
     _run(name, doc, arguments, plan)
+
+
+def check(
+    doc: str | None,
+    examine: Callable[[CatalogConfig, EmbedConfig], Iterable[Finding]],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """A look that changes nothing: `--config FILE [--set section.key=value ...]`; a line a finding; exits.
+
+    Args:
+        examine: what is looked at, given the settings of the corpus and of the device.
+    """
+    parser = process.Parser(prog="doctor", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, metavar="FILE", help="YAML file of the nights (local or s3://)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
+    with process.ending("doctor"):
+        options = parser.parse_args(arguments)
+        path = scratch.localise(storage.normalise(options.config))
+        catalog = settings.load(path, "catalog_images", CatalogConfig, "doctor", options.set)  # a run of that name is
+        embed = settings.load(path, "embed_images", EmbedConfig, "doctor", options.set)  # never begun
+        s3.configure(settings.load_s3(path, options.set))
+        states = []
+        for finding in examine(catalog, embed):
+            print(finding, flush=True)
+            states.append(finding.state)
+        if n_faults := states.count("fault"):
+            raise ConfigError(f"found {n_faults} of {len(states)} checks at fault, wanted none: a night would stop")
 
 
 def stages_after(stages: Sequence[str], night: Sequence[str]) -> list[str]:

@@ -18,8 +18,9 @@ from pyspark.sql import DataFrame, SparkSession
 import devise
 from devise.config import JobConfig
 from devise.errors import ManifestError
-from devise.spark.frame import faults, inputs, schemas, tables
+from devise.spark.frame import faults, inputs, progress, schemas, tables
 from devise.spark.frame.metering import metered
+from devise.spark.frame.progress import say
 from devise.spark.frame.tables import Written
 from devise.store import storage
 from devise.warehouse import manifest
@@ -75,6 +76,8 @@ class Task:
     check: Callable[[], None] = lambda: None
     """Raises if the warehouse is no longer this process's; called right before anything is made live."""
     kept: list[DataFrame] = field(default_factory=list)
+    name: str = "devise"
+    """The job's, which what it asks of Spark is called by."""
 
     def folder(self, table: str) -> str:
         """Where this run of a table goes."""
@@ -97,7 +100,8 @@ class Task:
         if not re.fullmatch("[a-z0-9-]+", name):
             raise ValueError(f"found the name {name!r}, wanted small letters, digits and dashes")
         path = storage.join(self.staging, name)
-        frame.write.option("compression", "zstd").parquet(path)
+        with progress.named(self.spark.sparkContext, self.name, f"put {name} by"):
+            frame.write.option("compression", "zstd").parquet(path)
         return self.spark.read.schema(frame.schema).parquet(path)
 
     def keep(self, frame: DataFrame) -> tuple[DataFrame, int]:
@@ -108,11 +112,13 @@ class Task:
         """
         kept = frame.persist()
         self.kept.append(kept)
-        return kept, kept.count()
+        with progress.named(self.spark.sparkContext, self.name, "find what changed"):
+            return kept, kept.count()
 
     def write(self, table: str, frame: DataFrame) -> Written:
         """Write the rows of a table's run; they exist only once the job commits."""
-        self.written[table] = tables.write(frame, self.folder(table), schemas.TABLES[table])
+        with progress.named(self.spark.sparkContext, self.name, f"write {table}"):
+            self.written[table] = tables.write(frame, self.folder(table), schemas.TABLES[table])
         return self.written[table]
 
 
@@ -143,12 +149,18 @@ def perform(
         return before | done
     check()
     scratch = storage.join(storage.normalise(config.warehouse), "_staging", job.name, f"run={config.run}")
-    task = Task(spark, config, lineage, read, storage.join(scratch, uuid.uuid4().hex), check=check)
+    task = Task(spark, config, lineage, read, storage.join(scratch, uuid.uuid4().hex), check=check, name=job.name)
     task.model_id = read["model"][-1].model_id if read.get("model") else None
     task.vocabulary_id = read["vocabulary"][-1].vocabulary_id if read.get("vocabulary") else None
     tables.size_shuffles(spark, (file for runs in read.values() for run in runs for file in run.files))
     in_warehouse = faults.told_by_workers(storage.normalise(config.warehouse))
-    with in_warehouse, metered(spark.sparkContext) as requests:
+    context = spark.sparkContext
+    with (
+        in_warehouse,
+        progress.tasks_told(context, job.name),
+        progress.named(context, job.name),
+        metered(context) as requests,
+    ):
         try:
             job.main(task)
         finally:
@@ -220,8 +232,3 @@ def _done_already(job: Job, config: JobConfig, lineage: Lineage, inputs_hash: st
     if found is None:
         return None
     return {**found.secondary, primary: found}
-
-
-def say(name: str, text: str) -> None:
-    """One line of progress on standard output."""
-    print(f"[{name}] {text}", flush=True)

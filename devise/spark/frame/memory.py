@@ -50,13 +50,18 @@ def is_one_machine(master: str) -> bool:
 
 def share_of_executor(conf: Mapping[str, str]) -> int:
     """The same on a cluster: what is above an executor's heap and its JVM's own needs, for each of its tasks."""
+    overhead = executor_bytes(conf) - read_bytes(conf.get("spark.executor.memory", "1g"))
+    tasks = max(1, int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1")))
+    return max(0, overhead - LEAST_OVERHEAD) // tasks
+
+
+def executor_bytes(conf: Mapping[str, str]) -> int:
+    """Memory, in bytes, that an executor is asked for with: its heap, and what is granted above it."""
     heap = read_bytes(conf.get("spark.executor.memory", "1g"))
     factor = float(conf.get("spark.executor.memoryOverheadFactor", "0.1"))
     told = conf.get("spark.executor.memoryOverhead")
     overhead = max(LEAST_OVERHEAD, int(heap * factor)) if told is None else read_bytes(told)
-    overhead += read_bytes(conf.get("spark.executor.pyspark.memory", "0"))
-    tasks = max(1, int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1")))
-    return max(0, overhead - LEAST_OVERHEAD) // tasks
+    return heap + overhead + read_bytes(conf.get("spark.executor.pyspark.memory", "0"))
 
 
 def share_of_machine(conf: Mapping[str, str], n_cores: int, total_bytes: int) -> int:

@@ -69,7 +69,7 @@ def start_session(name: str, tables_on_s3: bool = False) -> SparkSession:
     else:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings |= {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.memory": "2g"}
-        settings |= {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
+        settings |= {"spark.ui.showConsoleProgress": "false"}  # it would write over the line of `progress`
         settings |= {"spark.master": os.environ.get("DEVISE_MASTER", "local[*]")}
         settings = (read_conf(S3_CONF) if tables_on_s3 else {}) | settings
         _start_java(settings)

@@ -12,7 +12,7 @@ from pyspark.sql.types import LongType, StructType
 
 from devise.config import CatalogConfig
 from devise.errors import EmptyCorpus
-from devise.spark.frame import schemas
+from devise.spark.frame import progress, schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.metering import counted, tally
 from devise.store import inventory, listing, passedover, storage
@@ -22,16 +22,28 @@ OBJECTS = StructType(schemas.IMAGES.fields[1:])
 PART = "source string, prefix string, deep boolean, after string, upto string"
 
 
-def find_images(spark: SparkSession, config: CatalogConfig) -> tuple[DataFrame, Accumulator]:
+@contextmanager
+def watched(task: Task, listed: Accumulator) -> Iterator[None]:
+    """While the images are written, tell how many were listed; how many there are nobody knows."""
+    with progress.told(task.name, None, progress.counted_by(listed)):
+        yield
+
+
+def find_images(
+    spark: SparkSession, config: CatalogConfig, listed: Accumulator | None = None
+) -> tuple[DataFrame, Accumulator]:
     """The images of the corpus (schemas.IMAGES), listed, or read from an S3 Inventory where one is named.
 
     And the counts, by ending or reason, of what was passed over: whole once the images are written.
+
+    Args:
+        listed: a `tally` of images listed.
     """
     passed_over = tally(spark.sparkContext)
     patterns = config.include, config.exclude
     if config.inventory is None:
-        return list_images(spark, config.sources, *patterns, config.fan_out, passed_over), passed_over
-    return read_inventory(spark, config.inventory, config.sources, *patterns, passed_over), passed_over
+        return list_images(spark, config.sources, *patterns, config.fan_out, passed_over, listed), passed_over
+    return read_inventory(spark, config.inventory, config.sources, *patterns, passed_over, listed), passed_over
 
 
 def list_images(
@@ -41,6 +53,7 @@ def list_images(
     exclude: Sequence[str],
     fan_out: Sequence[str] = (),
     passed_over: Accumulator | None = None,
+    listed: Accumulator | None = None,
 ) -> DataFrame:
     """One row an object below the sources (schemas.IMAGES) whose key matches; an object found twice is one row.
 
@@ -58,12 +71,12 @@ def list_images(
         with _told(passed_over) as tell:
             for part in (Part(**row) for batch in batches for row in batch.to_pylist()):
                 for objects in listing.read_matching(part, include, exclude, tell):
-                    yield listing.batch(objects)
+                    yield _counted(listing.batch(objects), listed)
 
-    listed = planned.mapInArrow(counted(list_parts), OBJECTS)
+    found = planned.mapInArrow(counted(list_parts), OBJECTS)
     if listing.overlap(parts):  # only then is an object listed twice: else the corpus would be shuffled for nothing
-        listed = listed.dropDuplicates(["uri"])
-    return listed.select(image_id(), *OBJECTS.names).sortWithinPartitions("image_id")
+        found = found.dropDuplicates(["uri"])
+    return found.select(image_id(), *OBJECTS.names).sortWithinPartitions("image_id")
 
 
 def read_inventory(
@@ -73,6 +86,7 @@ def read_inventory(
     include: Sequence[str],
     exclude: Sequence[str],
     passed_over: Accumulator | None = None,
+    listed: Accumulator | None = None,
 ) -> DataFrame:
     """The rows that `list_images` would give, from an S3 Inventory's manifest at `uri`; each data file is a task.
 
@@ -85,8 +99,9 @@ def read_inventory(
 
     def read_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with _told(passed_over) as tell:
-            for number in (number for batch in batches for number in batch.column("id").to_pylist()):
-                yield from inventory.read_objects(found, found.files[number], roots, include, exclude, tell)
+            for number in (number for given in batches for number in given.column("id").to_pylist()):
+                for batch in inventory.read_objects(found, found.files[number], roots, include, exclude, tell):
+                    yield _counted(batch, listed)
 
     files = spark.range(len(found.files), numPartitions=len(found.files))
     return (
@@ -126,6 +141,12 @@ def refuse_empty(n_images: int, sources: Sequence[str]) -> None:
     """`EmptyCorpus` if nothing was listed: a night that would unpublish a whole corpus is a mistake somewhere."""
     if n_images == 0:
         raise EmptyCorpus(f"{', '.join(sources)}: found no image that matches, wanted at least one")
+
+
+def _counted(batch: pa.RecordBatch, listed: Accumulator | None) -> pa.RecordBatch:
+    if listed is not None:
+        listed.add({progress.IMAGES: batch.num_rows})
+    return batch
 
 
 @contextmanager

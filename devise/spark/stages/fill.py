@@ -19,11 +19,11 @@ from devise.config import IndexConfig
 from devise.errors import AccountingError
 from devise.search import shards
 from devise.search.shards import Stored
-from devise.spark.frame import schemas
+from devise.spark.frame import progress, schemas
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.job import Task
 from devise.spark.frame.memory import task_bytes
-from devise.spark.frame.metering import counted
+from devise.spark.frame.metering import counted, tally
 from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import deliver, receipt_batch, receipts
 from devise.warehouse.manifest import File
@@ -80,7 +80,8 @@ def train_template(embeddings: DataFrame, folder: str, kind: "Kind", n_wanted: i
             yield receipt_batch(deliver(path, folder, rows=-1))
 
     drawn = draw_sample(embeddings, n_wanted, n_rows, seed)
-    return receipts(drawn.mapInArrow(counted(train), schemas.RECEIPTS).collect())[0]
+    with progress.named(embeddings.sparkSession.sparkContext, "build_index", "train the template"):
+        return receipts(drawn.mapInArrow(counted(train), schemas.RECEIPTS).collect())[0]
 
 
 def centroid_score(embeddings: DataFrame, template: Stored, n_rows: int, seed: int) -> float:
@@ -120,6 +121,8 @@ def fill_shards(embeddings: DataFrame, folder: str, template: Stored, n_shards: 
         StorageError: the template is not the one that was trained.
     """
     rows = spread_by_range(embeddings.select(*SIDECAR.names, "embedding"), n_shards)
+    context = embeddings.sparkSession.sparkContext
+    done = tally(context)
 
     def fill(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.search import filling
@@ -135,9 +138,12 @@ def fill_shards(embeddings: DataFrame, folder: str, template: Stored, n_shards: 
             shard = Path(scratch) / f"{name.format(sidecar.number)}.faiss"
             filling.write_shard(filled, shard)
             yield receipt_batch(deliver(sidecar.path.rename(shard.with_suffix(".parquet")), folder, rows=-1))
+            done.add({progress.IMAGES: filled.ntotal})
             yield receipt_batch(deliver(shard, folder, rows=filled.ntotal))
 
-    files = receipts(rows.mapInArrow(counted(fill), schemas.RECEIPTS).collect())
+    told = progress.told("build_index", n_rows, progress.counted_by(done))
+    with told, progress.named(context, "build_index", "fill shards"):
+        files = receipts(rows.mapInArrow(counted(fill), schemas.RECEIPTS).collect())
     if (found := sum(file.rows for file in files if file.rows > 0)) != n_rows:
         raise AccountingError(f"{folder}: {found} rows in the shards, wanted {n_rows}")
     return files

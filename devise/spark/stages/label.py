@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+from pyspark.accumulators import Accumulator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from devise.errors import AccountingError
-from devise.spark.frame import schemas, tables
+from devise.spark.frame import progress, schemas, tables
 from devise.spark.frame.columns import refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import Change, count_live, few, find_change, read_live
-from devise.spark.frame.metering import counted
+from devise.spark.frame.metering import counted, tally
+from devise.spark.frame.progress import named
 from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import Written
 from devise.warehouse import manifest
@@ -24,13 +26,19 @@ ROWS_PER_FILE = 4_000_000
 
 
 def label_images(
-    embeddings: DataFrame, warehouse: str, vocabulary: Manifest, k: int, candidates: Sequence[str] | None
+    embeddings: DataFrame,
+    warehouse: str,
+    vocabulary: Manifest,
+    k: int,
+    candidates: Sequence[str] | None,
+    done: Accumulator | None = None,
 ) -> DataFrame:
     """The k best labels of each image with their cosine, by rank; ties go to the lower label_id.
 
     Args:
         embeddings: schemas.EMBEDDINGS.
         candidates: only these labels, or None for the whole vocabulary.
+        done: a `tally` of images labelled.
 
     Returns:
         schemas.LABELS without model_id and vocabulary_id, in no order.
@@ -60,6 +68,8 @@ def label_images(
                 pa.array([known.synsets[i] for i in label_id_NK.reshape(-1)], pa.string()),
                 pa.array(score_NK.reshape(-1)),
             ]
+            if done is not None:
+                done.add({progress.IMAGES: n})
             yield schemas.record_batch(columns, LABELLED)
 
     return embeddings.select("image_id", "uri", "embedding").mapInArrow(counted(rank), LABELLED)
@@ -86,15 +96,20 @@ def write_labels(task: Task) -> None:
         kept = task.read("labels").join(lost, on="image_id", how="left_anti").select(schemas.LABELS.names)
         embeddings = change.embeddings
         n_kept, n_new = before.details["n_images"] - change.n_lost, change.n_gained
-    labels = label_images(embeddings, config.warehouse, task.input("vocabulary"), config.k, config.candidates)
+    done = tally(task.spark.sparkContext)
+    labels = label_images(embeddings, config.warehouse, task.input("vocabulary"), config.k, config.candidates, done)
     new = identify(labels, task.model_id, task.vocabulary_id)
+    told = progress.told("label_images", n_new, progress.counted_by(done))
     if before is None or embedded.base:
-        written = task.write("labels", sort_labels(new.unionByName(kept), n_live * config.k))
+        with told:
+            written = task.write("labels", sort_labels(new.unionByName(kept), n_live * config.k))
     else:
-        files = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept").files
+        with named(task.spark.sparkContext, "label_images", "copy labels that stand"):
+            files = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept").files
         if n_new:
             rows = new.sortWithinPartitions("image_id", "rank")
-            files = [*files, *tables.write(rows, task.folder("labels"), schemas.LABELS, "new").files]
+            with told, named(task.spark.sparkContext, "label_images", "label images"):
+                files = [*files, *tables.write(rows, task.folder("labels"), schemas.LABELS, "new").files]
         written = task.written["labels"] = Written(schemas.LABELS.names, files)
     n_images = n_kept + n_new
     width = min(config.k, task.input("vocabulary").rows)

@@ -8,24 +8,22 @@ suspect: one of its images may have ended its worker, and so they are read by a 
 
 import json
 import re
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from devise.errors import AccountingError, AlreadyExists, ImageError, StorageError
-from devise.spark.frame import schemas
+from devise.errors import AccountingError, AlreadyExists, ImageError
+from devise.spark.frame import progress, schemas
 from devise.spark.frame.columns import vector_column
-from devise.spark.frame.job import say
 from devise.spark.frame.live import FRESH
 from devise.spark.frame.parts import Part, file_of
+from devise.spark.frame.progress import Counts
 from devise.store import storage
 from devise.values import Section
 from devise.warehouse.manifest import File
@@ -157,26 +155,18 @@ class _Slice:
 
 @contextmanager
 def watched(night: Slices, n_images: int) -> Iterator[None]:
-    """While the work goes on, say now and then how many slices are done."""
-    ended, started, before = Event(), time.monotonic(), len(night.look()[0])
+    """While the work goes on, tell how far it is: images, and in a log now and then slices."""
+    known: dict[int, Record] = {}
 
-    def tell() -> None:
-        while not ended.wait(TELL_SECONDS):
-            try:
-                done = len(night.look()[0])
-            except StorageError:  # the work itself says so, if it lasts
-                continue
-            each = (time.monotonic() - started) / max(1, done - before)
-            left = f", about {each * (night.count - done):,.0f} s left" if done > before else ""
-            say("embed_images", f"{done:,} of {night.count:,} slices, {n_images:,} images in all{left}")
+    def count() -> Counts:
+        done = night.look()[0]
+        known.update((record.number, record) for record in night.records(done - known.keys()))
+        rejected = sum(record.rejected for record in known.values())
+        text = f"{len(done):,} of {night.count:,} slices, {n_images:,} images in all"
+        return Counts(rejected + sum(record.embedded for record in known.values()), rejected, text)
 
-    teller = Thread(target=tell, daemon=True)
-    teller.start()
-    try:
+    with progress.told("embed_images", n_images, count, TELL_SECONDS):
         yield
-    finally:
-        ended.set()
-        teller.join()
 
 
 def embed_slices(rows: Iterator[Row], work: Work) -> Iterator[Record]:

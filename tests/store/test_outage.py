@@ -23,7 +23,7 @@ def proxy(s3_server, monkeypatch):
 
 
 def ask_all(root, file):
-    """All at once: objects created, written, delivered, read, looked at, listed and removed; those that exist already."""
+    """All at once: objects created, written, delivered, read, looked at, listed, removed; and what exists already."""
     together = threading.Barrier(THREADS)
 
     def ask(number):

@@ -63,8 +63,9 @@ def download(warehouse: str, tables: Path) -> None:
     wanted = [f"{warehouse}/live/current/live.json"]
     for entry in live.entries:
         root = manifest.folder(warehouse, entry.table, entry.run)
-        listed = manifest.read(warehouse, entry.table, entry.run).files
-        wanted += [f"{root}/{name}" for name in [manifest.NAME, *(file.path for file in listed)]]
+        wanted += [f"{root}/{file.path}" for file in manifest.read(warehouse, entry.table, entry.run).files]
+        if entry.table not in manifest.COMMITTED_BY:
+            wanted.append(f"{root}/{manifest.NAME}")
     for uri in wanted:
         path = tables / uri.removeprefix(warehouse + "/")
         path.parent.mkdir(parents=True, exist_ok=True)

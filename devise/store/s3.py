@@ -113,10 +113,9 @@ def _end(response_dict: dict[str, Any] | None, event_name: str, **_: Any) -> Non
 
 def _outlast(attempts: int, caught_exception: Exception | None, request_dict: dict[str, Any], **_: Any) -> float | None:
     """Seconds until a request that nothing answered is sent again, None for never; of botocore's handlers the last."""
-    began = request_dict["context"].get("devise_began", 0)
-    if not isinstance(caught_exception, unanswered_errors()) or time.monotonic() - began > OUTAGE_SECONDS:
-        return None
-    return min(0.2 * 2**attempts, 5)
+    waited_s = time.monotonic() - request_dict["context"].get("devise_began", 0)
+    lasts = isinstance(caught_exception, unanswered_errors()) and waited_s <= OUTAGE_SECONDS
+    return min(0.2 * 2**attempts, 5) if lasts else None
 
 
 def heard() -> None:

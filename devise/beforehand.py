@@ -4,31 +4,29 @@ import argparse
 from collections.abc import Callable
 
 from devise.emr import command as clusters
-from devise.errors import ConfigError
 
 Command = Callable[[str, Callable[[argparse.Namespace], None]], argparse.ArgumentParser]
 
 
 def add(command: Command) -> None:
     """The commands, each made by `command(name, do)`."""
-    for made in (looking := command("doctor", doctor), command("estimate", estimate)):
+    looking, pricing = command("doctor", doctor), command("estimate", estimate)
+    for made in (looking, pricing):
         made.add_argument("--config", required=True, metavar="FILE", help="YAML file of the nights")
         made.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
     looking.add_argument("--cpu", metavar="TYPE:COUNT", help="by spark-submit, on these nodes: m6i.4xlarge:10")
     looking.add_argument("--gpu", metavar="TYPE:COUNT", help="and on these, with cards")
     looking.add_argument("--master", help="of spark-submit; default yarn")
     looking.add_argument("--dry-run", action="store_true", help="print the lines of spark-submit, and run nothing")
-    made.add_argument("--sample", type=_count, default=600, metavar="N", help="images to measure; default 600")
-    made.add_argument("--images", type=_count, metavar="N", help="in the corpus; default: what the listing tells")
+    pricing.add_argument("--sample", type=_count, default=600, metavar="N", help="images to measure; default 600")
+    pricing.add_argument("--images", type=_count, metavar="N", help="in the corpus; default: what the listing tells")
 
 
 def doctor(options: argparse.Namespace) -> None:
     """Would a night run here, or on a cluster? A line a check, `ok` or what was found, wanted and to be done."""
     if options.cpu is not None:
         return clusters.doctor(options)
-    by_spark = ("gpu", "master", "dry_run")
-    if told := [f"--{name.replace('_', '-')}" for name in by_spark if vars(options)[name]]:
-        raise ConfigError(f"found {', '.join(told)} and no --cpu, wanted --cpu TYPE:COUNT for nodes of a cluster")
+    clusters.refuse_without_nodes(options, ("gpu", "master", "dry_run"), "nodes of a cluster")
     from devise.jobs import check_cluster
 
     check_cluster.main(["--config", options.config, *(word for text in options.set for word in ("--set", text))])

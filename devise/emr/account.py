@@ -120,4 +120,4 @@ class Account:
 
 def code(error: Exception) -> str:
     """The error code that AWS answered with; empty where it answered nothing."""
-    return (getattr(error, "response", None) or {}).get("Error", {}).get("Code", "")
+    return s3.answer(error).get("Error", {}).get("Code", "")

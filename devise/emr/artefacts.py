@@ -30,7 +30,7 @@ from devise.config import (
 from devise.emr.account import Account
 from devise.emr.night import SETUP, STEPS
 from devise.errors import ConfigError
-from devise.store import storage
+from devise.store import scratch, storage
 
 MODELS: dict[str, type[JobConfig]] = {
     "build_vocabulary": VocabularyConfig, "train_model": TrainConfig, "catalog_images": CatalogConfig,
@@ -45,7 +45,6 @@ FILES = (
     *("evaluate_model.splits.*.labelled.source", "evaluate_model.splits.*.labelled.names"),
 )
 """Settings that name a file: an s3:// URI, or a file here, which is staged."""
-READ_BYTES = 8 * 2**20
 SOURCE = "settings-sha256"
 """Metadata of the staged settings: what they were made from."""
 
@@ -129,7 +128,7 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
     files: list[Staged] = []
 
     def stage(local: Path) -> str:
-        files.append(_file(local, hashed(local)))
+        files.append(_file(local, scratch.hash_file(local)))
         return f"s3://{to}/{files[-1].key}"
 
     def place(setting: str, value: str) -> str:
@@ -148,7 +147,7 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
         if not wanted.is_file():
             raise ConfigError(f"found no file {wanted}, wanted the archive of `make dist` and its .sha256 beside it")
     uris = {"Archive": stage(archive)}
-    files.append(files[-1]._replace(path=digest, key=f"{files[-1].key}.sha256", sha256=hashed(digest)))
+    files.append(files[-1]._replace(path=digest, key=f"{files[-1].key}.sha256", sha256=scratch.hash_file(digest)))
     uris |= {"Bootstrap": stage(deployed("bootstrap.sh")), "CgroupScript": stage(deployed("gpu-cgroup.sh"))}
     staged = json.loads(json.dumps(document))
     for setting in FILES:
@@ -189,15 +188,6 @@ def _replace(document: Any, names: list[str], by: Callable[[str], str]) -> None:
 
 def _file(path: Path, sha256: str) -> Staged:
     return Staged(path, b"", f"{sha256[:16]}/{path.name}", sha256, {})
-
-
-def hashed(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def stage(account: Account, files: Sequence[Staged], to: str) -> int:

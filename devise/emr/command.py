@@ -3,11 +3,16 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from devise.errors import ConfigError
+
+if TYPE_CHECKING:
+    from devise.emr.night import Nodes
+    from devise.emr.sizes import Device
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -60,9 +65,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def submit(options: argparse.Namespace) -> None:
     """Begin a night on the account; with --cpu do its steps from here, the primary, and end as the first that fails."""
     if options.cpu is None:
-        by_spark = ("master", "gpu", "step", "deploy_mode")
-        if told := [f"--{name.replace('_', '-')}" for name in by_spark if vars(options)[name]]:
-            raise ConfigError(f"found {', '.join(told)} and no --cpu, wanted --cpu TYPE:COUNT for steps from here")
+        refuse_without_nodes(options, ("master", "gpu", "step", "deploy_mode"), "steps from here")
         return _operate("submit", options)
     if options.setup:
         raise ConfigError("found --setup with --cpu, wanted --step setup for steps from here")
@@ -71,7 +74,7 @@ def submit(options: argparse.Namespace) -> None:
     from devise.emr import artefacts
     from devise.emr import night as nights
     from devise.emr import submit as submitting
-    from devise.emr.night import SETUP, STEPS, Night, Nodes
+    from devise.emr.night import SETUP, STEPS, Night
     from devise.store import s3, scratch, storage
 
     path = scratch.localise(storage.normalise(options.config))
@@ -83,7 +86,7 @@ def submit(options: argparse.Namespace) -> None:
         config=storage.normalise(options.config),
         run=options.run,
         warehouse=warehouse,
-        nodes={name: Nodes.parse(text) for name, text in (("cpu", options.cpu), ("gpu", options.gpu)) if text},
+        nodes=_nodes(options),
         sets=options.set,
         master=options.master or "yarn",
         deploy_mode=options.deploy_mode or "client",
@@ -107,7 +110,7 @@ def doctor(options: argparse.Namespace) -> None:
     """`devise doctor --cpu ...`: by spark-submit, on the nodes that are named; ends as the first look with a fault."""
     from devise import settings
     from devise.emr import submit as submitting
-    from devise.emr.night import Night, Nodes, check_arguments
+    from devise.emr.night import Night, check_arguments
     from devise.store import scratch, storage
 
     path = scratch.localise(storage.normalise(options.config))
@@ -115,7 +118,7 @@ def doctor(options: argparse.Namespace) -> None:
         config=storage.normalise(options.config),
         run="doctor",
         warehouse=settings.load_warehouse(path),
-        nodes={name: Nodes.parse(text) for name, text in (("cpu", options.cpu), ("gpu", options.gpu)) if text},
+        nodes=_nodes(options),
         sets=options.set,
         master=options.master or "yarn",
         python=sys.executable,
@@ -126,6 +129,19 @@ def doctor(options: argparse.Namespace) -> None:
         return
     if code := submitting.check(night, job):
         sys.exit(code)
+
+
+def refuse_without_nodes(options: argparse.Namespace, names: Sequence[str], what: str) -> None:
+    """`ConfigError` if an option is given that means something with --cpu alone."""
+    if told := [f"--{name.replace('_', '-')}" for name in names if vars(options)[name]]:
+        raise ConfigError(f"found {', '.join(told)} and no --cpu, wanted --cpu TYPE:COUNT for {what}")
+
+
+def _nodes(options: argparse.Namespace) -> "dict[Device, Nodes]":
+    from devise.emr.night import Nodes
+
+    told: dict[Device, str | None] = {"cpu": options.cpu, "gpu": options.gpu}
+    return {device: Nodes.parse(text) for device, text in told.items() if text}
 
 
 def _operate(name: str, options: argparse.Namespace) -> None:

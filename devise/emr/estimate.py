@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from devise.emr.costs import CARD_IMAGES_S
 from devise.emr.instances import Instance, find
-from devise.emr.sizes import executors_a_node
+from devise.emr.sizes import cores_an_executor, executors_a_node
 
 ON_SPARK = 0.94
 """The embed stage beside the same engine without Spark: measured on 4,722 images (README.md); small nights less."""
@@ -59,8 +59,7 @@ def carry(measured: Measured, images: int, instance: Instance) -> Estimate:
     """The embed step of so many images on one node: a CPU's cores do all of it; a card waits for its decoders or they
     for it, whichever is slower."""
     device = "gpu" if instance.gpus else "cpu"
-    each = executors_a_node(instance, device)
-    cores = (instance.vcpus - 1) // each  # one is left to the application master
+    each, cores = executors_a_node(instance, device), cores_an_executor(instance, device)
     if device == "cpu":
         if measured.card is not None:
             raise ValueError("found rates of a card, wanted a CPU's for an instance type without cards")

@@ -76,8 +76,9 @@ def submit(options: argparse.Namespace) -> None:
     """Begin a night on the account: an execution of its state machine, named after the run."""
     path, settings, _, account = _begin(options)
     now = _stack(account, settings)
-    _refuse_stale(account, path, now)
-    _refuse_sets(path, options.set, options.setup)
+    document = artefacts.read(path)
+    _refuse_stale(account, path, document, now)
+    _refuse_sets(path, document, options.set, options.setup)
     print("\n".join(costs.lines(settings)))
     print(runs.begin(account, now.outputs["StateMachine"], options.run, options.set, options.setup))
 
@@ -90,26 +91,26 @@ def _stack(account: Account, settings: EmrConfig) -> stack.Stack:
     return stack.wanted(account, settings.stack)
 
 
-def _refuse_stale(account: Account, path: Path, now: stack.Stack) -> None:
+def _refuse_stale(account: Account, path: Path, document: dict[str, Any], now: stack.Stack) -> None:
     """A night takes the settings that were staged: those that were changed since are not them."""
     if not (uri := now.parameters.get("Config")):
         return
     found = account.ask("s3", "head_object", ("404", "NoSuchKey"), **s3.split(uri))
     if found is None:
         raise AwsError(f"{uri}: found no settings there, wanted those of the stack: `devise emr up` stages them")
-    if found["Metadata"].get(artefacts.SOURCE) != artefacts.source_sha256(artefacts.read(path)):
+    if found["Metadata"].get(artefacts.SOURCE) != artefacts.source_sha256(document):
         raise ConfigError(f"{path}: found other settings than those staged at {uri}, wanted the same: `devise emr up`")
 
 
-def _refuse_sets(path: Path, sets: list[str], setup: bool) -> None:
+def _refuse_sets(path: Path, document: dict[str, Any], sets: list[str], setup: bool) -> None:
     """What --set says is asked here as its job will ask, before there is a cluster; and it names no place anew."""
     for told in sets:
         if (section := re.split(r"[.=]", told)[0].strip()) in ("warehouse", "emr", "run_nightly"):
             raise ConfigError(
                 f"--set {told}: found {section}, which is the stack's, wanted it in {path}: `devise emr up`"
             )
-    document = artefacts.read(path, sets, setup)
-    if new := sorted({*artefacts.places(document)} - {*artefacts.places(artefacts.read(path))}):
+    told = artefacts.read(path, sets, setup)
+    if new := sorted({*artefacts.places(told)} - {*artefacts.places(document)}):
         raise ConfigError(f"--set: found {new[0]}, which nodes may not read, wanted it in {path}: `devise emr up`")
 
 

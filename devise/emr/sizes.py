@@ -69,6 +69,11 @@ def executors_a_node(instance: Instance, device: Device) -> int:
     return n
 
 
+def cores_an_executor(instance: Instance, device: Device) -> int:
+    """What a node's executors share alike, one vCPU being the application master's; raises as `executors_a_node`."""
+    return (instance.vcpus - 1) // executors_a_node(instance, device)
+
+
 def sizes(instance: Instance, device: Device, nodes: int = 1) -> dict[str, str]:
     """Spark's settings of a step on so many nodes of a kind: executors, their cores and memory, the driver, cards.
 
@@ -81,8 +86,7 @@ def sizes(instance: Instance, device: Device, nodes: int = 1) -> dict[str, str]:
     """
     if nodes < 1:
         raise ConfigError(f"found {nodes} nodes of {instance.name}, wanted one or more")
-    each = executors_a_node(instance, device)
-    cores = (instance.vcpus - 1) // each
+    each, cores = executors_a_node(instance, device), cores_an_executor(instance, device)
     driver = min(DRIVER_GIB[device], max(1, yarn_gib(instance) // 4))
     master = driver + max(1, -(-driver // 10))  # its heap, and Spark's least overhead: 384 MiB, or a tenth
     share = (yarn_gib(instance) - master) // each

@@ -153,7 +153,7 @@ def _date(uri: str) -> float:
     try:
         answer = s3.client().list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"], MaxKeys=1)
     except s3.errors() as error:
-        answer = getattr(error, "response", None) or {}
+        answer = s3.answer(error)
         if not answer:
             raise StorageError(f"{uri}: {s3.reason(error)}") from None
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})

@@ -256,7 +256,7 @@ def unanswered_errors() -> tuple[type[Exception], ...]:
     return exceptions.ConnectionClosedError, exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError
 
 
-def _answer(error: Exception) -> dict[str, Any]:
+def answer(error: Exception) -> dict[str, Any]:
     """What the server answered; nothing where there was no whole answer: botocore then says None, or not even that."""
     return getattr(_cause(error), "response", None) or {}
 
@@ -270,28 +270,28 @@ def _cause(error: Exception) -> BaseException:
 
 def was_retried(error: Exception) -> bool:
     """Whether the call had been sent more than once: an earlier try may have been done, and its answer lost."""
-    return _answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+    return answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
 
 
 def no_bucket(error: Exception) -> bool:
-    return _answer(error).get("Error", {}).get("Code", "") == "NoSuchBucket"
+    return answer(error).get("Error", {}).get("Code", "") == "NoSuchBucket"
 
 
 def status(error: Exception) -> int:
     """The HTTP status of a ClientError, 0 of anything else."""
-    return _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
 def reason(error: Exception) -> str:
     """An error in a few words: the server's code and message, or the network's."""
-    found = _answer(error).get("Error", {})
+    found = answer(error).get("Error", {})
     words = f"{found.get('Code', '')}: {found.get('Message', '')}" if found else f"{type(error).__name__}: {error}"
     return " ".join(words.split())
 
 
 def image_fault(error: Exception) -> tuple[str, str]:
     """Reject code and message for a GET of an image that failed."""
-    code = _answer(error).get("Error", {}).get("Code", "")
+    code = answer(error).get("Error", {}).get("Code", "")
     by_status = {403: "denied", 404: "gone", 412: "changed", 503: "throttled", 429: "throttled"}
     if code in ("SlowDown", "Throttling", "RequestLimitExceeded"):
         return "throttled", reason(error)

@@ -3,7 +3,6 @@
 Shape letters: N images, B pictures of a pass.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -82,23 +81,21 @@ def measure(
     """
     engine = Engine(model, fetch, **settings)
     contents = [content for content in _in_threads(_or_none(fetch), items, engine.fetch_threads) if content is not None]
-    readable = _in_threads(_or_none(lambda content: decode(content, model.preprocessing, engine.max_pixels)), contents)
-    if not (n := sum(picture is not None for picture in readable)):
+    decoded = _or_none(lambda content: decode(content, model.preprocessing, engine.max_pixels))
+    if not (n := sum(picture is not None for picture in _in_threads(decoded, contents, engine.threads))):
         raise ValueError(f"found no image to measure in {len(items)}, wanted one or more")
 
     def fetch_all() -> None:
         _in_threads(_or_none(fetch), items, engine.fetch_threads)
 
     def decode_all() -> None:
-        work = _or_none(lambda content: decode(content, model.preprocessing, engine.max_pixels))
-        _in_threads(work, contents, engine.threads)
+        _in_threads(decoded, contents, engine.threads)
 
     def run_all() -> None:
         for _ in engine.run(items):
             pass
 
     card = torch.cuda.get_device_name(engine.device) if engine.device.type == "cuda" else "cpu"
-    # Together first and last, so that a machine whose speed drifts does not set the parts apart from the whole.
     return Rates(
         together=_rate(len(items), run_all, passes),
         fetch=_rate(len(items), fetch_all, passes),
@@ -143,8 +140,8 @@ def _rate(n: int, work: Callable[[], None], passes: int) -> Rate:
     return Rate(statistics.median(rates[1:]), min(rates[1:]), max(rates[1:]))
 
 
-def _in_threads(work: Callable[[Any], Any], given: Sequence[Any], threads: int | None = None) -> list[Any]:
-    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+def _in_threads(work: Callable[[Any], Any], given: Sequence[Any], threads: int) -> list[Any]:
+    with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, given))
 
 

@@ -34,7 +34,8 @@ from devise.store import storage
 from devise.vision import graph
 from devise.vision.engine import BATCH_SIZE, Engine, Item
 from devise.vision.images import Preprocessing, decode
-from devise.vision.model import DeviseModel, build_core, linear_projection
+from devise.vision.model import DeviseModel
+from devise.vision.rates import stand_in
 
 CORES = len(os.sched_getaffinity(0))
 DIM = 300
@@ -49,10 +50,7 @@ def load_model(architecture: str, data: Path | None) -> DeviseModel:
     """With the data's weights where it has some, else with seeded ones; its projection is seeded."""
     torch.manual_seed(0)
     weights = data / WEIGHTS[architecture] if data and architecture in WEIGHTS else None
-    core = build_core(architecture, str(weights) if weights else None)
-    weight_FD = np.random.default_rng(0).normal(size=(core.n_features, DIM)).astype(np.float32)
-    preprocessing = Preprocessing(256, 224)
-    return DeviseModel(core, linear_projection(weight_FD, np.zeros(DIM, np.float32)), preprocessing)
+    return stand_in(architecture, str(weights) if weights else None, Preprocessing(256, 224), DIM)
 
 
 def draw_pictures(folder: Path, n: int) -> list[Path]:

@@ -268,7 +268,7 @@ def measure(n_images: int, dim: int, on_s3: bool) -> Iterator[dict]:
             new, old = corpus.change(night)
             new = new if number > 1 else n_images
             listed = corpus.list(spark)
-            catalog_images.find_images = lambda spark, _, listed=listed: (listed, tally(spark.sparkContext))
+            catalog_images.find_images = lambda spark, *_, made=listed: (made, tally(spark.sparkContext))
             for module, kind in zip(jobs, kinds, strict=True):
                 counts.since()
                 if proxy is not None:

@@ -15,7 +15,7 @@ from moto import mock_aws
 from devise import cli
 from devise.emr import account, artefacts
 from devise.errors import AwsError
-from devise.store import s3
+from devise.store import s3, scratch
 from devise.warehouse import outcome
 
 REGION = "eu-central-1"
@@ -102,7 +102,7 @@ def test_the_staged_settings_are_the_file_s_with_local_files_as_uris(aws, monkey
     (aws / "staged.yaml").write_bytes(boto3.client("s3").get_object(**place)["Body"].read())
     monkeypatch.delenv("COST")
     found = artefacts.read(aws / "staged.yaml")
-    vectors = f"s3://acme-devise-artefacts/{artefacts.hashed(aws / 'words.vec')[:16]}/words.vec"
+    vectors = f"s3://acme-devise-artefacts/{scratch.hash_file(aws / 'words.vec')[:16]}/words.vec"
     filled = {"build_vocabulary": {"vectors": vectors}}
     filled |= {"search_images": {"queries": ["5 $ each, ${NOT} $HOME"], "vectors": vectors}}
     assert found == document | filled

@@ -1,5 +1,6 @@
 """The count of a night's labels: rows of an image too many or too few stop it, in the smallest corpus too."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -26,7 +27,7 @@ def test_labels_of_an_image_too_many_or_too_few_are_refused(spark, tmp_path, mon
     task = SimpleNamespace(
         config=LabelConfig(warehouse=str(tmp_path), run="r3", k=K), spark=spark, model_id="m", vocabulary_id="v",
         inputs={"embeddings": [embeddings]}, input=lambda table: SimpleNamespace(rows=80), read=lambda table: labels,
-        written={}, details={}, folder=lambda table: f"file://{tmp_path}/{table}",
+        written={}, details={}, folder=lambda table: f"file://{tmp_path}/{table}", named=lambda what: nullcontext(),
     )  # fmt: skip
     if fits:
         label.write_labels(task)

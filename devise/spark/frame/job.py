@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +91,10 @@ class Task:
     def read(self, table: str) -> DataFrame:
         return tables.read(self.spark, self.config.warehouse, self.inputs[table], schemas.TABLES[table])
 
+    def named(self, what: str) -> AbstractContextManager[None]:
+        """What the body asks of Spark is called `job: what` in its UI."""
+        return progress.named(self.spark.sparkContext, self.name, what)
+
     def stage(self, frame: DataFrame, name: str) -> DataFrame:
         """Compute a frame once: write it to scratch in the warehouse and read it back.
 
@@ -100,7 +105,7 @@ class Task:
         if not re.fullmatch("[a-z0-9-]+", name):
             raise ValueError(f"found the name {name!r}, wanted small letters, digits and dashes")
         path = storage.join(self.staging, name)
-        with progress.named(self.spark.sparkContext, self.name, f"put {name} by"):
+        with self.named(f"put {name} by"):
             frame.write.option("compression", "zstd").parquet(path)
         return self.spark.read.schema(frame.schema).parquet(path)
 
@@ -112,12 +117,12 @@ class Task:
         """
         kept = frame.persist()
         self.kept.append(kept)
-        with progress.named(self.spark.sparkContext, self.name, "find what changed"):
+        with self.named("find what changed"):
             return kept, kept.count()
 
     def write(self, table: str, frame: DataFrame) -> Written:
         """Write the rows of a table's run; they exist only once the job commits."""
-        with progress.named(self.spark.sparkContext, self.name, f"write {table}"):
+        with self.named(f"write {table}"):
             self.written[table] = tables.write(frame, self.folder(table), schemas.TABLES[table])
         return self.written[table]
 

@@ -110,11 +110,7 @@ def find_live(task: Task) -> DataFrame:
     and the owner came back) the first uri in order has it, as the night's accounting says too.
     """
     images = task.read("images").select(CONTENT)
-    return first_of_ids(embedded(task, task.inputs["embeddings"]).join(images, on=CONTENT, how="left_semi"))
-
-
-def first_of_ids(listed: DataFrame) -> DataFrame:
-    """Of listed embeddings (image_id, uri, etag and file) the one that has each image_id: the first uri in order."""
+    listed = embedded(task, task.inputs["embeddings"]).join(images, on=CONTENT, how="left_semi")
     first = F.min(F.struct("uri", "etag", "file")).alias("first")
     return listed.groupBy("image_id").agg(first).select("image_id", "first.*")
 

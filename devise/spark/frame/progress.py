@@ -105,11 +105,12 @@ def told(
     def tell() -> None:
         logged = worded = started
         before: int | None = None
-        while not ended.wait(0 if before is None else pace):
+        wait_s = 0.0  # what was done before is looked at at once
+        while not ended.wait(wait_s):
+            wait_s = pace
             try:
                 counts = count()
             except StorageError:
-                ended.wait(pace)
                 continue
             if before is None:
                 before = counts.done

@@ -1,7 +1,7 @@
 """Lists a corpus into rows: the driver plans, the executors list; the parts are `devise.store.listing`'s."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple
 
 import pyarrow as pa
@@ -22,11 +22,9 @@ OBJECTS = StructType(schemas.IMAGES.fields[1:])
 PART = "source string, prefix string, deep boolean, after string, upto string"
 
 
-@contextmanager
-def watched(task: Task, listed: Accumulator) -> Iterator[None]:
+def watched(task: Task, listed: Accumulator) -> AbstractContextManager[None]:
     """While the images are written, tell how many were listed; how many there are nobody knows."""
-    with progress.told(task.name, None, progress.counted_by(listed)):
-        yield
+    return progress.told(task.name, None, progress.counted_by(listed))
 
 
 def find_images(

@@ -100,8 +100,8 @@ def judge_stores(answers: Sequence[Answer]) -> Iterator[Finding]:
     for odd in dict.fromkeys(finding for finding, _ in found if finding.state != "ok"):
         hosts = _hosts(answer for finding, answer in found if finding == odd)
         yield Finding(odd.state, f"executors on {hosts}: {odd.text}")
-    well = {finding.text.partition(":")[0].partition(" ")[0] for finding, _ in found if finding.state == "ok"}
-    odd = {finding.text.partition(":")[0].partition(" ")[0] for finding, _ in found if finding.state != "ok"}
+    kinds = [(finding.text.partition(":")[0].partition(" ")[0], finding.state == "ok") for finding, _ in found]
+    well, odd = ({kind for kind, is_well in kinds if is_well == wanted} for wanted in (True, False))
     if kinds := sorted(well - odd):
         yield Finding("ok", f"executors: {', '.join(kinds)} as on the driver")
 

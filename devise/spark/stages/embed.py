@@ -22,7 +22,6 @@ from devise.spark.frame import faults, schemas
 from devise.spark.frame.columns import vector_column
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.metering import counted
-from devise.spark.frame.progress import named
 from devise.spark.frame.spread import spread
 from devise.spark.stages import accounting, engines, slices
 from devise.spark.stages.engines import count_slots, most_slots, open_engine, to_items
@@ -119,7 +118,7 @@ def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:
         if done or begun:
             say("embed_images", f"{len(done):,} of {night.count:,} slices stand, {len(begun):,} were begun")
         try:
-            with slices.watched(night, attempted), named(task.spark.sparkContext, "embed_images", "embed slices"):
+            with slices.watched(night, attempted), task.named("embed slices"):
                 _run_slices(task, night, done)
             break
         except (PySparkException, Py4JJavaError) as error:

@@ -14,7 +14,6 @@ from devise.spark.frame.columns import refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import Change, count_live, few, find_change, read_live
 from devise.spark.frame.metering import counted, tally
-from devise.spark.frame.progress import named
 from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import Written
 from devise.warehouse import manifest
@@ -104,11 +103,11 @@ def write_labels(task: Task) -> None:
         with told:
             written = task.write("labels", sort_labels(new.unionByName(kept), n_live * config.k))
     else:
-        with named(task.spark.sparkContext, "label_images", "copy labels that stand"):
+        with task.named("copy labels that stand"):
             files = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept").files
         if n_new:
             rows = new.sortWithinPartitions("image_id", "rank")
-            with told, named(task.spark.sparkContext, "label_images", "label images"):
+            with told, task.named("label images"):
                 files = [*files, *tables.write(rows, task.folder("labels"), schemas.LABELS, "new").files]
         written = task.written["labels"] = Written(schemas.LABELS.names, files)
     n_images = n_kept + n_new

@@ -138,13 +138,13 @@ def judge_touched(told: DataFrame, retry_codes: Sequence[str]) -> DataFrame:
     held = F.col("was") & F.col("published")
     first = F.row_number().over(Window.partitionBy("image_id").orderBy(F.desc(held), "uri", "etag"))
     is_listed = F.max("listed").over(Window.partitionBy("image_id", "uri"))
-    stands = F.col("state") == "unchanged"
+    stands = F.col("listed") & (F.col("state") == "unchanged")
     return (
-        judged.withColumn("state", F.when(F.col("listed"), F.col("state")))
-        .withColumn("live", held & (first == 1))
+        judged.withColumn("live", held & (first == 1))
         .withColumn("removed", F.col("was") & ~is_listed)
-        .withColumn("found", F.coalesce(stands, F.lit(False)) & ~F.col("live"))
-        .withColumn("lost", F.col("live") & ~F.coalesce(stands, F.lit(False)))
+        .withColumn("found", stands & ~F.col("live"))
+        .withColumn("lost", F.col("live") & ~stands)
+        .withColumn("state", F.when(F.col("listed"), F.col("state")))
     )
 
 

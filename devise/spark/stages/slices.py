@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -153,8 +153,7 @@ class _Slice:
         return record
 
 
-@contextmanager
-def watched(night: Slices, n_images: int) -> Iterator[None]:
+def watched(night: Slices, n_images: int) -> AbstractContextManager[None]:
     """While the work goes on, tell how far it is: images, and in a log now and then slices."""
     known: dict[int, Record] = {}
 
@@ -165,8 +164,7 @@ def watched(night: Slices, n_images: int) -> Iterator[None]:
         text = f"{len(done):,} of {night.count:,} slices, {n_images:,} images in all"
         return Counts(rejected + sum(record.embedded for record in known.values()), rejected, text)
 
-    with progress.told("embed_images", n_images, count, TELL_SECONDS):
-        yield
+    return progress.told("embed_images", n_images, count, TELL_SECONDS)
 
 
 def embed_slices(rows: Iterator[Row], work: Work) -> Iterator[Record]:

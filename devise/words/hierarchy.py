@@ -39,7 +39,7 @@ class Hierarchy:
                 self._by_word[key].append(synset)
         for key, order in self.senses.items():
             places = {synset: place for place, synset in enumerate(order)}
-            self._by_word.get(key, []).sort(key=lambda synset: places.get(synset, len(places)))  # noqa: B023  at once
+            self._by_word.get(key, []).sort(key=lambda synset: places.get(synset, len(places)))
         pairs = [
             (self._rows[synset], self._rows[parent])
             for synset, parents in self.hypernyms.items()

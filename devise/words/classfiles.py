@@ -1,4 +1,4 @@
-"""Reads lists of a network's classes as they are published: Keras, Kaggle and Caffe, PyTorch, or names alone; no vectors.
+"""Reads lists of a network's classes as they are published: Keras, Kaggle, Caffe, PyTorch; it knows no vectors.
 
 Keras: imagenet_class_index.json, `{"0": ["n01440764", "tench"], ..}`. Kaggle's LOC_synset_mapping.txt and Caffe's
 synset_words.txt: `n01440764 tench, Tinca tinca` a line, in order of wnid, which is the order of ImageNet's classes.

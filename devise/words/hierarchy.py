@@ -1,4 +1,4 @@
-"""The noun hierarchy: synsets, their words and hypernyms, hops, correct sets; it knows no files, vectors or pictures."""
+"""The noun hierarchy: synsets, their words and hypernyms, hops, correct sets; it knows no files and no vectors."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence

@@ -22,7 +22,7 @@ WANTED = "wanted WordNet's data.noun, Open English WordNet as WN-LMF or JSON, or
 
 
 def read_hierarchy(path: str | Path) -> Hierarchy:
-    """A hierarchy in any layout of docs/formats.md, told by its first bytes: a file, a folder, or a .zip or tar of files.
+    """A hierarchy in any layout of docs/formats.md, told by its first bytes: a file, a folder, a .zip or a tar.
 
     WordNet's data.noun (with the index.noun beside it), Open English WordNet as WN-LMF XML or as JSON, or a table
     (`_read_table`). `format` of what is returned names the layout that was found.

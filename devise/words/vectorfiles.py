@@ -54,7 +54,8 @@ _LOOKS = tuple(
 def unpack(name: str, stack: contextlib.ExitStack) -> tuple[io.BufferedReader, str]:
     """The content of a file, or of the one file of vectors in its .gz or .zip, as a stream that `stack` closes.
 
-    Beside it, how it was packed, for a line of a log: `, in gzip`, `, wiki.en.bin in zip`, or ''. A byte order mark is passed over. What the archives' readers raise, here or while the stream is read, is one line.
+    Beside it, how it was packed, for a line of a log: `, in gzip`, `, wiki.en.bin in zip`, or ''. A byte order mark is
+    passed over. What the archives' readers raise, here or while the stream is read, is one line.
 
     Raises:
         VectorError: an archive that is torn, locked, packed by a method that is not known here, or that holds no or

@@ -1,9 +1,9 @@
 """Reads WordNet's own files, data.noun and index.noun, as Princeton's releases have them; opens none itself.
 
-Layout (wndb(5WN), the manual page of the releases): a licence in lines that begin with two spaces, then a synset a line:
+Layout (wndb(5WN), a manual page of the releases): a licence in lines that begin with two spaces, then a synset a line,
 `offset lex_filenum ss_type w_cnt word lex_id.. p_cnt symbol offset pos source/target.. | gloss`, w_cnt in hexadecimal.
-index.noun has a lemma a line: `lemma pos synset_cnt p_cnt symbol.. sense_cnt tagsense_cnt offset..`, the most used sense
-first.
+index.noun has a lemma a line, `lemma pos synset_cnt p_cnt symbol.. sense_cnt tagsense_cnt offset..`: the most used
+sense comes first.
 """
 
 import re
@@ -38,9 +38,9 @@ def looks_like(head: bytes) -> str | None:
 def read(data: Piece, beside: Sequence[Piece] = ()) -> Hierarchy:
     """The nouns of a data.noun, in its order; of an index.noun among the files `beside` it, the order of senses.
 
-    Ids are n and the offset where the licence says WordNet 3.0: those are ImageNet's wnids. An offset of another release
-    is another synset's wnid, so that it must not look like one: 02086723-n, as Open English WordNet writes it, whose ids
-    are the offsets of 3.1. Definitions are glosses without their examples.
+    Ids are n and the offset where the licence says WordNet 3.0: those are ImageNet's wnids. Offsets of another release
+    must not look like them: of the 446 that 3.1 shares with 3.0, 428 are of another synset. They are written as Open
+    English WordNet writes them, 02086723-n, whose ids are the offsets of 3.1. A definition is a gloss without examples.
 
     Raises:
         TableError: a file that cannot be read or is no text.

@@ -260,8 +260,9 @@ def test_torn_archives_are_refused(tmp_path):
 
 
 def test_an_archive_holds_one_file_of_vectors(tmp_path):
-    assert "holds ['a.vec', 'b.vec'], wanted one" in fault_of(
-        tmp_path / "a.zip", zip_of({"a.vec": TEXT, "b.vec": TEXT})
+    assert (
+        "holds 2 files of word vectors, a.vec, b.vec; wanted one: take out the one you want, `unzip a.zip b.vec`"
+        in fault_of(tmp_path / "a.zip", zip_of({"a.vec": TEXT, "b.vec": TEXT}))
     )
     assert "holds ['read.me'], wanted one" in fault_of(tmp_path / "a.zip", zip_of({"read.me": TEXT}))
     assert "holds [], wanted one" in fault_of(tmp_path / "a.zip", zip_of({}))

@@ -100,30 +100,38 @@ def take_wnids(classes: ClassList, known: Sequence[ImageClass]) -> ClassList:
 
 def _from_document(text: str, name: str) -> ClassList:
     """Classes of a JSON list or object, or of a Python dict."""
+    is_dict = re.match(r"\s*\{\s*\d", text)
+    kind = "a Python dict" if is_dict else "JSON"
     try:
-        document = json.loads(text, object_pairs_hook=list) if not re.match(r"\s*\{\s*\d", text) else _dict(text)
+        document = _dict(text) if is_dict else json.loads(text, object_pairs_hook=list)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise VocabularyError(f"{name}: no whole JSON, and no dict of index and names: {error}") from None
-    kind = "a Python dict" if re.match(r"\s*\{\s*\d", text) else "JSON"
     if document and all(isinstance(entry, str) for entry in document):
         return _named([(entry,) for entry in document], f"names alone, {kind}", name)
+    entries = _by_index(document, kind, name)
+    of_names = isinstance(entries[0], str)
+    for index, entry in enumerate(entries):
+        is_pair = isinstance(entry, list) and len(entry) == 2 and all(isinstance(text, str) for text in entry)
+        if not (isinstance(entry, str) if of_names else is_pair):
+            wanted = "names as in index 0" if of_names else "[wnid, name]"
+            raise VocabularyError(f"{name}, index {index}: found {str(entry)[:60]!r}, wanted {wanted}")
+    if of_names:
+        return _named([tuple(split_names(entry)) for entry in entries], f"names alone, {kind}", name)
+    rows = [(wnid, (readable(own),)) for wnid, own in entries]
+    return _with_wnids(rows, f"Keras' class index, {kind}", name, "index", 0)
+
+
+def _by_index(document: Sequence[object], kind: str, name: str) -> list[object]:
+    """The values of pairs of index and value, in order of index, which is 0 to C - 1."""
     pairs = [entry for entry in document if isinstance(entry, (list, tuple)) and len(entry) == 2]
     keys = [str(key) for key, _ in pairs]
     if not pairs or len(pairs) < len(document) or not all(key.isdecimal() for key in keys):
         raise VocabularyError(f"{name}: found {kind} of another shape, wanted a list of names, or index -> names")
-    if odd := [key for key, times in Counter(keys).items() if times > 1]:
-        raise VocabularyError(f"{name}: found the index {odd[0]} twice, wanted each once")
-    entries = [entry for _, entry in sorted(pairs, key=lambda pair: int(pair[0]))]
-    if sorted(map(int, keys)) != list(range(len(keys))):
-        gap = min(set(range(len(keys))) - set(map(int, keys)))
-        raise VocabularyError(f"{name}: found {len(keys)} indices without {gap}, wanted 0 to {len(keys) - 1}")
-    if all(isinstance(entry, str) for entry in entries):
-        return _named([tuple(split_names(entry)) for entry in entries], f"names alone, {kind}", name)
-    for index, entry in enumerate(entries):
-        if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(text, str) for text in entry)):
-            raise VocabularyError(f"{name}, index {index}: found {entry!r}, wanted [wnid, name], or names, in all")
-    rows = [(wnid, (readable(own),)) for wnid, own in entries]
-    return _with_wnids(rows, "Keras' class index, JSON", name, "index", 0)
+    if twice := [key for key, times in Counter(map(int, keys)).items() if times > 1]:
+        raise VocabularyError(f"{name}: found the index {twice[0]} twice, wanted each once")
+    if missing := set(range(len(keys))) - set(map(int, keys)):
+        raise VocabularyError(f"{name}: found {len(keys)} indices without {min(missing)}, wanted 0 to {len(keys) - 1}")
+    return [entry for _, entry in sorted(pairs, key=lambda pair: int(pair[0]))]
 
 
 def _dict(text: str) -> list[tuple[object, object]]:

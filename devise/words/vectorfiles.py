@@ -120,9 +120,7 @@ def _member(name: str, archive: zipfile.ZipFile) -> str:
             f"`unzip {shlex.quote(Path(name).name)} {shlex.quote(vectors[-1])}`, and name that file"
         )
     if not vectors:
-        raise VectorError(
-            f"{name}: holds {members[:6]}, wanted a file of word vectors (.bin, .vec, .txt, or their .gz)"
-        )
+        raise VectorError(f"{name}: holds {members[:6]}, wanted word vectors: .bin, .vec, .txt or their .gz")
     return vectors[0]
 
 

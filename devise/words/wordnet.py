@@ -7,7 +7,7 @@ sense comes first.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from devise.errors import VocabularyError
 from devise.words.hierarchy import Hierarchy
@@ -52,7 +52,7 @@ def read(data: Piece, beside: Sequence[Piece] = ()) -> Hierarchy:
     members: dict[str, list[str]] = {}
     hypernyms: dict[str, list[str]] = {}
     definitions: dict[str, str] = {}
-    for number, line in enumerate(data.read_text().split("\n"), start=1):
+    for number, line in _lines(data):
         if line.startswith("  ") or not line.strip():
             continue
         try:
@@ -76,6 +76,14 @@ def _kind(pattern: re.Pattern[bytes], head: bytes) -> bytes | None:
     return found.group(1) if found else None
 
 
+def _lines(piece: Piece) -> Iterable[tuple[int, str]]:
+    """The lines with their numbers; the releases end in a line end, what was cut off does not."""
+    text = piece.read_text()
+    if not text.endswith("\n"):
+        raise VocabularyError(f"{piece.name}: ends with {text[-40:]!r} and no line end; truncated?")
+    return enumerate(text.split("\n"), start=1)
+
+
 def _synset(line: str) -> tuple[str, list[str], list[str], str]:
     """Offset, words, hypernyms' offsets and definition of a line."""
     fields, bar, gloss = line.partition(" | ")
@@ -93,7 +101,7 @@ def _synset(line: str) -> tuple[str, list[str], list[str], str]:
 def _read_senses(index: Piece, form: Callable[[str], str]) -> dict[str, list[str]]:
     """Folded word -> its synsets, the most used first; words of one synset are left out, there is nothing to order."""
     senses: dict[str, list[str]] = {}
-    for number, line in enumerate(index.read_text().split("\n"), start=1):
+    for number, line in _lines(index):
         if line.startswith("  ") or not line.strip():
             continue
         lemma, *rest = line.split()

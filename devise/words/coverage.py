@@ -4,7 +4,7 @@ Shape letters: V vocabulary, D dims.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 
 from devise.errors import VectorError, VocabularyError
 from devise.words import wordvectors
-from devise.words.classes import ClassMatches, Senses, match_classes, read_classes
+from devise.words.classes import ClassMatches, ImageClass, Senses, match_classes, read_classes
 from devise.words.nouns import OWN_RULES, Finder, Match, Noun, fold, readable, singulars, wanted_keys, words_of
 from devise.words.synsets import Hierarchy, read_hierarchy
 from devise.words.vocabulary import Vocabulary
@@ -58,15 +58,18 @@ def make(
     hierarchy: str | Path | None = None,
     nouns: Literal["vectors", "hierarchy"] = "vectors",
     classes: str | Path | None = None,
+    known: Sequence[ImageClass] = (),
 ) -> tuple[Vocabulary, Coverage]:
     """The vocabulary of local files; `nouns` says whose words are the labels.
+
+    Classes whose file has names alone take on the wnids of `known` where they are its classes (`take_wnids`).
 
     Raises:
         VectorError: `vectors` cannot be read, or no row of it has a direction.
         VocabularyError: another file cannot be read, no noun finds a vector, or `nouns` needs a hierarchy.
     """
     tree = read_hierarchy(hierarchy) if hierarchy else None
-    visual = read_classes(classes) if classes else None
+    visual = read_classes(classes, known) if classes else None
     chosen, wanted = None, None
     if nouns == "hierarchy":
         if tree is None:

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from devise.errors import TableError
-from devise.words.texttables import decode
+from devise.words.texttables import MARKS_OF_WRITERS, decode
 
 HEAD_BYTES = 1 << 13
 """WordNet's licence takes 1,740 of them before the first synset."""
-MARKS_OF_WRITERS = ("_", ".")
-"""How names begin that are no part of what is published: `_SUCCESS`, `._data.noun`, `__MACOSX`."""
 _FAULTS = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, struct.error)
 # RuntimeError is zipfile's word for a password, and NotImplementedError, one of its kind, for an unknown method.
 

@@ -4,9 +4,13 @@ import gzip
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from devise.errors import TableError, VocabularyError
+from devise.spark.stages import vocabulary
+from devise.spark.stages.labelled import read_class_names
+from devise.words import coverage
 from devise.words.classes import ImageClass, match_classes, read_classes
 from devise.words.classfiles import ClassList, take_wnids
 from devise.words.nouns import Finder
@@ -145,6 +149,32 @@ def test_classes_without_a_wnid_have_vectors_and_the_sense_that_their_words_shar
     assert found.synsets == ["n2", None, "n3", None]  # a crane alone may be either
     assert found.labels[1:] == ["crane", "goldfish", None]
     assert found.lines()[1] == "without: class 3 unicorn"
+
+
+def test_the_vocabulary_tells_what_it_read_and_keeps_classes_without_a_wnid(tmp_path):
+    (tmp_path / "vectors").write_text("2 2\ntench 1 0\ngoldfish 0 1\n")
+    (tmp_path / "tree").write_text("n01440764\ttench, Tinca tinca\nn01443537\tgoldfish\n")
+    (tmp_path / "hub").write_text("tench\ngoldfish\n")
+    files = (tmp_path / "vectors", tmp_path / "tree", "vectors", tmp_path / "hub")
+    _, found = coverage.make(*files)
+    assert found.lines()[:3] == [
+        "vectors: fastText's text: 2 rows x 2",
+        "hierarchy: a table of wnids and words: 2 synsets, 3 words",
+        "classes: names alone, one class a line: 2 classes, 2 without a wnid",
+    ]
+    with pa.memory_map(str(vocabulary._write_classes(found.classes, tmp_path))) as source:
+        assert pa.ipc.open_file(source).read_all().column("wnid").to_pylist() == [None, None]
+    (tmp_path / "keras").write_text('{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}')
+    _, found = coverage.make(*files, known=read_classes(tmp_path / "keras"))
+    assert [one.wnid for one in found.classes.classes] == found.classes.synsets == ["n01440764", "n01443537"]
+
+
+def test_pictures_named_by_wnid_need_a_list_with_wnids(tmp_path):
+    (tmp_path / "hub").write_text(HUB)
+    with pytest.raises(VocabularyError, match="hub: found names alone, one class a line: 3 classes, 3 without a wnid"):
+        read_class_names(str(tmp_path / "hub"))
+    (tmp_path / "kaggle").write_text(KAGGLE)
+    assert read_class_names(str(tmp_path / "kaggle"))["n01484850"] == list(SHARK)
 
 
 def test_torchvision_s_categories_take_on_the_wnids_of_the_real_table(data, tmp_path):

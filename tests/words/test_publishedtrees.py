@@ -86,16 +86,12 @@ LMF = """<?xml version="1.0" encoding="UTF-8"?>
 JSON = {
     "entries-c.json": {
         "crane": {
-            "n": {
-                "sense": [
-                    {"id": "crane%1:06:00::", "synset": "03131358-n"},
-                    {"derivation": ["crane%2:29:00::"], "id": "crane%1:05:00::", "synset": "02015503-n"},
-                ]
-            },
+            "n-1": {"sense": [{"id": "crane%1:06:00::", "synset": "03131358-n"}]},
+            "n-2": {"sense": [{"derivation": ["crane%2:29:00::"], "id": "crane%1:05:00::", "synset": "02015503-n"}]},
             "v": {"sense": [{"id": "crane%2:29:00::", "subcat": ["vtai"], "synset": "00028160-v"}]},
         }
     },
-    "entries-g.json": {"Grus": {"n-1": {"sense": [{"id": "grus%1:17:00::", "synset": "09318361-n"}]}}},
+    "entries-g.json": {"Grus": {"n": {"sense": [{"id": "grus%1:17:00::", "synset": "09318361-n"}]}}},
     "frames.json": {"vtai": "Somebody ----s something"},
     "noun.animal.json": {
         "02003608-n": {

@@ -80,13 +80,13 @@ class CatalogConfig(JobConfig):
 
 class VocabularyConfig(JobConfig):
     vectors: Text
-    """Word vectors: fastText .bin, .vec, .vec.gz, a .zip of one, or word2vec .bin."""
+    """Word vectors: fastText .bin or .vec, GloVe's text, word2vec .bin; plain, .gz or .zip (docs/formats.md)."""
     hierarchy: Text | None = None
-    """Noun hierarchy (columns id, lexfile, members, hypernyms, definition): gives synsets and synonyms."""
+    """Noun hierarchy for synsets and synonyms: WordNet's, Open English WordNet's, or a table (docs/formats.md)."""
     nouns: Literal["vectors", "hierarchy"] = "vectors"
     """Where the labels come from: every word of the vectors, or every noun of the hierarchy that finds a vector."""
     classes: Text | None = None
-    """Class table of the core visual model (index, wnid, name, synonyms): its labels are the seen ones."""
+    """Classes of the core visual model, as published or as a table (docs/formats.md): its labels are the seen ones."""
 
     @model_validator(mode="after")
     def _nouns_from_somewhere(self) -> "VocabularyConfig":

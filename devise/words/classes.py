@@ -11,33 +11,39 @@ from pathlib import Path
 import numpy as np
 
 from devise.errors import VocabularyError
+from devise.words import classfiles, parcels
+from devise.words.classfiles import ClassList, ImageClass
+from devise.words.hierarchy import Hierarchy
 from devise.words.nouns import Finder, Match, readable, unit, words_of
-from devise.words.synsets import Hierarchy, join, split_names
+from devise.words.synsets import join, split_names
 from devise.words.texttables import read_table
 
 SENSE_MARGIN = 0.05
 """A name's vector is of the right sense unless another sense's reference is nearer by more than this cosine."""
 
 
-@dataclass(frozen=True)
-class ImageClass:
-    """A class of the core visual model: its place in the classification layer, wnid, name, and all its names."""
+def read_classes(path: str | Path, known: Sequence[ImageClass] = ()) -> ClassList:
+    """The classes of a network, in order of index, from any layout of docs/formats.md, told by its content.
 
-    index: int
-    wnid: str
-    name: str
-    names: tuple[str, ...]
-
-
-def read_classes(path: str | Path) -> list[ImageClass]:
-    """A class table, tab-separated, CSV or Parquet: a header, then rows in order of index.
-
-    The columns are index, wnid, name and synonyms (comma-separated), in this order, whatever the header calls them.
+    A table, tab-separated, CSV or Parquet, has a header and the columns index, wnid, name and synonyms
+    (comma-separated), in this order, whatever the header calls them. The published lists are `classfiles`'s; where one
+    has names alone, and they are the names of `known` in its order, it takes on their wnids.
 
     Raises:
         TableError: no such file, none that can be read as a table, or a line without its columns.
         VocabularyError: other columns, no classes, indices that are not 0 to C - 1, a wnid twice, or no name.
     """
+    parcel = parcels.look(path)
+    if parcel.is_archive:
+        raise VocabularyError(
+            f"{path}: found {parcel.wrapping} of {parcel.names()}, wanted a list of classes: unpack it"
+        )
+    if len(parcel.pieces) == 1 and (found := classfiles.read(parcel.pieces[0])) is not None:
+        return classfiles.take_wnids(found, known)
+    return _read_table(path)
+
+
+def _read_table(path: str | Path) -> ClassList:
     header, rows = read_table(path)
     if len(header) != 4:
         raise VocabularyError(f"{path}, line 1: found columns {header}, wanted index, wnid, name and synonyms")
@@ -53,7 +59,7 @@ def read_classes(path: str | Path) -> list[ImageClass]:
         classes[wnid] = ImageClass(number, wnid, name, tuple(names))
     if not classes:
         raise VocabularyError(f"{path}: found a header and no classes")
-    return list(classes.values())
+    return ClassList(list(classes.values()), "a table of classes")
 
 
 class Senses:
@@ -136,7 +142,7 @@ class ClassMatches:
         """Classes by rule, and those without a vector, for printing."""
         rules = Counter(how.split(",")[0] for how in self.how if how)
         found = sum(rules.values())
-        misses = [f"{one.wnid} {one.name}" for one, how in zip(self.classes, self.how, strict=True) if how is None]
+        misses = [f"{_key(one)} {one.name}" for one, how in zip(self.classes, self.how, strict=True) if how is None]
         return [
             f"{found} of {len(self.classes)} classes have a vector: "
             + ", ".join(f"{rule} {n_classes}" for rule, n_classes in rules.most_common()),
@@ -166,16 +172,16 @@ def match_classes(classes: Sequence[ImageClass], finder: Finder, hierarchy: Hier
     `sense`: a name whose vector means another sense, or serves two classes, plus the synset's reference; and
     `definition`: no name has a vector, so the reference alone. What is still left is composed: `words`, `subword`.
     """
-    joined = join({one.wnid: one.names for one in classes}, hierarchy) if hierarchy else {}
+    joined = join({_key(one): one.names for one in classes}, hierarchy) if hierarchy else {}
     senses = Senses(finder, hierarchy) if hierarchy else None
-    chosen = [_choose(one, finder, senses, joined.get(one.wnid)) for one in classes]
+    chosen = [_choose(one, finder, senses, joined.get(_key(one))) for one in classes]
     uses = Counter(match.rows for _, match in chosen if match)
     dim = finder.vectors_VD.shape[1]
     vectors_CD = np.full((len(classes), dim), np.nan, np.float32)
     labels: list[str | None] = []
     how: list[str | None] = []
     for one, (name, match) in zip(classes, chosen, strict=True):
-        synset = joined.get(one.wnid)
+        synset = joined.get(_key(one))
         reference = senses.reference(synset) if senses and synset else None
         if match is None and reference is not None:
             name, match = one.name, Match((), reference, "definition")
@@ -196,7 +202,12 @@ def match_classes(classes: Sequence[ImageClass], finder: Finder, hierarchy: Hier
         f"{rule}, shared" if rule and alike[vector_D.tobytes()] > 1 else rule
         for rule, vector_D in zip(how, vectors_CD, strict=True)
     ]
-    return ClassMatches(list(classes), vectors_CD, labels, [joined.get(one.wnid) for one in classes], how)
+    return ClassMatches(list(classes), vectors_CD, labels, [joined.get(_key(one)) for one in classes], how)
+
+
+def _key(one: ImageClass) -> str:
+    """What a class is known by: its wnid, else its place, which is no synset's id."""
+    return one.wnid or f"class {one.index}"
 
 
 def _choose(one: ImageClass, finder: Finder, senses: Senses | None, synset: str | None) -> tuple[str, Match | None]:

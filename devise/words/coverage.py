@@ -4,8 +4,8 @@ Shape letters: V vocabulary, D dims.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from devise.errors import VectorError, VocabularyError
 from devise.words import wordvectors
-from devise.words.classes import ClassMatches, Senses, match_classes, read_classes
+from devise.words.classes import ClassMatches, ImageClass, Senses, match_classes, read_classes
 from devise.words.nouns import OWN_RULES, Finder, Match, Noun, fold, readable, singulars, wanted_keys, words_of
 from devise.words.synsets import Hierarchy, read_hierarchy
 from devise.words.vocabulary import Vocabulary
@@ -33,12 +33,15 @@ class Coverage:
     n_duplicates: int
     n_zero_rows: int
     classes: ClassMatches | None = field(default=None, compare=False)
+    sources: tuple[str, ...] = field(default=(), compare=False)
+    """What was read, a line a file: its layout as it was told by content, and its rows."""
 
     def lines(self) -> list[str]:
         """For printing; of the misses the first 50."""
         n_labels = sum(self.by_rule.values())
         more = f" and {len(self.misses) - LISTED} more" if len(self.misses) > LISTED else ""
         return [
+            *self.sources,
             f"{n_labels} labels: " + ", ".join(f"{rule} {n_nouns}" for rule, n_nouns in self.by_rule.items()),
             f"{self.n_seen} seen, {n_labels - self.n_seen} zero-shot; {len(self.merged)} nouns merged into others; in "
             f"the file {self.n_duplicates} words twice and {self.n_zero_rows} without direction left out",
@@ -55,21 +58,24 @@ def make(
     hierarchy: str | Path | None = None,
     nouns: Literal["vectors", "hierarchy"] = "vectors",
     classes: str | Path | None = None,
+    known: Sequence[ImageClass] = (),
 ) -> tuple[Vocabulary, Coverage]:
     """The vocabulary of local files; `nouns` says whose words are the labels.
+
+    Classes whose file has names alone take on the wnids of `known` where they are its classes (`take_wnids`).
 
     Raises:
         VectorError: `vectors` cannot be read, or no row of it has a direction.
         VocabularyError: another file cannot be read, no noun finds a vector, or `nouns` needs a hierarchy.
     """
     tree = read_hierarchy(hierarchy) if hierarchy else None
-    visual = read_classes(classes) if classes else []
+    visual = read_classes(classes, known) if classes else None
     chosen, wanted = None, None
     if nouns == "hierarchy":
         if tree is None:
             raise VocabularyError("found no hierarchy file, wanted one to take the nouns from")
         chosen = hierarchy_nouns(tree)
-        keys = wanted_keys({noun.name for noun in chosen} | {name for one in visual for name in one.names})
+        keys = wanted_keys({noun.name for noun in chosen} | {name for one in visual or () for name in one.names})
         keys |= wanted_keys({word for text in tree.definitions.values() for word in words_of(text)})
 
         def wanted(word: str) -> bool:
@@ -82,9 +88,12 @@ def make(
         )
     matches = match_classes(visual, Finder(source.words, source.vectors, source.subword), tree) if visual else None
     try:
-        return build(chosen, source, tree, [name for one in visual for name in one.names], matches)
+        built, found = build(chosen, source, tree, [name for one in visual or () for name in one.names], matches)
     except VocabularyError as error:
         raise VocabularyError(f"{vectors}: {error}") from None
+    read = (("vectors", source), ("hierarchy", tree), ("classes", visual))
+    sources = tuple(f"{kind}: {one.line()}" for kind, one in read if one is not None)
+    return built, replace(found, sources=sources)
 
 
 def hierarchy_nouns(hierarchy: Hierarchy) -> list[Noun]:

@@ -1,125 +1,80 @@
-"""The noun hierarchy: synsets, their words and hypernyms, hops, correct sets; it does not know vectors or pictures."""
+"""Opens a noun hierarchy, whatever published layout it has, and joins wnids to its synsets; knows no vectors, pictures.
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+Each layout has a reader of its own: `wordnet`, `openwordnet`, and the tables that are read here.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from devise.errors import VocabularyError
+from devise.words import openwordnet, parcels, wordnet
+from devise.words.hierarchy import Hierarchy
 from devise.words.nouns import fold, singulars
+from devise.words.parcels import Parcel
 from devise.words.texttables import Cell, read_table
 
 COLUMNS = ("id", "members", "hypernyms", "definition")
 HEADS_OF_WNIDS = ("wnid", "id", "synset")
-UNREACHED = np.iinfo(np.int16).max
-
-
-@dataclass
-class Hierarchy:
-    """Noun synsets by id, in file order.
-
-    Attributes:
-        members: synset -> its words, as they are written.
-        hypernyms: synset -> the synsets directly above it (several are possible, roots have none).
-        definitions: synset -> its definition; empty where the file has none.
-    """
-
-    members: dict[str, list[str]]
-    hypernyms: dict[str, list[str]] = field(default_factory=dict)
-    definitions: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._rows = {synset: row for row, synset in enumerate(self.members)}
-        self._by_word: dict[str, list[str]] = defaultdict(list)
-        for synset, words in self.members.items():
-            for key in dict.fromkeys(fold(word) for word in words):
-                self._by_word[key].append(synset)
-        pairs = [
-            (self._rows[synset], self._rows[parent])
-            for synset, parents in self.hypernyms.items()
-            for parent in parents
-            if parent in self._rows
-        ]
-        edges_E2 = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        both = np.concatenate([edges_E2, edges_E2[:, ::-1]])
-        both = both[np.argsort(both[:, 0], kind="stable")]
-        self._neighbours = both[:, 1]
-        self._starts = np.searchsorted(both[:, 0], np.arange(len(self._rows) + 1))
-        self._hops_from = lru_cache(maxsize=64)(self._measure_hops)
-
-    def synsets(self, word: str) -> list[str]:
-        """Synsets that a word names, in file order; case, `_`, `-` and spaces do not count. Empty if none."""
-        return list(self._by_word.get(fold(word), ()))
-
-    def hops(self, a: str, b: str) -> int | None:
-        """Edges on the shortest way from `a` to `b`, up or down; None if no way leads there.
-
-        Raises:
-            VocabularyError: a synset that the hierarchy does not have.
-        """
-        distance = int(self._hops_from(self._row(a))[self._row(b)])
-        return None if distance == UNREACHED else distance
-
-    def correct_set(self, synset: str, k: int, candidates: Collection[str]) -> set[str]:
-        """Candidates within the least radius around `synset` that holds at least `k` of them (DeViSE, section 4).
-
-        The radius grows by whole hops, so all that are equally near come in together and the set may be larger than k;
-        it is smaller only if fewer candidates are reachable at all. `synset` is in it if it is a candidate (radius 0).
-        Candidates that the hierarchy does not have are left out.
-
-        Raises:
-            ValueError: k is below 1.
-            VocabularyError: the hierarchy does not have `synset`.
-        """
-        names = list(candidates)
-        correct_C = self.correct_rows(synset, k, self.rows(names))
-        return {candidate for candidate, correct in zip(names, correct_C, strict=True) if correct}
-
-    def rows(self, synsets: Sequence[str]) -> np.ndarray:
-        """int64 (C,): the row of each synset, -1 for one that the hierarchy does not have."""
-        return np.array([self._rows.get(synset, -1) for synset in synsets], dtype=np.int64)
-
-    def correct_rows(self, synset: str, k: int, rows_C: np.ndarray) -> np.ndarray:
-        """bool (C,): `correct_set` of candidates given as `rows`; quick for many synsets, one list of rows."""
-        if k < 1:
-            raise ValueError(f"found k = {k}, wanted 1 or more")
-        hops_C = np.where(rows_C >= 0, self._hops_from(self._row(synset))[rows_C], UNREACHED)
-        reachable = hops_C[hops_C < UNREACHED]
-        if len(reachable) == 0:
-            return np.zeros(len(rows_C), dtype=bool)
-        nearest = min(k, len(reachable)) - 1
-        return hops_C <= np.partition(reachable, nearest)[nearest]
-
-    def _row(self, synset: str) -> int:
-        if synset not in self._rows:
-            raise VocabularyError(f"found synset {synset!r}, wanted one of the hierarchy's {len(self._rows)}")
-        return self._rows[synset]
-
-    def _measure_hops(self, start: int) -> np.ndarray:
-        """int16 (S,): hops from a synset to every other, breadth first."""
-        hops_S = np.full(len(self._rows), UNREACHED, dtype=np.int16)
-        front, radius = np.array([start]), 0
-        while len(front):
-            hops_S[front] = radius
-            degree = self._starts[front + 1] - self._starts[front]
-            within = np.arange(degree.sum()) - np.repeat(np.cumsum(degree) - degree, degree)
-            near = np.unique(self._neighbours[np.repeat(self._starts[front], degree) + within])
-            front, radius = near[hops_S[near] == UNREACHED], radius + 1
-        return hops_S
+WANTED = "wanted WordNet's data.noun, Open English WordNet as WN-LMF or JSON, or a table of synsets"
 
 
 def read_hierarchy(path: str | Path) -> Hierarchy:
+    """A hierarchy in any layout of docs/formats.md, told by its first bytes: a file, a folder, a .zip or a tar.
+
+    WordNet's data.noun (with the index.noun beside it), Open English WordNet as WN-LMF XML or as JSON, or a table
+    (`_read_table`). `format` of what is returned names the layout that was found.
+
+    Raises:
+        TableError: nothing is there, or nothing that can be read.
+        VocabularyError: a layout's own faults; an archive without a hierarchy, or with several.
+    """
+    parcel = parcels.look(path)
+    nouns = [piece for piece in parcel.pieces if wordnet.is_nouns(piece.head)]
+    lexicons = [piece for piece in parcel.pieces if openwordnet.is_lmf(piece.head)]
+    documents = [piece for piece in parcel.pieces if openwordnet.is_json(piece.head)]
+    if len(nouns) + len(lexicons) + bool(documents) > 1:
+        found = [piece.name.rsplit("/", 1)[-1] for piece in (*nouns, *lexicons, *documents[:1])]
+        raise VocabularyError(f"{path}: holds {len(found)} hierarchies, {', '.join(found[:4])}; wanted one")
+    if nouns:
+        tree = wordnet.read(nouns[0], parcel.pieces if len(parcel.pieces) > 1 else _beside(Path(path)))
+    elif lexicons:
+        tree = openwordnet.read_lmf(lexicons[0])
+    elif documents:
+        tree = openwordnet.read_json(documents)
+    else:
+        _refuse_others(path, parcel)
+        tree = _read_table(path)
+    if not any(tree.members.values()):
+        raise VocabularyError(f"{path}: none of its {len(tree.members)} synsets has a member, wanted words")
+    tree.format += f", in {parcel.wrapping}" * bool(parcel.wrapping)
+    return tree
+
+
+def _beside(path: Path) -> list[parcels.Piece]:
+    """The index that belongs to a data.noun, where it lies beside it."""
+    index = path.with_name(path.name.replace("data", "index"))
+    return parcels.look(index).pieces if index != path and index.is_file() else []
+
+
+def _refuse_others(path: str | Path, parcel: Parcel) -> None:
+    """`VocabularyError` for files that are not of nouns, and for what is no table."""
+    if what := next((what for piece in parcel.pieces if (what := wordnet.looks_like(piece.head))), None):
+        raise VocabularyError(f"{path}: found {what}; {WANTED}")
+    starts = [piece.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] for piece in parcel.pieces]
+    if parcel.is_archive:
+        raise VocabularyError(f"{path}: found no hierarchy in {parcel.wrapping} of {parcel.names()}; {WANTED}")
+    if starts in ([b"{"], [b"["], [b"<"]):
+        raise VocabularyError(f"{path}: found {'XML' if starts == [b'<'] else 'JSON'} of another shape; {WANTED}")
+
+
+def _read_table(path: str | Path) -> Hierarchy:
     """A hierarchy from a table, plain or .gz: tab-separated, CSV or Parquet, told by its first line or bytes.
 
     With a header that names id, members and hypernyms (each `a|b`) and definition: the whole hierarchy. Without, lines
     of `wnid<TAB>word, word`: synsets and their words only; a first line that is HEADS_OF_WNIDS is no synset.
-
-    Raises:
-        TableError: no such file, none that can be read as a table, or a line without its columns.
-        VocabularyError: a column that is not there once, a synset without id or twice, or no synset with a word.
     """
     header, rows = read_table(path)
     if "members" in header:
@@ -134,19 +89,18 @@ def read_hierarchy(path: str | Path) -> Hierarchy:
             dict(zip(synsets, map(_parts, members), strict=True)),
             dict(zip(synsets, map(_parts, hypernyms), strict=True)),
             {synset: text or "" for synset, text in zip(synsets, definitions, strict=True)},
+            format="a table of synsets",
         )
     elif len(header) == 2:
         if header[0].strip().lower() not in HEADS_OF_WNIDS:
             rows = [header, *rows]  # what looks like one is the first line
         synsets = [wnid for wnid, _ in rows]
         _refuse_lists(path, "wnid", synsets)
-        tree = Hierarchy({wnid: split_names(words) for wnid, words in rows})
+        tree = Hierarchy({wnid: split_names(words) for wnid, words in rows}, format="a table of wnids and words")
     else:
         raise VocabularyError(f"{path}, line 1: found {len(header)} columns, wanted a header, or 2: wnid and its words")
     if odd := [synset for synset, times in Counter(synsets).items() if not synset or times > 1]:
         raise VocabularyError(f"{path}: found the synsets {odd[:3]} without id or twice, wanted each once")
-    if not any(tree.members.values()):
-        raise VocabularyError(f"{path}: none of its {len(synsets)} synsets has a member, wanted words")
     return tree
 
 

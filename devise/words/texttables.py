@@ -28,7 +28,7 @@ ENCODINGS = {  # UTF-32's mark begins with UTF-16's
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 MARKS_OF_WRITERS = ("_", ".")
-"""How names begin that are no parts of a folder: `_SUCCESS`, `.part-0.csv.crc`."""
+"""How names begin that are no parts of a folder or archive: `_SUCCESS`, `.part-0.csv.crc`, `__MACOSX`."""
 
 
 def read_columns(path: str | Path, *names: str) -> list[list[Cell]]:

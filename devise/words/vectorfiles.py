@@ -6,10 +6,12 @@ import gzip
 import io
 import lzma
 import re
+import shlex
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from devise.errors import VectorError
 
@@ -49,21 +51,26 @@ _LOOKS = tuple(
 """Beginnings of what people have handed in for word vectors: none of them is a word, a space and a number."""
 
 
-def unpack(name: str, stack: contextlib.ExitStack) -> io.BufferedReader:
+def unpack(name: str, stack: contextlib.ExitStack) -> tuple[io.BufferedReader, str]:
     """The content of a file, or of the one file of vectors in its .gz or .zip, as a stream that `stack` closes.
 
-    A byte order mark is passed over. What the archives' readers raise, here or while the stream is read, is one line.
+    Beside it, how it was packed, for a line of a log: `, in gzip`, `, wiki.en.bin in zip`, or ''. A byte order mark is
+    passed over. What the archives' readers raise, here or while the stream is read, is one line.
 
     Raises:
         VectorError: an archive that is torn, locked, packed by a method that is not known here, or that holds no or
             several files of vectors; the content is something else by its first bytes.
     """
+    packed = ""
     stream = stack.enter_context(open(name, "rb"))  # noqa: SIM115  the stack closes it
     if stream.peek(4).startswith(ZIP_MAGIC):
         with _archive_faults(name):
             archive = stack.enter_context(zipfile.ZipFile(stream))
-            stream = _buffered(name, stack.enter_context(archive.open(_member(name, archive))))
+            member = _member(name, archive)
+            packed = f", {member} in zip"
+            stream = _buffered(name, stack.enter_context(archive.open(member)))
     if stream.peek(4).startswith(GZIP_MAGIC):
+        packed = packed or ", in gzip"
         stream = _buffered(name, stack.enter_context(gzip.GzipFile(fileobj=stream)))
     start = stream.peek(CHUNK_BYTES)
     if start.startswith(BYTE_ORDER_MARK):
@@ -73,7 +80,7 @@ def unpack(name: str, stack: contextlib.ExitStack) -> io.BufferedReader:
         raise VectorError(f"{name}: empty, wanted word vectors")
     if what := looks_like(start):
         raise VectorError(f"{name}: looks like {what}; {WANTED}")
-    return stream
+    return stream, packed
 
 
 def looks_like(start: bytes) -> str | None:
@@ -106,8 +113,14 @@ def _member(name: str, archive: zipfile.ZipFile) -> str:
     vectors = [member for member in members if member.endswith((".bin", ".vec", ".txt", ".vec.gz", ".bin.gz"))]
     if len(vectors) > 1 and {member.rsplit(".", 1)[0] for member in vectors} == {vectors[0].rsplit(".", 1)[0]}:
         vectors = [member for member in vectors if member.endswith(".bin")]
-    if len(vectors) != 1:
-        raise VectorError(f"{name}: holds {vectors or members}, wanted one file of word vectors")
+    if len(vectors) > 1:
+        listed = ", ".join(vectors[:6]) + ", .." * (len(vectors) > 6)
+        raise VectorError(
+            f"{name}: holds {len(vectors)} files of word vectors, {listed}; wanted one: take out the one you want, "
+            f"`unzip {shlex.quote(Path(name).name)} {shlex.quote(vectors[-1])}`, and name that file"
+        )
+    if not vectors:
+        raise VectorError(f"{name}: holds {members[:6]}, wanted word vectors: .bin, .vec, .txt or their .gz")
     return vectors[0]
 
 

@@ -29,6 +29,8 @@ class Rows:
     words: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     vectors: np.ndarray | None = None
+    n_rows: int = 0
+    """Rows of the file, whether wanted or not."""
     n_duplicates: int = 0
     n_zero_rows: int = 0
 
@@ -76,7 +78,8 @@ def is_header(counts: list[bytes]) -> bool:
     return len(counts) == 2 and all(count.isdigit() and len(count) <= 18 for count in counts)
 
 
-def read_text(stream: BinaryIO, name: str, rows: Rows) -> None:
+def read_text(stream: BinaryIO, name: str, rows: Rows) -> str:
+    """Read lines of a word and its numbers, with or without a header; returns the name of the layout."""
     first = stream.readline(MOST_LINE_BYTES)
     counts = first.split()
     if is_header(counts):
@@ -108,6 +111,8 @@ def read_text(stream: BinaryIO, name: str, rows: Rows) -> None:
         rows.add(words, _parse(numbers, rows.dim, name, places), (f"line {place}" for place in places))
     if n_rows == 0 or (promised is not None and n_rows != promised):
         raise VectorError(f"{name}: found {n_rows} rows, wanted {promised or 'some'} as the header says")
+    rows.n_rows = n_rows
+    return "GloVe's text, without a header" if promised is None else "fastText's text"
 
 
 def _lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
@@ -164,7 +169,8 @@ def _parse(numbers: list[bytes], dim: int, name: str, places: list[int]) -> np.n
     return np.column_stack([column.to_numpy() for column in table.columns])
 
 
-def read_word2vec(stream: BinaryIO, name: str, rows: Rows) -> None:
+def read_word2vec(stream: BinaryIO, name: str, rows: Rows) -> str:
+    """Read a header, then each word with its floats; returns the name of the layout."""
     n_rows, rows.dim = (int(count) for count in stream.readline().split())
     width = 4 * rows.dim
     buffer, at = b"", 0
@@ -183,3 +189,5 @@ def read_word2vec(stream: BinaryIO, name: str, rows: Rows) -> None:
         at = end + 1 + width
     if (buffer[at:] + stream.read(8)).strip():
         raise VectorError(f"{name}: goes on after the {n_rows} rows of {rows.dim} numbers that its header promises")
+    rows.n_rows = n_rows
+    return "word2vec's binary"

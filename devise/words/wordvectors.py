@@ -30,6 +30,8 @@ class WordVectors:
         subword: any text -> float32 (D,), zeros if made of no known part; only of a fastText .bin with subwords.
         n_duplicates: rows left out because their word came before (the first is kept).
         n_zero_rows: rows left out because every number is zero: they have no direction.
+        n_rows: rows of the file, wanted or not.
+        format: the layout of the file and what it was packed in, for a line of a log.
     """
 
     words: list[str]
@@ -37,10 +39,17 @@ class WordVectors:
     subword: Callable[[str], np.ndarray] | None = None
     n_duplicates: int = 0
     n_zero_rows: int = 0
+    n_rows: int = 0
+    format: str = ""
 
     @property
     def dim(self) -> int:
         return self.vectors.shape[1]
+
+    def line(self) -> str:
+        """What was read, for a log."""
+        kept = f", {len(self.words):,} of them kept" * (len(self.words) < self.n_rows)
+        return f"{self.format}: {self.n_rows:,} rows x {self.dim}{kept}"
 
 
 def read(path: str | Path, wanted: Collection[str] | Callable[[str], bool] | None = None) -> WordVectors:
@@ -62,13 +71,16 @@ def read(path: str | Path, wanted: Collection[str] | Callable[[str], bool] | Non
     name = str(path)
     try:
         with contextlib.ExitStack() as stack:
-            stream = vectorfiles.unpack(name, stack)
+            stream, packed = vectorfiles.unpack(name, stack)
             start = stream.peek(CHUNK_BYTES)
             if start.startswith(FASTTEXT_MAGIC):
-                return _read_fasttext(_on_disk(stream, name, stack), name, keep)
-            rows = Rows(name, keep)
-            (read_word2vec if _is_word2vec_binary(start) else read_text)(stream, name, rows)
-            return _finished(rows)
+                found = _read_fasttext(_on_disk(stream, name, stack), name, keep)
+            else:
+                rows = Rows(name, keep)
+                layout = (read_word2vec if _is_word2vec_binary(start) else read_text)(stream, name, rows)
+                found = _finished(rows, layout)
+            found.format += packed
+            return found
     except OSError as error:
         raise VectorError(f"{name}: {error.strerror or error}") from error
 
@@ -109,17 +121,20 @@ def _read_fasttext(path: str, name: str, keep: Callable[[str], bool] | None) -> 
     except (ValueError, RuntimeError, MemoryError) as error:
         raise VectorError(f"{name}: {error}") from error
     # The library finds a word by its bytes alone, also those that are no UTF-8.
-    spelled = (word.encode("utf-8", "surrogateescape") for word in model.get_words(on_unicode_error="surrogateescape"))
+    spelled = [word.encode("utf-8", "surrogateescape") for word in model.get_words(on_unicode_error="surrogateescape")]
+    rows.n_rows = len(spelled)
     kept = [(text, word) for word in spelled if (text := rows.wants(word)) is not None]
     for start in range(0, len(kept), BLOCK_ROWS):
         texts, words = zip(*kept[start : start + BLOCK_ROWS], strict=True)
         places = (f"word {number}" for number in range(start + 1, start + len(words) + 1))
         rows.add(list(texts), np.stack([model.get_word_vector(word) for word in words]), places)
-    return _finished(rows, model.get_word_vector if has_subwords else None)
+    layout = "fastText's model" + ("" if has_subwords else " without subwords")
+    return _finished(rows, layout, model.get_word_vector if has_subwords else None)
 
 
-def _finished(rows: Rows, subword: Callable[[str], np.ndarray] | None = None) -> WordVectors:
-    return WordVectors(rows.words, rows.finish(), subword, rows.n_duplicates, rows.n_zero_rows)
+def _finished(rows: Rows, layout: str, subword: Callable[[str], np.ndarray] | None = None) -> WordVectors:
+    vectors_VD = rows.finish()
+    return WordVectors(rows.words, vectors_VD, subword, rows.n_duplicates, rows.n_zero_rows, rows.n_rows, layout)
 
 
 def _check_fasttext(path: str, name: str) -> tuple[int, bool]:

@@ -72,7 +72,7 @@ FORMATS = {
 def test_every_format_gives_the_same_words_and_numbers(name, tmp_path):
     (tmp_path / name).write_bytes(FORMATS[name])
     found = read(tmp_path / name)
-    assert found.words == WORDS and found.dim == 3
+    assert found.words == WORDS and found.dim == 3 and found.n_rows == len(WORDS)
     assert found.vectors.dtype == np.float32 and np.array_equal(found.vectors, VECTORS_VD)
     assert (found.n_duplicates, found.n_zero_rows, found.subword) == (0, 0, None)
 
@@ -260,11 +260,52 @@ def test_torn_archives_are_refused(tmp_path):
 
 
 def test_an_archive_holds_one_file_of_vectors(tmp_path):
-    assert "holds ['a.vec', 'b.vec'], wanted one" in fault_of(
-        tmp_path / "a.zip", zip_of({"a.vec": TEXT, "b.vec": TEXT})
-    )
-    assert "holds ['read.me'], wanted one" in fault_of(tmp_path / "a.zip", zip_of({"read.me": TEXT}))
-    assert "holds [], wanted one" in fault_of(tmp_path / "a.zip", zip_of({}))
+    said = fault_of(tmp_path / "a.zip", zip_of({"a.vec": TEXT, "b.vec": TEXT}))
+    assert "holds 2 files of word vectors, a.vec, b.vec; wanted one" in said and "`unzip a.zip b.vec`" in said
+    assert "holds ['read.me'], wanted word vectors" in fault_of(tmp_path / "a.zip", zip_of({"read.me": TEXT}))
+    assert "holds [], wanted word vectors" in fault_of(tmp_path / "a.zip", zip_of({}))
+    # What https://nlp.stanford.edu/projects/glove offers first, with its four files.
+    dims = [f"glove.6B.{dim}d.txt" for dim in (50, 100, 200, 300)]
+    said = fault_of(tmp_path / "glove.6B.zip", zip_of(dict.fromkeys(dims, TEXT)))
+    assert ", ".join(dims) in said and "`unzip glove.6B.zip glove.6B.300d.txt`" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("wiki.vec", "fastText's text: 5 rows x 3"),
+        ("wiki.vec.gz", "fastText's text, in gzip: 5 rows x 3"),
+        ("glove.txt", "GloVe's text, without a header: 5 rows x 3"),
+        ("word2vec.bin", "word2vec's binary: 5 rows x 3"),
+        ("word2vec.bin.gz", "word2vec's binary, in gzip: 5 rows x 3"),
+        ("vec.zip", "fastText's text, wiki.vec in zip: 5 rows x 3"),
+        ("vec_gz.zip", "fastText's text, wiki.vec.gz in zip: 5 rows x 3"),
+    ],
+)
+def test_the_format_that_was_found_is_told_in_a_line(name, line, tmp_path):
+    (tmp_path / "some file").write_bytes(FORMATS[name])
+    assert read(tmp_path / "some file").line() == line
+    assert read(tmp_path / "some file", {"cat"}).line() == line + ", 1 of them kept"
+
+
+# Rows in the layout of published files, cut to few dimensions: fastText's crawl-300d-2M and wiki.en (with spaces at the
+# ends of lines), GloVe's glove.6B.50d, and words of glove.840B that hold spaces.
+EXCERPTS = {
+    "crawl-300d-2M.vec": (b"2 4\n, -0.0282 -0.0557 -0.0157 0.0204\nthe -0.0653 -0.0930 -0.0176 0.0166\n", [",", "the"]),
+    "wiki.en.vec": (b"2 3 \n, -0.023167 -0.0042483 -0.10572 \n</s> 0.1 0.2 0.3 \n", [","]),
+    "glove.6B.50d.txt": (b"the 0.418 0.24968 -0.41242 0.1217\n, 0.013441 0.23682 -0.16899 0.40951\n", ["the", ","]),
+    "glove.840B.300d.txt": (
+        b", -0.082752 0.67204 -0.14987\n. . . -0.1573 -0.29517 0.30453\nat name@domain.com 0.0061 0.2 0.3\n",
+        [",", ". . .", "at name@domain.com"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXCERPTS)
+def test_excerpts_of_published_vectors_are_read(name, tmp_path):
+    content, words = EXCERPTS[name]
+    (tmp_path / name).write_bytes(content)
+    assert read(tmp_path / name).words == words
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from devise.config import CatalogConfig, LabelledConfig
-from devise.errors import ConfigError
+from devise.errors import ConfigError, VocabularyError
 from devise.learning import labelled
 from devise.spark.frame import schemas
 from devise.spark.frame.metering import counted
@@ -39,10 +39,15 @@ def labelled_images(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
 
 
 def read_class_names(uri: str) -> dict[str, list[str]]:
-    """wnid -> its names, in order, of a class table."""
+    """wnid -> its names, in order, of a list of classes; `VocabularyError` if it has names alone."""
     from devise.words.classes import read_classes
 
-    return {found.wnid: list(found.names) for found in read_classes(scratch.localise_table(storage.normalise(uri)))}
+    classes = read_classes(scratch.localise_table(storage.normalise(uri)))
+    if any(found.wnid is None for found in classes):
+        raise VocabularyError(
+            f"{uri}: found {classes.line()}; wanted a list with wnids, by which the pictures are named"
+        )
+    return {found.wnid: list(found.names) for found in classes}
 
 
 def read_json(uri: str) -> dict:

@@ -76,7 +76,7 @@ def _write_classes(found: ClassMatches, place: Path) -> Path:
     table = pa.table(
         {
             "index": pa.array([one.index for one in found.classes], pa.int32()),
-            "wnid": [one.wnid for one in found.classes],
+            "wnid": pa.array([one.wnid for one in found.classes], pa.string()),
             "name": [one.name for one in found.classes],
             "texts": [[*one.names, *([label] if label else [])] for one, label in named],
             "label": pa.array(found.labels, pa.string()),

@@ -116,6 +116,7 @@ def submit(cluster, place, run, *more, cpu="m6i.xlarge:2", gpu="g6.xlarge:2", ti
 
 
 def events(folder, after=0.0):
-    """What Spark recorded of its applications, oldest first: app id -> events."""
+    """What Spark recorded of its applications, oldest first: app id -> events; one that was killed ends amid a line."""
     paths = sorted((path for path in folder.iterdir() if path.stat().st_mtime >= after), key=lambda path: path.name)
-    return {path.name: [json.loads(line) for line in path.read_text().splitlines()] for path in paths}
+    whole = {path.name: path.read_text().rpartition("\n")[0] for path in paths}
+    return {name: [json.loads(line) for line in text.splitlines()] for name, text in whole.items()}

@@ -12,10 +12,10 @@ export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 JAVA17 := $(shell java -version 2>&1 | grep -q 'version "17' && echo yes)
 
 comma := ,
-EXTRAS := spark,test,demo$(if $(JAVA17),,$(comma)java)
+EXTRAS := spark,test,demo,starter$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
-.PHONY: setup demo demo-s3 test test-yarn test-faults test-slow fuzz lint emr-template bench accept dist test-spark4 clean
+.PHONY: setup demo demo-s3 try test test-yarn test-faults test-slow fuzz lint emr-template bench accept dist test-spark4 clean
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,11 @@ $(VENV)/.ready: setup.py conf/constraints.txt
 
 demo: setup
 	$(BIN)/devise demo --folder demo
+
+# Labels for your own pictures: make try FOLDER=~/Pictures
+try: setup
+	@test -n "$(FOLDER)" || { echo 'make try FOLDER=... : wanted a folder of pictures'; exit 2; }
+	$(BIN)/devise label "$(FOLDER)"
 
 # The demo with corpus and warehouse on a real S3 server, which it fetches (57 MB, with Java alone) and starts itself.
 demo-s3: setup

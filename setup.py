@@ -21,6 +21,7 @@ setup(
     packages=[*find_packages(include=["devise", "devise.*"]), "devise.jobs", "devise.conf", "devise.deploy"],
     package_dir={"devise.jobs": "jobs", "devise.conf": "conf", "devise.deploy": "deploy"},
     package_data={
+        "devise.show": ["*.html"],
         "devise.conf": ["*.yaml", "spark/*.conf"],
         # What `devise emr up` stages, and the template of its stack.
         "devise.deploy": ["*.sh", "cloudformation/*.yaml"],

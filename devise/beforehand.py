@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 
+from devise import process
 from devise.emr import command as clusters
 
 Command = Callable[[str, Callable[[argparse.Namespace], None]], argparse.ArgumentParser]
@@ -18,8 +19,12 @@ def add(command: Command) -> None:
     looking.add_argument("--gpu", metavar="TYPE:COUNT", help="and on these, with cards")
     looking.add_argument("--master", help="of spark-submit; default yarn")
     looking.add_argument("--dry-run", action="store_true", help="print the lines of spark-submit, and run nothing")
-    pricing.add_argument("--sample", type=_count, default=600, metavar="N", help="images to measure; default 600")
-    pricing.add_argument("--images", type=_count, metavar="N", help="in the corpus; default: what the listing tells")
+    pricing.add_argument(
+        "--sample", type=process.count, default=600, metavar="N", help="images to measure; default 600"
+    )
+    pricing.add_argument(
+        "--images", type=process.count, metavar="N", help="in the corpus; default: as listed"
+    )
 
 
 def doctor(options: argparse.Namespace) -> None:
@@ -49,9 +54,3 @@ def estimate(options: argparse.Namespace) -> None:
         card_name=seen.device if on_card else "",
     )
     print("\n".join([*probe.lines(found), "", *fleets.lines(measured, found.images)]))
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16) or (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, wanted a whole number of 1 or more")
-    return number

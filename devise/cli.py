@@ -10,6 +10,7 @@ import devise
 from devise import beforehand, process
 from devise.emr import command as clusters
 from devise.errors import ConfigError
+from devise.quickstart import command as quickstart
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -190,12 +191,6 @@ def _night(options: argparse.Namespace, *more: str) -> None:
     print(shlex.join(["spark-submit", *more, find_spec("devise.jobs.run_nightly").origin, *words]))
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16) or (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, wanted a whole number of 1 or more")
-    return number
-
-
 def _named(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("found nothing, wanted a path or URI")
@@ -224,12 +219,12 @@ def _parser() -> argparse.ArgumentParser:
     at_warehouse(command("status", status))
     going_back = at_warehouse(command("rollback", rollback))
     going_back.add_argument(
-        "--to", type=_count, metavar="PUBLICATION", help="default: the newest of a run before the live one"
+        "--to", type=process.count, metavar="PUBLICATION", help="default: the newest of a run before the live one"
     )
     at_warehouse(command("discard", discard)).add_argument("run", metavar="RUN")
     expiring = at_warehouse(command("expire", expire))
     expiring.add_argument(
-        "--keep", type=_count, default=14, metavar="N", help="newest publications to keep; default 14"
+        "--keep", type=process.count, default=14, metavar="N", help="newest publications to keep; default 14"
     )
     expiring.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
     verifying = at_warehouse(command("verify", verify))
@@ -250,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     searching.add_argument("text", nargs="*", help='words: ship, "ship + sail", "king - man + woman", image:URI')
     searching.add_argument("--image", type=_named, help="a picture to find the like of")
     searching.add_argument("--vectors", type=_named, help="word vectors for words that are no labels")
-    searching.add_argument("-k", type=_count, default=10)
+    searching.add_argument("-k", type=process.count, default=10)
     searching.add_argument("--sheet", type=_named, help="write a contact sheet (PNG) of the answers here")
     asking = at_warehouse(command("words", words), required=False)
     asking.add_argument("text", nargs="*", help="words to compare")
@@ -259,13 +254,14 @@ def _parser() -> argparse.ArgumentParser:
         "--known", metavar="WORD", help="is it a seen label, a zero-shot one, or none, and by which rule"
     )
     asking.add_argument("--vectors", type=_named, help="word vectors; default the ones of the sample")
-    asking.add_argument("-k", type=_count, default=10)
+    asking.add_argument("-k", type=process.count, default=10)
     drawing = command("demo", demo)
     drawing.add_argument("--folder", type=_named, default="demo", help="where the pictures and tables go")
     drawing.add_argument("--place", metavar="S3_URI", help="corpus and warehouse go below this prefix instead")
     command("columns", columns)
     telling = at_warehouse(command("ddl", ddl))
     telling.add_argument("--engine", required=True, choices=("athena", "trino", "duckdb", "spark"))
+    quickstart.add(command)
     beforehand.add(command)
     clusters.add(commands)
     return parser

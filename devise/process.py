@@ -48,6 +48,13 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; `{self.prog} --help` tells what is wanted")
 
 
+def count(text: str) -> int:
+    """A whole number of 1 or more, of an option."""
+    if not (text.isascii() and text.isdigit() and len(text) < 16) or (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, wanted a whole number of 1 or more")
+    return number
+
+
 class ReaderLeft(OutputLost):
     """Whoever read standard output has seen enough: `head`, say."""
 

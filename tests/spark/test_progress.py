@@ -5,13 +5,13 @@ import json
 import time
 from pathlib import Path
 
-import pytest
 from pyspark.sql import SparkSession
 
+from devise import telling
 from devise.errors import StorageError
 from devise.spark.frame import progress
 from devise.spark.frame.metering import tally
-from devise.spark.frame.progress import Counts, Speed
+from devise.spark.frame.progress import Counts
 from devise.spark.stages import catalog
 
 
@@ -20,27 +20,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(
-    ("done", "before", "total", "seconds", "wanted"),
-    [
-        (300, 100, 500, 10.0, Speed(20.0, 10.0)),  # 200 in 10 s, 200 left
-        (100, 100, 500, 10.0, Speed(0.0, None)),
-        (300, 100, None, 10.0, Speed(20.0, None)),
-        (600, 100, 500, 10.0, Speed(50.0, 0.0)),  # a task that was done twice
-    ],
-)
-def test_speed_counts_what_this_command_did(done, before, total, seconds, wanted):
-    assert progress.speed(done, before, total, seconds) == wanted
-
-
-def test_a_line_has_images_rate_rejects_and_time_left():
-    line = progress.words("embed_images", Counts(1_200, 3), 5_000, Speed(310.2, 7_300.0))
-    assert line == "embed_images: 1,200 of 5,000 images, 310 a second, 3 rejects, about 2.0 h left"
-    assert progress.words("catalog_images", Counts(7), None, Speed(1.0, None)) == "catalog_images: 7 images, 1 a second"
-
-
 def test_a_log_s_line_has_the_documented_keys():
-    told = json.loads(progress.as_json("embed_images", Counts(1_200, 3), 5_000, Speed(310.25, 12.6)))
+    told = json.loads(progress.as_json("embed_images", Counts(1_200, 3), 5_000, telling.Speed(310.25, 12.6)))
     assert abs(told.pop("at") - time.time()) < 10
     assert told == {
         "progress": "embed_images", "done": 1_200, "total": 5_000, "rejected": 3, "per_second": 310.2, "left_s": 13,
@@ -86,7 +67,7 @@ def test_a_log_has_json_alone(monkeypatch, capsys):
 def test_what_is_said_takes_the_terminal_s_line_away_first(monkeypatch, capsys):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    progress._show("half way")
+    telling.show("half way")
     progress.say("job", "committed")
     assert terminal.getvalue() == "\rhalf way\x1b[K\r\x1b[K" and capsys.readouterr().out == "[job] committed\n"
 

@@ -23,6 +23,7 @@ from py4j.protocol import Py4JError
 from pyspark import SparkContext
 from pyspark.accumulators import Accumulator
 
+from devise import telling
 from devise.errors import StorageError
 
 LOG_SECONDS = 60
@@ -36,8 +37,6 @@ NAMES = ("spark.jobGroup.id", "spark.job.description")
 
 _telling = 0
 """How many are told of by their images; then nothing is told by tasks."""
-_shown = False
-"""Whether the terminal's last line is ours."""
 
 
 class Counts(NamedTuple):
@@ -48,40 +47,13 @@ class Counts(NamedTuple):
     words: str = ""
 
 
-class Speed(NamedTuple):
-    """How quick the work is: images a second, and seconds left; None where it cannot be told."""
-
-    per_second: float
-    left_s: float | None
-
-
 def say(name: str, text: str) -> None:
     """One line of progress on standard output."""
-    _wipe()
+    telling.wipe()
     print(f"[{name}] {text}", flush=True)
 
 
-def speed(done: int, before: int, total: int | None, seconds: float) -> Speed:
-    """The speed of what was done in so many seconds, and how long the rest takes at it.
-
-    Args:
-        before: images that were done when the clock started.
-    """
-    made = done - before
-    per_second = made / seconds if seconds > 0 else 0.0
-    known = total is not None and made > 0
-    return Speed(per_second, max(0, total - done) / per_second if known else None)
-
-
-def words(job: str, counts: Counts, total: int | None, found: Speed) -> str:
-    """The line of a terminal."""
-    of = f" of {total:,}" if total is not None else ""
-    rejects = f", {counts.rejected:,} rejects" if counts.rejected is not None else ""
-    left = f", about {_span(found.left_s)} left" if found.left_s is not None else ""
-    return f"{job}: {counts.done:,}{of} images, {found.per_second:,.0f} a second{rejects}{left}"
-
-
-def as_json(job: str, counts: Counts, total: int | None, found: Speed) -> str:
+def as_json(job: str, counts: Counts, total: int | None, found: telling.Speed) -> str:
     """The line of a log."""
     told = {"progress": job, "done": counts.done, "total": total, "rejected": counts.rejected}
     left_s = None if found.left_s is None else round(found.left_s)
@@ -116,9 +88,9 @@ def told(
                 before = counts.done
                 continue
             now = time.monotonic()
-            found = speed(counts.done, before, total, now - started)
+            found = telling.speed(counts.done, before, total, now - started)
             if terminal:
-                _show(words(job, counts, total, found))
+                telling.show(telling.words(job, counts.done, total, counts.rejected, found))
                 continue
             if words_every_s is not None and now - worded >= words_every_s:
                 left = f", about {found.left_s:,.0f} s left" if found.left_s is not None else ""
@@ -153,7 +125,7 @@ def tasks_told(context: SparkContext, job: str) -> Iterator[None]:
                 return
             if not _telling and (known := [stage for stage in stages if stage is not None]):
                 done, total = (sum(getattr(stage, of) for stage in known) for of in ("numCompletedTasks", "numTasks"))
-                _show(f"{job}: {done:,} of {total:,} tasks")
+                telling.show(f"{job}: {done:,} of {total:,} tasks")
 
     with _beside(tell, ended):
         yield
@@ -186,25 +158,4 @@ def _beside(work: Callable[[], None], ended: Event) -> Iterator[None]:
     finally:
         ended.set()
         teller.join()
-        _wipe()
-
-
-def _show(line: str) -> None:
-    global _shown
-    print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-    _shown = True
-
-
-def _wipe() -> None:
-    """The terminal's line is free for what is said next."""
-    global _shown
-    if _shown:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        _shown = False
-
-
-def _span(seconds: float) -> str:
-    """A time as people say it."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+        telling.wipe()

@@ -1,0 +1,87 @@
+"""A model and its vocabulary, ready to label: the starter kit's, by the settings of its night, or a warehouse's."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+import devise
+from devise import settings
+from devise.config import TrainConfig, VocabularyConfig
+from devise.facts import shipped
+from devise.learning import fitting
+from devise.search import query
+from devise.store import scratch, storage
+from devise.vision import model as models
+from devise.vision.model import DeviseModel
+from devise.warehouse import manifest, pointer
+from devise.words import coverage, vocabulary
+from devise.words.classes import ClassVectors
+from devise.words.vocabulary import Vocabulary
+
+CONFIG = "starter.yaml"
+NO_RUN = "0"
+"""Settings of a job name a run; none is written here."""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What labels a picture, and what to call it in a line."""
+
+    model: DeviseModel
+    known: Vocabulary
+    name: str
+
+
+def config_path() -> Path:
+    """The settings of a night with the starter kit: beside this package in a wheel, at the top of a checkout."""
+    package = Path(devise.__file__).parent
+    inside = package / "conf" / CONFIG
+    return inside if inside.is_file() else package.parent / "conf" / CONFIG
+
+
+def starter(overrides: Sequence[str] = (), report: Callable[[str], None] = lambda line: None) -> Kit:
+    """The kit that the starter's night would build, without a warehouse.
+
+    Args:
+        overrides: `section.key=value`, as of a job.
+        report: called with what is known of the nouns, a line at a time.
+
+    Raises:
+        ConfigError, VectorError, VocabularyError, ModelError: as the night's own jobs.
+    """
+    words = settings.load(config_path(), "build_vocabulary", VocabularyConfig, NO_RUN, list(overrides))
+    train = settings.load(config_path(), "train_model", TrainConfig, NO_RUN, list(overrides))
+    known, found = coverage.make(
+        str(_local(words.vectors, shipped.VECTORS)),
+        words.hierarchy and _local(words.hierarchy, shipped.HIERARCHY),
+        words.nouns,
+        words.classes and _local(words.classes, shipped.CLASSES),
+    )
+    for line in found.lines():
+        report(line)
+    matched = found.classes
+    classes = matched and ClassVectors(
+        [one.name for one in matched.classes], [[*one.names] for one in matched.classes], matched.vectors_CD
+    )
+    model = fitting.fit(train, known, vocabulary.vocabulary_id(known), classes, (), pa.table({}), None, report)
+    return Kit(model, known, f"{train.architecture}, {len(known.labels):,} nouns")
+
+
+def of_warehouse(warehouse: str) -> Kit:
+    """The live model and vocabulary of a warehouse.
+
+    Raises:
+        ManifestError: nothing is live, or it has no model.
+    """
+    live = pointer.published(warehouse)
+    model, words = (query.newest_live(warehouse, live, table) for table in ("model", "vocabulary"))
+    loaded = models.load(query.model_folder(manifest.localise(warehouse, model), model))
+    known = vocabulary.load(manifest.localise_one(warehouse, words, end=".parquet"))
+    return Kit(loaded, known, f"model of run {model.run}, {len(known.labels):,} labels")
+
+
+def _local(setting: str, named: dict[str, Path]) -> Path:
+    """The file of a setting on this host: shipped, by its name, or the user's."""
+    return named.get(setting) or scratch.localise_table(storage.normalise(setting))

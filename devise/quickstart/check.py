@@ -78,7 +78,8 @@ def _told(what: str, work: Callable[[], tuple[list[Finding], Any]]) -> Iterator[
     try:
         found, result = work()
     except DeviseError as error:
-        yield Finding("fault", f"{what}: {error}{reach.hint(error)}")
+        hint = reach.hint(error) if what in ("images", "region") else ""  # what a listing's refusal means
+        yield Finding("fault", f"{what}: {error}{hint}")
         return None
     yield from found
     return result

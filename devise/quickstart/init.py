@@ -142,13 +142,11 @@ def _filled(
     """The template with everything in its place."""
     architecture, weights = network
     starter = network == (STARTER, WEIGHTS)
-    why_not_looked_up = (
-        "Pictures near a picture; words are added as they are asked: ship, ship + sail, king - man + woman."
-    )
+    picture_alone = "A picture, for pictures like it. Words that the vectors know (not looked up): ship, ship + sail."
     rejected = Counter(one.code for one in seen.rejected)
     largest = max(one.width * one.height for one in seen.well)
     values = {
-        "images": images.removeprefix("file://"),
+        "images": quoted(images.removeprefix("file://")),
         "date": datetime.date.today().isoformat(),
         "check": _command("check", options.config),
         "run": _command("run run_nightly", options.config) + " --run " + datetime.date.today().isoformat(),
@@ -158,8 +156,8 @@ def _filled(
         "nouns": nouns,
         "nouns_why": "Every word of the vectors is a label; `hierarchy` takes its nouns alone."
         if nouns == "vectors"
-        else "So many words are names and misspellings too: labels are the hierarchy's nouns that have a vector.",
-        "network_why": "The starter network (devise[starter]); any classifier of torchvision with ImageNet's classes will do."
+        else "So many words are names and misspellings too: labels are the hierarchy's nouns with a vector.",
+        "network_why": "The starter network (devise[starter]); any of torchvision's with ImageNet's classes will do."
         if starter
         else "Any classifier of torchvision; weights are a state dict's file, or torchvision:DEFAULT.",
         "architecture": quoted(architecture),
@@ -168,7 +166,7 @@ def _filled(
         "source": quoted(images.removeprefix("file://")),
         "catalog": _catalog(seen),
         "largest": f"The largest of the sample has {largest / 1e6:,.1f}.",
-        "queries_why": "Words that the vectors know, from the corpus' folders where they name nouns; several; a picture."
+        "queries_why": "Words that the vectors know, of the corpus' folders first; two at once; a picture."
         if len(queries) > 1
         else picture_alone,
         "queries": ", ".join(map(quoted, queries)),
@@ -210,7 +208,7 @@ def _catalog(seen: Corpus) -> str:
     texts = ", ".join(map(quoted, seen.sample.texts[:FANS]))
     return (
         f"  # There are {seen.number} images. Where there are millions, either of these saves a night's time:\n"
-        "  # inventory: s3://.../manifest.json of an S3 Inventory with Size, LastModifiedDate and ETag: no listing at all\n"
+        "  # inventory: s3://.../manifest.json of an S3 Inventory with Size, LastModifiedDate and ETag: no listing\n"
         f"  # fan_out: [{texts}]\n"
         "  #   lists these stretches of the keys side by side; what starts with none of them is listed too\n"
     )

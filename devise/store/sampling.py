@@ -51,29 +51,36 @@ def draw(
         EmptyCorpus: nothing matches.
         StorageError: a source is missing or may not be read, or nothing is below it.
     """
-    told, found, texts, whole = PassedOver(), {}, [], True
+    told, found, evenly, texts, whole = PassedOver(), {}, {}, [], True
     roots = list(dict.fromkeys(storage.join(storage.normalise(source), "") for source in sources))
     for root in roots:
         look = _look_local if storage.is_local(root) else _look_far
         matches = listing.matcher(root, include, exclude)
-        seen, all_of_it, stems = look(root, max(1, most_listed // len(roots)), told.tell)
-        for stat in {stat.uri: stat for stat in seen}.values():
+        seen, all_of_it, stretches = look(root, max(1, most_listed // len(roots)), told.tell)
+        pages = {stat.uri: stat for page in stretches.values() for stat in page}
+        for stat in ({stat.uri: stat for stat in seen} | pages).values():
             if matches(stat.uri):
                 found[stat.uri] = stat
+                if stat.uri in pages or not stretches:  # else the beginning would outweigh all the rest
+                    evenly[stat.uri] = stat
             else:
                 told.tell(ending(stat.uri))
         whole &= all_of_it
-        texts += [stem.removeprefix(root) for stem in stems]
+        texts += [stem.removeprefix(root) for stem in stretches]
     if not found:
         rest = f"; {describe(told.counts)}" if told.counts else ""
         raise EmptyCorpus(f"{', '.join(sources)}: found no image that matches, wanted at least one{rest}")
-    ordered = sorted(found.values(), key=lambda stat: stat.uri)
+    ordered = sorted((evenly or found).values(), key=lambda stat: stat.uri)
     drawn = random.Random(seed).sample(ordered, min(n, len(ordered)))
-    return Sample(drawn, len(ordered), whole, told.counts, texts)
+    return Sample(drawn, len(found), whole, told.counts, texts)
 
 
-def _look_local(root: str, most: int, tell: Tell) -> tuple[list[Stat], bool, list[str]]:
-    """Files of each part of a plan, and whether they are all."""
+Look = tuple[list[Stat], bool, dict[str, list[Stat]]]
+"""Objects, whether they are all, and of the rest the stretches with a page of each."""
+
+
+def _look_local(root: str, most: int, tell: Tell) -> Look:
+    """Files of each part of a plan."""
     parts = listing.plan([root], ())
     each, found, whole = max(1, most // len(parts)), [], True
     for part in parts:
@@ -84,21 +91,20 @@ def _look_local(root: str, most: int, tell: Tell) -> tuple[list[Stat], bool, lis
             if taken > each:
                 whole = False
                 break
-    return found, whole, []
+    return found, whole, {}
 
 
-def _look_far(root: str, most: int, _: Tell) -> tuple[list[Stat], bool, list[str]]:
-    """Objects of the first pages, and where there are more, of a page of each stretch; and the stretches."""
+def _look_far(root: str, most: int, _: Tell) -> Look:
+    """Objects of the first pages."""
     found: list[Stat] = []
     n_pages = -(-most // listing.ROWS_PER_BATCH)
     for number, (_, page) in enumerate(storage.list_pages(root)):
         found += page
         if number == n_pages:
-            stretches = _stretches(root)
-            return [*found, *(stat for page in stretches.values() for stat in page)], False, list(stretches)
+            return found, False, _stretches(root)
     if not found:
         raise StorageError(f"{root}: nothing is below this place")
-    return found, True, []
+    return found, True, {}
 
 
 def _stretches(root: str) -> dict[str, list[Stat]]:

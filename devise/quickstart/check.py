@@ -118,11 +118,12 @@ def _live(jobs: Mapping[str, Any], found: Settings, warehouse: str) -> list[Find
         "build_vocabulary": ("vocabulary", "labels and the model are made anew beside the live ones"),
         "train_model": ("model", "every image is embedded anew beside the live ones, and the index is built anew"),
     }
+    others: list[str] = []  # of the vocabulary, and then of the model too, which is made of it
     for name, (table, then) in what.items():
         if name not in found or (made := line.newest(table)) is None:
             continue
-        if changed := _changed(jobs[name], found[name], made):
-            told.append(Finding("warning", f"live: {table} of run {made.run}: other {', '.join(changed)}: {then}"))
+        if others := [*others, *_changed(jobs[name], found[name], made)]:
+            told.append(Finding("warning", f"live: {table} of run {made.run}: other {', '.join(others)}: {then}"))
         else:
             told.append(Finding("ok", f"live: {table} of run {made.run} stands: same settings, same files"))
     return told

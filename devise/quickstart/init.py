@@ -17,7 +17,7 @@ from pathlib import Path
 
 from devise import settings
 from devise.config import CatalogConfig, EmbedConfig, PublishConfig, S3Config
-from devise.errors import AlreadyExists, ConfigError, DeviseError, StorageError
+from devise.errors import AlreadyExists, ConfigError, DeviseError
 from devise.quickstart import look, price, reach
 from devise.quickstart.look import Corpus
 from devise.show import probe
@@ -50,8 +50,8 @@ def init(options: argparse.Namespace) -> None:
         raise ConfigError(f"{told}: what lies in the corpus is listed every night")
     try:
         store = reach.reached([images, warehouse])
-    except StorageError as error:
-        raise StorageError(f"{error}{reach.hint(error)}; no config was written") from None
+    except DeviseError as error:
+        raise type(error)(f"{error}{reach.hint(error)}; no config was written") from None
     s3.configure(store)
     catalog = CatalogConfig(warehouse=warehouse, run="init", sources=[images])
     seen = _corpus(catalog)
@@ -95,8 +95,8 @@ def _corpus(catalog: CatalogConfig) -> Corpus:
     engine = EmbedConfig(warehouse=catalog.warehouse, run="init").engine
     try:
         return look.corpus(catalog, engine)
-    except StorageError as error:
-        raise StorageError(f"{error}{reach.hint(error)}; no config was written") from None
+    except DeviseError as error:
+        raise type(error)(f"{error}{reach.hint(error)}; no config was written") from None
 
 
 def _findings(seen: Corpus, warehouse: str) -> Iterator[Finding]:
@@ -239,7 +239,8 @@ def _next(options: argparse.Namespace, seen: Corpus) -> Iterator[str]:
             yield f"estimate: {n_images:,} images embed here in {n_images / found.rates.together.median:,.0f} s or so"
             return
         if not seen.sample.whole:
-            yield f"estimate of the {n_images:,} images that were counted alone; of all: devise estimate --images N"
+            of_all = f"{_command('estimate', options.config)} --images N"
+            yield f"estimate of the {n_images:,} images that were counted alone; of all: {of_all}"
         yield from price.lines(options.config, [], sample, n_images)
     except DeviseError as error:
         yield f"estimate: not measured: {error}; once that is mended: {_command('estimate', options.config)}"

@@ -170,7 +170,7 @@ def _told_of_sample(seen: Corpus) -> Finding:
     sizes = sorted((one.width * one.height, one.width, one.height) for one in well)
     (_, *middle), (largest, *most) = sizes[len(sizes) // 2], sizes[-1]
     mean = statistics.fmean(one.stat.size_bytes for one in well) / 1000
-    told = f"images: {len(well)} of {len(seen.looked)} drawn were decoded: {kinds}; {mean:,.0f} kB on average, "
+    told = f"images: {len(well)} of a sample of {len(seen.looked)} were decoded: {kinds}; {mean:,.0f} kB on average, "
     told += f"{middle[0]} x {middle[1]} in the middle, {most[0]} x {most[1]} at most"
     if largest > 20_000_000:
         told += f" ({3 * largest / GIB:.1f} GiB of a thread's memory while it is decoded)"

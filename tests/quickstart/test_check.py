@@ -120,3 +120,13 @@ def test_what_is_live_and_made_with_other_settings_is_told_with_what_follows(nig
     assert found["fault"] == []
     assert any(text.startswith("live: run r1;") for text in found["ok"])
     assert any("live: model of run r1: other" in text and "embedded anew" in text for text in found["warning"])
+
+
+def test_another_vocabulary_is_told_to_make_the_model_anew_too(night, ask, tmp_path, weights, pictures):
+    from tiny_warehouse import publish
+
+    publish(tmp_path)
+    for name, table in (("vectors", "VECTORS"), ("hierarchy", "HIERARCHY"), ("classes", "CLASSES")):
+        night["build_vocabulary"][name] = look.place_of(night["build_vocabulary"][name], table)
+    warnings = [text for text in ask(night)["warning"] if text.startswith("live: ")]
+    assert len(warnings) == 2 and "nouns" in warnings[0] and "nouns" in warnings[1]

@@ -1,6 +1,8 @@
 """Stand-ins for the shipped facts and for published weights: small, made here, and of the right form."""
 
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -31,13 +33,23 @@ def facts(tmp_path_factory, monkeypatch) -> None:
     folder = tmp_path_factory.mktemp("facts")
     rows = [f"{number}\tn{number:08d}\tclass {number}\tclass {number}" for number in range(1000)]
     (folder / "classes.tsv").write_text("\n".join(["index\twnid\tname\tsynonyms", *rows]))
-    wing, shipped = ModuleType("devise.facts"), ModuleType("devise.facts.shipped")
-    shipped.HIERARCHY = {"wordnet": SAMPLE / "nouns.tsv.gz"}
-    shipped.VECTORS = {"wordnet": SAMPLE / "vectors.vec.gz"}
-    shipped.CLASSES = {"imagenet1k": folder / "classes.tsv"}
-    wing.shipped = shipped
-    monkeypatch.setitem(sys.modules, "devise.facts", wing)
-    monkeypatch.setitem(sys.modules, "devise.facts.shipped", shipped)
+    named = {
+        "HIERARCHY": {"wordnet": SAMPLE / "nouns.tsv.gz"},
+        "VECTORS": {"wordnet": SAMPLE / "vectors.vec.gz"},
+        "CLASSES": {"imagenet1k": folder / "classes.tsv"},
+    }
+    if find_spec("devise.facts") is None:  # a checkout without the shipped facts
+        wing, shipped = ModuleType("devise.facts"), ModuleType("devise.facts.shipped")
+        wing.shipped = shipped
+        for kind in named:
+            setattr(shipped, kind, {})
+        monkeypatch.setitem(sys.modules, "devise.facts", wing)
+        monkeypatch.setitem(sys.modules, "devise.facts.shipped", shipped)
+    else:
+        shipped = import_module("devise.facts.shipped")
+    for kind, files in named.items():
+        for name, path in files.items():
+            monkeypatch.setitem(getattr(shipped, kind), name, path)
     monkeypatch.setenv(s3.VARIABLE, "{}")
 
 

@@ -25,6 +25,7 @@ setup(
         "devise.conf": ["*.yaml", "spark/*.conf"],
         # What `devise emr up` stages, and the template of its stack.
         "devise.deploy": ["*.sh", "cloudformation/*.yaml"],
+        "devise.quickstart": ["*.yaml"],
         "devise.sample": ["*.gz", "*.tsv", "*.yaml", "WORDNET-LICENSE"],
     },
     entry_points={"console_scripts": ["devise=devise.cli:main"]},

@@ -1,4 +1,5 @@
-"""What is asked before a night: would it run (`doctor`), and what would it cost (`estimate`); it computes nothing."""
+"""What is asked before a night: a config for it (`init`), would it run (`check`, `doctor`), and what would it cost
+(`estimate`); it computes nothing."""
 
 import argparse
 from collections.abc import Callable
@@ -11,8 +12,15 @@ Command = Callable[[str, Callable[[argparse.Namespace], None]], argparse.Argumen
 
 def add(command: Command) -> None:
     """The commands, each made by `command(name, do)`."""
-    looking, pricing = command("doctor", doctor), command("estimate", estimate)
-    for made in (looking, pricing):
+    beginning = command("init", init)
+    beginning.add_argument("config", metavar="CONFIG", help="YAML file to write, here or on s3://; never overwritten")
+    beginning.add_argument("--images", required=True, metavar="PREFIX", help="folder or s3:// prefix of the corpus")
+    beginning.add_argument("--warehouse", metavar="W", help="default: beside the prefix, or the config")
+    beginning.add_argument("--vectors", default="wordnet", help="file of word vectors; default the shipped ones")
+    beginning.add_argument("--architecture", help="of the weights; default the starter network, efficientnet_lite2")
+    beginning.add_argument("--weights", help="state dict file or torchvision:DEFAULT; default the starter's")
+    looking, checking, pricing = command("doctor", doctor), command("check", check), command("estimate", estimate)
+    for made in (looking, checking, pricing):
         made.add_argument("--config", required=True, metavar="FILE", help="YAML file of the nights")
         made.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
     looking.add_argument("--cpu", metavar="TYPE:COUNT", help="by spark-submit, on these nodes: m6i.4xlarge:10")
@@ -22,9 +30,21 @@ def add(command: Command) -> None:
     pricing.add_argument(
         "--sample", type=process.count, default=600, metavar="N", help="images to measure; default 600"
     )
-    pricing.add_argument(
-        "--images", type=process.count, metavar="N", help="in the corpus; default: as listed"
-    )
+    pricing.add_argument("--images", type=process.count, metavar="N", help="in the corpus; default: as listed")
+
+
+def init(options: argparse.Namespace) -> None:
+    """Look at a corpus, and write a commented config for its nights that runs; never over one."""
+    from devise.quickstart import init
+
+    init.init(options)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Everything that would fail in a night, in a minute and without Spark: a line a check, `ok` or what to do."""
+    from devise.quickstart import check
+
+    check.check(options.config, options.set)
 
 
 def doctor(options: argparse.Namespace) -> None:
@@ -39,18 +59,6 @@ def doctor(options: argparse.Namespace) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """Hours and cost of embedding the corpus on several instance types, by a sample of it measured here."""
-    from devise.emr import estimate as fleets
-    from devise.show import probe
+    from devise.quickstart import price
 
-    found = probe.probe(options.config, options.set, options.sample, options.images)
-    seen = found.rates
-    on_card = seen.device != "cpu"
-    measured = fleets.Measured(
-        decode=seen.decode.median,
-        together=seen.together.median,
-        cores=seen.cores,
-        spread=max(seen.decode.spread, seen.model.spread if on_card else seen.together.spread),
-        card=seen.model.median if on_card else None,
-        card_name=seen.device if on_card else "",
-    )
-    print("\n".join([*probe.lines(found), "", *fleets.lines(measured, found.images)]))
+    print("\n".join(price.lines(options.config, options.set, options.sample, options.images)))

@@ -12,6 +12,7 @@ from tiny_warehouse import add_night, publish
 from devise import cli
 from devise.emr import command as clusters
 from devise.emr import submit
+from devise.quickstart import look
 from devise.spark.frame import command
 from devise.spark.stages import doctor
 from devise.store import s3
@@ -76,6 +77,8 @@ def ask(published, tmp_path, monkeypatch):
         "W": f"{tmp_path}/warehouse",
         "C": str(settings),
         "conf/X.yaml": str(settings),
+        "CONFIG": f"{tmp_path}/new.yaml",
+        "PREFIX": f"{published}/pictures",
         "R": "r4",
         "CODE": "corrupt",
         "photo.jpg": str(published / "pictures" / "lion" / "0.png"),
@@ -95,6 +98,7 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setattr(submit, "run", begin)
     monkeypatch.setattr(submit, "check", begin)
     monkeypatch.setattr(doctor, "start_session", begin)
+    monkeypatch.setattr(look, "place_of", begin)  # init has looked at the pictures by then: tests/quickstart
 
     def run(words, run_id=None):
         cli.main([filled.get(word, run_id if word == "RUN" else word) for word in words])
@@ -141,7 +145,7 @@ def test_a_documented_command_runs(words, ask, capsys):
         try:
             ask(variant[1:], run_id)
         except Reached:
-            assert words[1] in ("run", "replay", "compact", "emr", "doctor")
+            assert words[1] in ("run", "replay", "compact", "emr", "doctor", "init")
         else:
             assert capsys.readouterr().out.strip()
 

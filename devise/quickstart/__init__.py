@@ -1,5 +1,5 @@
-"""The first hour with one's own pictures: the starter kit, a labelled folder, a config, and what would fail in a night.
+"""The first hour with one's own pictures: a labelled folder, the starter kit, a config, what would stop a night.
 
-It must not import Spark; a night that it starts is the job's own.
-Start with label.py.
+It must not import Spark, or compute what a night does not; a night that it starts is the job's own.
+Start with label.py, and with init.py; look.py is what init.py and check.py see.
 """

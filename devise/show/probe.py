@@ -38,11 +38,12 @@ class Probe:
     """Of the machine in the minute before: processes that wanted a core."""
 
 
-def probe(config: str, sets: Sequence[str], n_sample: int, images: int | None) -> Probe:
+def probe(config: str, sets: Sequence[str], sample: int | sampling.Sample, images: int | None) -> Probe:
     """Measure a seeded sample.
 
     Args:
         config: URI or path of the nights' settings; `sets` override them.
+        sample: how many images to draw, or those that were drawn.
         images: in the corpus; None takes what the catalogue or the listing tells.
 
     Raises:
@@ -52,7 +53,8 @@ def probe(config: str, sets: Sequence[str], n_sample: int, images: int | None) -
     s3.configure(settings.load_s3(path, sets))
     catalog = settings.load(path, "catalog_images", CatalogConfig, AFTER_ALL, sets)
     engine = settings.load(path, "embed_images", EmbedConfig, AFTER_ALL, sets).engine
-    sample = sampling.draw([*map(storage.normalise, catalog.sources)], catalog.include, catalog.exclude, n_sample)
+    if isinstance(sample, int):
+        sample = sampling.draw(catalog.sources, catalog.include, catalog.exclude, sample)
     number, source = images, "--images"
     if number is None:
         number, source = _count(catalog.warehouse, sample)

@@ -93,7 +93,7 @@ def arrows(wing: str) -> set[str]:
 def test_a_wing_imports_the_wings_that_are_listed_and_no_other(wing):
     assert arrows(wing) - {"errors", "config", "values"} == ARROWS[wing] | (
         {
-            "spark.frame": {"settings", "process"},
+            "spark.frame": {"settings", "process", "telling"},
             "emr": {"settings", "process", "yamlfile"},
             "show": {"settings"},
             "quickstart": {"settings", "process", "telling"},

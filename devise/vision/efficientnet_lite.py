@@ -94,7 +94,7 @@ class _Block(nn.Module):
 
 @torch.fx.wrap  # one step of the graph that batch norms are folded in: it asks for sizes, which are not known there
 def padded_same(x: torch.Tensor, kernel: int) -> torch.Tensor:
-    """`x` with the zeros that TensorFlow's SAME adds before a stride of 2: one more below and right if H, W are even."""
+    """`x` with the zeros that TensorFlow's SAME adds before a stride of 2: one more below and right of even sides."""
     sides = []
     for size in (x.shape[3], x.shape[2]):
         missing = kernel - 2 + size % 2

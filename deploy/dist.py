@@ -48,7 +48,7 @@ def gather(folder: Path, torch_index: str | None) -> list[Path]:
     """This project's wheel and all that it needs, built and downloaded into a folder; a source package is refused."""
     settings = ["--only-binary", ":all:", "--no-cache-dir", "--constraint", ROOT / "conf/constraints.txt"]
     settings += ["--extra-index-url", torch_index] if torch_index else []
-    subprocess.run([*PIP, "download", *settings, "--dest", folder, build(folder)], check=True)
+    subprocess.run([*PIP, "download", *settings, "--dest", folder, f"{build(folder)}[starter]"], check=True)
     return sorted(folder.glob("*.whl"))
 
 

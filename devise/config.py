@@ -11,14 +11,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Section, Seed, Side, Size, Text, Threads, once
+from devise.groups import EngineConfig, LabelledConfig
+from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Section, Seed, Side, Size, Text, once
 
+STARTER, TORCHVISION = "starter", "torchvision:"
+"""Weights that packages bring: a name, and the beginning of names; anything else is a file."""
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SECTIONS = (
     "build_vocabulary", "train_model", "catalog_images", "embed_images", "label_images", "build_index",
     "search_images", "evaluate_model", "publish_run", "run_nightly",
 )  # fmt: skip
 """The jobs, each with a section of its name."""
+
+
+def is_published(weights: str) -> bool:
+    """Whether the setting names weights that a package brings, not a file."""
+    return weights == STARTER or weights.startswith(TORCHVISION)
 
 
 class JobConfig(Section):
@@ -95,42 +103,22 @@ class VocabularyConfig(JobConfig):
         return self
 
 
-class LabelledConfig(Section):
-    source: Text
-    """A folder of class folders or wnid-named files; or a table with columns uri and label: CSV or Parquet, one file or
-    a folder of parts."""
-    kind: Literal["folders", "wnids", "table"] = "folders"
-    """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
-    names: Text | None = None
-    """kind wnids: class table that names each wnid. kind folders: JSON, folder name -> label, or groups of those."""
-    only: Text | None = None
-    """With a JSON file of groups in `names`: the group to use."""
-    fraction: Annotated[Fraction, Field(gt=0)] = 1.0
-    """Share of the pictures to use, drawn by hash of the uri."""
-
-    @model_validator(mode="after")
-    def _names_fit_the_kind(self) -> "LabelledConfig":
-        if self.only is not None and (self.names is None or self.kind != "folders"):
-            raise ValueError("only: names a group of the JSON file in `names`, for kind folders alone")
-        if self.kind == "wnids" and self.names is None:
-            raise ValueError("labels by wnid need `names`, a class table")
-        if self.kind == "table" and self.names is not None:
-            raise ValueError("names: has no effect on kind table, whose labels are in the table")
-        return self
-
-
 class TrainConfig(JobConfig):
     architecture: Text
-    """A torchvision classifier's name, or small_cnn."""
+    """A torchvision classifier's name, efficientnet_lite0, efficientnet_lite2, or small_cnn."""
     weights: Text | None = None
-    """State dict file (local or s3://), `torchvision:DEFAULT`, or nothing: the core is trained from scratch."""
+    """`starter` (those of devise[starter]), `torchvision:NAME` (DEFAULT, IMAGENET1K_V2, ...), a state dict file (local
+    or s3://), or nothing: the core is trained from scratch."""
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$"), AfterValidator(str.lower)] | None = None
     """Checked when given."""
-    resize: Side = 256
-    crop: Side = 224
-    mean: tuple[Real, Real, Real] = (0.485, 0.456, 0.406)
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
-    """Preprocessing: short side in pixels, centre crop, and normalisation of RGB in 0 to 1."""
+    resize: Side | None = None
+    crop: Side | None = None
+    mean: tuple[Real, Real, Real] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    """Preprocessing: short side in pixels, centre crop, normalisation of RGB in 0 to 1, and how pictures are resized.
+    Default: what the weights bring that a package has; of a file, and from scratch, 256, 224, ImageNet's mean and
+    standard deviation, bilinear."""
     projection: Literal["linear", "mlp", "convex"] = "convex"
     """`convex` starts from the weights' own classes, whose table build_vocabulary was given."""
     loss: Literal["none", "cosine", "hinge_rank", "ridge"] = "none"
@@ -153,6 +141,11 @@ class TrainConfig(JobConfig):
     """Training a core from scratch: passes over the pictures, and the seconds after which it stops early."""
     seed: Seed = 0
 
+    @property
+    def weights_file(self) -> str | None:
+        """The file that `weights` names; None where it names what a package brings, or nothing."""
+        return None if self.weights is None or is_published(self.weights) else self.weights
+
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainConfig":
         if self.loss == "none" and self.projection != "convex":
@@ -161,7 +154,10 @@ class TrainConfig(JobConfig):
             raise ValueError(f"loss ridge is the closed form of projection linear, not of {self.projection}")
         if self.labelled is None and (self.loss != "none" or self.weights is None):
             raise ValueError("labelled pictures are needed to train (a loss is set, or the core has no weights)")
-        if self.crop > self.resize:
+        for one, other in (("resize", "crop"), ("mean", "std")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                raise ValueError(f"{one} and {other}: found one of them, wanted both or neither")
+        if self.crop is not None and self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is cut from a picture of short side {self.resize}, wanted at most that")
         return self
 
@@ -170,37 +166,18 @@ class TrainConfig(JobConfig):
         stepwise, scratch = self.loss in ("cosine", "hinge_rank"), self.weights is None
         starts_from_ridge = self.projection == "linear" and self.loss != "none"
         used = {
-            "weights_sha256": not scratch,
+            "weights_sha256": self.weights_file is not None,
             "temperature": self.projection == "convex", "top_t": self.projection == "convex",
             "ridge_lambda": starts_from_ridge, "margin": self.loss == "hinge_rank",
             "epochs": stepwise, "learning_rate": stepwise, "core_epochs": scratch, "core_seconds": scratch,
         }  # fmt: skip
         for name, has_effect in used.items():
             if not has_effect and getattr(self, name) != type(self).model_fields[name].default:
-                weights = "no weights" if scratch else "weights"
+                weights = "no weights" if scratch else "weights" if self.weights_file else f"weights {self.weights}"
                 raise ValueError(
                     f"{name}: has no effect with {weights}, projection {self.projection}, loss {self.loss}"
                 )
         return self
-
-
-class EngineConfig(Section):
-    device: Literal["auto", "cuda", "cpu"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_size: Annotated[Count, Field(le=65_536)] | None = None
-    """Pictures per pass through the network; default 8 on a CPU, 256 on a GPU."""
-    threads: Threads | None = None
-    """Threads per Python worker that decode and (on a CPU) infer; default spark.task.cpus."""
-    fetch_threads: Threads = 16
-    """Threads per Python worker that read objects ahead; S3 begins an answer after some 25 ms, so few are too few."""
-    requests_per_second: Positive | None = None
-    """Cap on the GETs of images a second of the whole job, shared by the tasks that run at one time; default none."""
-    max_pixels: Size = 100_000_000
-    """Larger pictures are rejected from their header, undecoded."""
-    max_bytes: Size = 512 * 2**20
-    """Objects listed with more are rejected, never fetched; the default holds 100 raw megapixels with alpha."""
-    max_inflight_bytes: Size = 256 * 2**20
-    """Bytes of encoded pictures that a worker may hold at once."""
 
 
 class EmbedConfig(JobConfig):

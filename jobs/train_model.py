@@ -20,7 +20,7 @@ JOB = job.Job(
     reads={"vocabulary": "newest", "features": "cache"},
     writes=("features", "model"),
     files=lambda config: [
-        config.weights,
+        config.weights_file,
         *((config.labelled.source, config.labelled.names) if config.labelled else ()),
         config.held_out_file.partition("#")[0] if config.held_out_file else None,
     ],

@@ -139,6 +139,7 @@ SETTINGS = [
     Case("a group of nothing", "evaluate_model: {splits: [{name: a, labelled: {source: x, only: y}}]}", "only: "),
     Case("a hierarchy for nothing", "evaluate_model: {hierarchy: x}", "hierarchy: is for hp@k of `splits`"),
     Case("a margin for nothing", f"{TRAIN}, margin: 0.5}}", "margin: has no effect with weights"),
+    Case("half a preprocessing", f"{TRAIN}, resize: 300}}", "resize and crop: found one of them, wanted both"),
     Case("a sha256 that is none", f"{TRAIN}, weights_sha256: abc}}", "weights_sha256: String should match"),
     Case("a number that is none", f"{TRAIN}, temperature: .nan}}", "temperature: Input should be a valid number"),
     Case("a number that is infinite", f"{TRAIN}, temperature: 1e999}}", "temperature: Input should be a finite"),

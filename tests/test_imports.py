@@ -8,7 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "devise").rglob("*.py"))
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
-ON_TOP = {"errors", "values", "config", "yamlfile", "settings", "process", "telling", "cli", "beforehand", "__main__"}
+ON_TOP = {
+    *("errors", "values", "groups", "config", "yamlfile", "settings", "process", "telling"),
+    *("cli", "beforehand", "__main__"),
+}
 ARROWS = {
     "store": set(),
     "warehouse": {"store"},
@@ -106,7 +109,8 @@ def test_a_wing_imports_the_wings_that_are_listed_and_no_other(wing):
     [
         ("errors", set()),
         ("values", set()),
-        ("config", {"values"}),
+        ("groups", {"values"}),
+        ("config", {"values", "groups"}),
         ("yamlfile", {"errors"}),
         ("process", {"errors"}),
         ("settings", {"errors", "values", "config", "yamlfile"}),

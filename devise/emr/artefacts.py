@@ -26,6 +26,7 @@ from devise.config import (
     SearchConfig,
     TrainConfig,
     VocabularyConfig,
+    is_published,
 )
 from devise.emr.account import Account
 from devise.emr.night import SETUP, STEPS
@@ -133,7 +134,7 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
 
     def place(setting: str, value: str) -> str:
         name, mark, group = value.partition("#") if setting.endswith("held_out_file") else (value, "", "")
-        if name.startswith("torchvision:"):
+        if setting == "train_model.weights" and is_published(name):
             return value
         uri = storage.normalise(name)
         if not storage.is_local(uri):

@@ -21,6 +21,7 @@ from devise.store import scratch, storage
 from devise.vision.images import Preprocessing, decode
 from devise.vision.model import DeviseModel
 from devise.vision.networks import Core, build_core, convex_projection, linear_projection, mlp_projection
+from devise.vision.published import preprocessing_of
 from devise.words.classes import ClassVectors
 from devise.words.vocabulary import Vocabulary
 
@@ -187,8 +188,8 @@ def use_all_cores() -> None:
 def open_core(config: TrainConfig) -> Core:
     """The core visual model with the weights of the settings."""
     weights = config.weights
-    if weights is not None and not weights.startswith("torchvision:"):
-        weights = str(scratch.localise(storage.normalise(weights)))
+    if config.weights_file is not None:
+        weights = str(scratch.localise(storage.normalise(config.weights_file)))
     return build_core(config.architecture, weights, config.weights_sha256)
 
 
@@ -203,10 +204,6 @@ def frozen_network(config: TrainConfig) -> DeviseModel:
     return _frozen_network(config.model_dump_json())
 
 
-def preprocessing_of(config: TrainConfig) -> Preprocessing:
-    return Preprocessing(config.resize, config.crop, tuple(config.mean), tuple(config.std))
-
-
 def _from_scratch(
     config: TrainConfig,
     vocabulary: Vocabulary,
@@ -219,9 +216,9 @@ def _from_scratch(
     Pictures that cannot be decoded, or are listed as too large, are left out and counted; everything is in memory:
     crop x crop x 3 bytes a picture.
     """
-    rows = images.take(pa.array(chosen.rows_N)).to_pylist()
+    rows, preprocessing = images.take(pa.array(chosen.rows_N)).to_pylist(), preprocessing_of(config)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        pixels = list(pool.map(lambda row: _decode(row, preprocessing_of(config)), rows))
+        pixels = list(pool.map(lambda row: _decode(row, preprocessing), rows))
     kept = [place for place, found in enumerate(pixels) if found is not None]
     if not kept:
         raise TrainingError(f"none of {len(rows)} labelled pictures can be decoded")
@@ -236,14 +233,14 @@ def _from_scratch(
         pixels_N3HW,
         chosen.labels,
         n_classes=len(chosen.label_ids_L),
-        mean=config.mean,
-        std=config.std,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
         epochs=config.core_epochs,
         time_limit_s=config.core_seconds,
         seed=config.seed,
         report=report,
     )
-    mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     with torch.inference_mode():
         parts = [core.features((part / 255 - mean_311) / std_311) for part in pixels_N3HW.split(64)]
     features_NF = torch.cat(parts).numpy()

@@ -12,8 +12,8 @@ from devise.store import s3, sampling, scratch, storage
 from devise.vision import model as models
 from devise.vision import rates
 from devise.vision.engine import Item
-from devise.vision.images import Preprocessing
 from devise.vision.model import DeviseModel
+from devise.vision.published import preprocessing_of
 from devise.vision.rates import Rates
 from devise.warehouse import manifest
 from devise.warehouse.lineage import begin
@@ -108,8 +108,8 @@ def _model(path: object, warehouse: str, sets: list[str]) -> tuple[DeviseModel, 
         loaded = models.load(query.model_folder(manifest.localise(warehouse, made), made))
         return loaded, f"model of run {made.run} ({loaded.core.architecture})"
     train = settings.load(path, "train_model", TrainConfig, AFTER_ALL, sets)
-    preprocessing = Preprocessing(train.resize, train.crop, train.mean, train.std)
     weights = train.weights
-    if weights is not None and weights != "torchvision:DEFAULT":
-        weights = str(scratch.localise(storage.normalise(weights)))
-    return rates.stand_in(train.architecture, weights, preprocessing), f"{train.architecture}, not trained yet"
+    if train.weights_file is not None:
+        weights = str(scratch.localise(storage.normalise(train.weights_file)))
+    found = rates.stand_in(train.architecture, weights, preprocessing_of(train))
+    return found, f"{train.architecture}, not trained yet"

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from devise.errors import ConfigError, DeviceError
+from devise.vision.efficientnet_lite import EfficientNetLite
 from devise.vision.model import DeviseModel
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -103,7 +104,10 @@ class _Features(nn.Module):
         super().__init__()
         from torch.fx.experimental.optimization import fuse  # slow to import, and only needed here
 
-        folded = fuse(copy.deepcopy(model.core.features).cpu().float().eval())
+        network = copy.deepcopy(model.core.features).cpu().float().eval()
+        if isinstance(network, EfficientNetLite):
+            network.settle(model.preprocessing.crop)
+        folded = fuse(network)
         self.features = folded.to(dtype).to(memory_format=torch.channels_last)
         self.register_buffer("scale", model.scale.cpu().clone())
         self.register_buffer("shift", model.shift.cpu().clone())

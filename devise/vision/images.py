@@ -3,7 +3,8 @@
 Shape letters: C channels of the file, 3 of RGB, H rows, W columns.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional
@@ -38,22 +39,30 @@ SCANS_OF_A_LARGEST_PICTURE = 16
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels reach the network: short side resized (bilinear, antialiased), centre crop, (RGB / 255 - mean) / std.
+    """How pixels reach the network: short side resized (antialiased), centre crop, (RGB / 255 - mean) / std.
 
     Attributes:
         resize: short side in pixels. crop: side of the square cut from the centre, at most `resize`.
+        interpolation: how it is resized; bicubic overshoots at edges, and is cut off at 0 and 255.
     """
 
     resize: int = 256
     crop: int = 224
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
             raise ValueError(f"crop {self.crop}, resize {self.resize}: wanted 1 <= crop <= resize")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean}, std {self.std}: wanted three numbers each, std above 0")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"interpolation {self.interpolation}: wanted bilinear or bicubic")
+
+    def told(self) -> dict[str, Any]:
+        """The fields as cards and ids have them: `interpolation` only where it is not the one that all once had."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("interpolation", "bilinear")}
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def _shaped(pixels_CHW: torch.Tensor, preprocessing: Preprocessing) -> torch.Ten
     resize, crop, short = preprocessing.resize, preprocessing.crop, min(height, width)
     size = [resize * height // short, resize * width // short]
     if size != [height, width]:
-        pixels_CHW = functional.interpolate(pixels_CHW[None], size, mode="bilinear", antialias=True)[0]
+        pixels_CHW = functional.interpolate(pixels_CHW[None], size, mode=preprocessing.interpolation, antialias=True)[0]
     top, left = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
     return pixels_CHW[:, top : top + crop, left : left + crop]
 

@@ -5,7 +5,6 @@ A model is a folder of `model.safetensors` and `card.json`, never a pickle. Shap
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def save(model: DeviseModel, folder: str | Path) -> str:
         "n_classes": model.core.n_classes,
         "n_features": model.core.n_features,
         "dim": model.dim,
-        "preprocessing": asdict(model.preprocessing),
+        "preprocessing": model.preprocessing.told(),
         "projection": model.projection.spec,
         "sha256": hash_file(folder / WEIGHTS),
     }
@@ -143,7 +142,7 @@ def load(folder: str | Path) -> DeviseModel:
 
 def network_id(core: Core, preprocessing: Preprocessing) -> str:
     """16 hex digits over the frozen core visual model, its classification layer included, and its preprocessing."""
-    digest = hashlib.sha256(json.dumps([core.architecture, asdict(preprocessing)], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([core.architecture, preprocessing.told()], sort_keys=True).encode())
     for name, value in sorted(core.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -152,7 +151,8 @@ def network_id(core: Core, preprocessing: Preprocessing) -> str:
 
 def _build(card: dict[str, Any], state: dict[str, torch.Tensor], folder: Path) -> DeviseModel:
     parts = card["preprocessing"]
-    preprocessing = Preprocessing(parts["resize"], parts["crop"], tuple(parts["mean"]), tuple(parts["std"]))
+    told = {name: tuple(value) if isinstance(value, list) else value for name, value in parts.items()}
+    preprocessing = Preprocessing(**told)
     core = build_core(card["architecture"], n_classes=card["n_classes"])
     made_of = {"format", "architecture", "n_classes", "n_features", "dim", "preprocessing", "projection", "sha256"}
     own = {name: value for name, value in card.items() if name not in made_of}

@@ -12,7 +12,10 @@ import torch
 import torchvision
 from torch import nn
 
+from devise.config import STARTER, TORCHVISION
 from devise.errors import ModelError
+from devise.vision import efficientnet_lite
+from devise.vision.published import N_CLASSES, starter_file, torchvision_weights
 from devise.vision.weights import read_state
 
 SMALL_CNN = "small_cnn"
@@ -42,23 +45,30 @@ def build_core(
     """A core visual model in evaluation mode.
 
     Args:
-        architecture: a torchvision classifier's name, or `small_cnn` (for pictures of about 64 pixels).
-        weights_path: local file with a state dict that fits exactly (see `weights`), `torchvision:DEFAULT`, or None for
-            fresh weights.
+        architecture: a torchvision classifier's name, one of `efficientnet_lite.SIZES`, or `small_cnn` (for pictures of
+            about 64 pixels).
+        weights_path: local file with a state dict that fits exactly (see `weights`), `starter`, `torchvision:NAME`, or
+            None for fresh weights.
         sha256: of that file, 64 hex digits, checked when given.
         n_classes: outputs of the classification layer; default 1000, and no layer at all for `small_cnn`.
 
     Raises:
         ModelError: the architecture is unknown, or the weights cannot be read or do not fit.
+        ConfigError: the package of the starter's weights is not installed.
     """
-    if architecture == SMALL_CNN:
+    if weights_path == STARTER:
+        weights_path, sha256 = starter_file(architecture)
+    downloaded = weights_path is not None and weights_path.startswith(TORCHVISION)
+    wanted = N_CLASSES if n_classes is None else n_classes
+    if downloaded:
+        network = _downloaded(architecture, weights_path, wanted)
+    elif architecture == SMALL_CNN:
         network = SmallCnn(n_classes).to(memory_format=torch.channels_last)  # trains faster so on a CPU
+    elif architecture in efficientnet_lite.SIZES:
+        network = efficientnet_lite.EfficientNetLite(architecture, wanted)
     else:
-        network = _torchvision_classifier(architecture, weights_path, 1000 if n_classes is None else n_classes)
-    if weights_path == "torchvision:DEFAULT":
-        if architecture == SMALL_CNN or sha256 is not None:
-            raise ModelError(f"weights {weights_path}: only for torchvision architectures, and without a sha256")
-    elif weights_path is not None:
+        network = _torchvision_classifier(architecture, wanted)
+    if weights_path is not None and not downloaded:
         _load_weights(network, architecture, weights_path, sha256)
     if architecture == SMALL_CNN:
         return Core(architecture, network.features, network.classifier, SmallCnn.WIDTHS[-1])
@@ -221,22 +231,25 @@ def _fill(parameter: nn.Parameter, values: Any) -> None:
         parameter.copy_(values)
 
 
-def _torchvision_classifier(architecture: str, weights_path: str | None, n_classes: int) -> nn.Module:
+def _torchvision_classifier(architecture: str, n_classes: int) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if architecture not in known:
-        near = difflib.get_close_matches(architecture, [*known, SMALL_CNN], n=3)
-        raise ModelError(f"architecture {architecture}: found no such classifier in torchvision; near: {near}")
-    if weights_path != "torchvision:DEFAULT":
-        # GoogLeNet and Inception warn unless told how to start; others know no such argument.
-        fresh = {"init_weights": True} if architecture in ("googlenet", "inception_v3") else {}
-        return torchvision.models.get_model(architecture, weights=None, num_classes=n_classes, **fresh)
-    if n_classes != 1000:
-        raise ModelError(f"weights {weights_path}: they have 1000 classes, wanted {n_classes}")
+        near = difflib.get_close_matches(architecture, [*known, *efficientnet_lite.SIZES, SMALL_CNN], n=3)
+        raise ModelError(f"architecture {architecture}: found no such classifier; near: {near}")
+    # GoogLeNet and Inception warn unless told how to start; others know no such argument.
+    fresh = {"init_weights": True} if architecture in ("googlenet", "inception_v3") else {}
+    return torchvision.models.get_model(architecture, weights=None, num_classes=n_classes, **fresh)
+
+
+def _downloaded(architecture: str, weights: str, n_classes: int) -> nn.Module:
+    found = torchvision_weights(architecture, weights)
+    if n_classes != N_CLASSES:
+        raise ModelError(f"weights {weights}: they have {N_CLASSES} classes, wanted {n_classes}")
     try:
-        return torchvision.models.get_model(architecture, weights="DEFAULT")
+        return torchvision.models.get_model(architecture, weights=found)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
-            f"weights {weights_path} of {architecture}: cannot be had: {' '.join(str(error).split())}"
+            f"weights {weights} of {architecture}: cannot be had: {' '.join(str(error).split())}"
         ) from None
 
 

@@ -62,6 +62,18 @@ def test_pixels_are_those_of_resize_then_centre_crop():
         assert (found - wanted).abs().max() <= 1, (width, height)
 
 
+def test_bicubic_pixels_are_pillow_s_and_never_wrap_round():
+    cubic = Preprocessing(32, 24, interpolation="bicubic")
+    edges = Image.fromarray(np.kron([[0, 255, 0], [255, 0, 255]], np.ones((17, 19))).astype(np.uint8)).convert("RGB")
+    for picture in (scene(60, 48), scene(24, 24), scene(9, 13), edges, edges.resize((200, 150), 0)):
+        short = min(picture.size)
+        resized = picture.resize([32 * side // short for side in picture.size], Image.Resampling.BICUBIC)
+        wanted = reference.center_crop(torch.from_numpy(np.array(resized)).permute(2, 0, 1), [24, 24]).int()
+        found = pixels(encoded(picture, "PNG"), cubic)
+        assert (found - wanted).abs().max() <= 1, picture.size
+        assert apart(found, pixels(encoded(picture, "PNG"))) > 0
+
+
 @pytest.mark.parametrize("size", [(400, 20), (20, 400), (401, 20), (20, 403), (20000, 20), (20, 20000)])
 def test_long_narrow_images_are_cropped_before_they_are_resized(size):
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
@@ -231,3 +243,5 @@ def test_preprocessing_that_cannot_be_is_a_mistake():
         Preprocessing(resize=256, crop=300)
     with pytest.raises(ValueError, match="std"):
         Preprocessing(std=(1, 1, 0))
+    with pytest.raises(ValueError, match="interpolation nearest"):
+        Preprocessing(interpolation="nearest")

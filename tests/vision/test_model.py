@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -307,6 +308,30 @@ def test_a_network_id_follows_weights_and_preprocessing():
     with torch.no_grad():
         twin.features[1].running_mean += 0.1
     assert network_id(core, preprocessing) != network_id(twin, preprocessing)
+
+
+def test_ids_of_bilinear_models_stay_as_they_were(tmp_path):
+    core = build_core("small_cnn", n_classes=3)
+    with torch.no_grad():
+        for value in core.state_dict().values():
+            value.fill_(1)
+    preprocessing = Preprocessing(64, 56, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    assert network_id(core, preprocessing) == "b16674c1b3d73ffc"
+    assert network_id(core, replace(preprocessing, interpolation="bicubic")) != "b16674c1b3d73ffc"
+    projection = linear_projection(np.ones((256, 2), np.float32), np.ones(2, np.float32))
+    assert models.save(DeviseModel(core, projection, preprocessing), tmp_path) == "18a61fbde69c9f97"
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_card_keeps_how_pictures_are_resized_and_an_old_one_means_bilinear(tmp_path, interpolation):
+    core = build_core("small_cnn", n_classes=3)
+    projection = linear_projection(np.ones((256, 2), np.float32), np.ones(2, np.float32))
+    made = DeviseModel(core, projection, Preprocessing(64, 56, interpolation=interpolation))
+    models.save(made, tmp_path)
+    assert ("interpolation" in json.loads((tmp_path / "card.json").read_text())["preprocessing"]) == (
+        interpolation == "bicubic"
+    )
+    assert models.load(tmp_path).preprocessing == made.preprocessing
 
 
 def test_real_weights_name_real_photographs(data):

@@ -3,8 +3,8 @@
     python tests/benchmarks/networks.py --data ../shared/data [--images 300] [--repeats 5] [--keep FOLDER]
 
 top-1   of the 1,000 photographs with one for each class, n and Wilson's 95 % interval
-rate    images a second of devise.vision.engine.Engine over the first photographs of the corpus, fp32 and bf16; networks
-        take turns, median of the repeats (least to most)
+rate    images a second of devise.vision.engine.Engine over the first photographs of the corpus, fp32 and bf16, and the
+        CPU milliseconds of this process for one, which others on the machine change less; networks take turns
 Z       zero-shot nouns of the corpus by ConSE, top_t 10, a class's sense told by the hierarchy
 S       nouns of classes too, no training and nothing held out, so that it says how far the classifier alone gets; and
         the reference's ridge (penalty 300, mean of 5 splits)
@@ -72,16 +72,18 @@ def features(model: DeviseModel, paths: list[Path], kept: Path) -> np.ndarray:
     return np.load(kept)
 
 
-def rates(models: dict[str, DeviseModel], paths: list[Path], repeats: int) -> dict[tuple[str, str], list[float]]:
+def rates(models: dict[str, DeviseModel], paths: list[Path], repeats: int) -> dict[tuple[str, str], list]:
+    """Of each network and precision, a (images a second, CPU milliseconds an image) a repeat."""
     precisions = dict.fromkeys(("fp32", graph.choose_precision("auto", graph.choose_device("cpu"))))
     engines = {(name, one): engine(model, one) for one in precisions for name, model in models.items()}
-    found: dict[tuple[str, str], list[float]] = {key: [] for key in engines}
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in engines}
     for repeat in range(repeats + 1):
         for key, one in engines.items():
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             n = sum(len(outcomes.items) for outcomes in one.run(items(paths)))
             if repeat:  # the first brings files and allocator up
-                found[key].append(n / (time.perf_counter() - started))
+                cpu_ms = 1000 * (time.process_time() - worked) / n
+                found[key].append((n / (time.perf_counter() - started), cpu_ms))
     return found
 
 
@@ -112,9 +114,19 @@ def main() -> None:
     )
     print(f"{os.getloadavg()[0]:.1f}")
 
-    header("network", "precision", f"images a second of {options.images}, median", "least", "most")
+    header(
+        "network",
+        "precision",
+        f"images a second of {options.images}, median",
+        "least",
+        "most",
+        "CPU ms an image, median",
+        "least",
+    )
     for (name, precision), seen in rates(models, corpus[: options.images], options.repeats).items():
-        row(name, precision, *(f"{value:.1f}" for value in (statistics.median(seen), min(seen), max(seen))))
+        rate, cpu_ms = zip(*seen, strict=True)
+        figures = (statistics.median(rate), min(rate), max(rate), statistics.median(cpu_ms), min(cpu_ms))
+        row(name, precision, *(f"{value:.1f}" for value in figures))
 
     header("network", f"top-1 of {len(one_a_class):,}", "95 % interval", "top-5")
     for name, model in models.items():

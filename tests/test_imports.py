@@ -13,15 +13,16 @@ ARROWS = {
     "store": set(),
     "warehouse": {"store"},
     "words": set(),
+    "facts": set(),
     "vision": {"store"},
-    "search": {"words", "warehouse", "store"},
+    "search": {"words", "facts", "warehouse", "store"},
     "learning": {"vision", "words", "search", "store"},
-    "show": {"search", "words", "vision", "warehouse", "store"},
-    "emr": {"warehouse", "store"},
+    "show": {"search", "words", "facts", "vision", "warehouse", "store"},
+    "emr": {"facts", "warehouse", "store"},
     "spark.frame": {"warehouse", "store"},
-    "spark.stages": {"spark.frame", "learning", "search", "vision", "words", "warehouse", "store"},
-    "sample": {"jobs", "spark.frame", "show", "words", "warehouse", "store"},
-    "jobs": {"spark.frame", "spark.stages"},
+    "spark.stages": {"spark.frame", "learning", "search", "vision", "words", "facts", "warehouse", "store"},
+    "sample": {"jobs", "facts", "spark.frame", "show", "words", "warehouse", "store"},
+    "jobs": {"facts", "spark.frame", "spark.stages"},
 }
 """Wing -> the wings it imports; errors, config and values are everyone's."""
 STAGE_ARROWS = {

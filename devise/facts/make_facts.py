@@ -63,6 +63,23 @@ def read_synsets(folder: Path) -> dict[str, Synset]:
     return synsets
 
 
+def read_senses(folder: Path) -> dict[str, list[str]]:
+    """Each lower-case noun's synsets by index.noun, the most frequent sense first."""
+    rows = (line.split() for line in (folder / "index.noun").read_text().splitlines() if not line.startswith(" "))
+    return {row[0]: row[-int(row[2]) :] for row in rows}
+
+
+def climb(synsets: dict[str, Synset], offset: str) -> dict[str, int]:
+    """The synset and all its hypernyms, each with its fewest hops, nearest first."""
+    hops, queue = {offset: 0}, [offset]
+    for child in queue:
+        for parent in synsets[child].hypernyms:
+            if parent not in hops:
+                hops[parent] = hops[child] + 1
+                queue.append(parent)
+    return hops
+
+
 def read_wnids(path: Path) -> list[str]:
     """The wnids of a class list in its order: whatever else a line, or a JSON of one line, says of each."""
     wnids = re.findall(r"n\d{8}", path.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import CatalogConfig, LabelledConfig
 from devise.errors import ConfigError
+from devise.facts import shipped
 from devise.learning import labelled
 from devise.spark.frame import schemas
 from devise.spark.frame.metering import counted
@@ -38,11 +39,18 @@ def labelled_images(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     return rows
 
 
+def input_files(settings: LabelledConfig) -> tuple[str, str | None]:
+    """The source and the names, as a manifest calls them."""
+    names = shipped.tag("classes", settings.names) if settings.kind == "wnids" else settings.names
+    return settings.source, names
+
+
 def read_class_names(uri: str) -> dict[str, list[str]]:
     """wnid -> its names, in order, of a class table."""
     from devise.words.classes import read_classes
 
-    return {found.wnid: list(found.names) for found in read_classes(scratch.localise_table(storage.normalise(uri)))}
+    path = shipped.find("classes", uri) or scratch.localise_table(storage.normalise(uri))
+    return {found.wnid: list(found.names) for found in read_classes(path)}
 
 
 def read_json(uri: str) -> dict:

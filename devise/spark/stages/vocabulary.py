@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from devise.config import VocabularyConfig
 from devise.errors import TrainingError
+from devise.facts import shipped
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.tables import Written, deliver
@@ -29,9 +30,10 @@ CLASSES = "_classes-"
 def write_vocabulary(task: Task) -> None:
     """Build the vocabulary of the settings and write it, with its coverage printed and kept in the manifest."""
     config: VocabularyConfig = task.config
-    vectors = scratch.localise(storage.normalise(config.vectors))
+    vectors = shipped.find("vectors", config.vectors) or scratch.localise(storage.normalise(config.vectors))
     hierarchy, classes = (
-        scratch.localise_table(storage.normalise(uri)) if uri else None for uri in (config.hierarchy, config.classes)
+        shipped.find(setting, uri) or scratch.localise_table(storage.normalise(uri)) if uri else None
+        for setting, uri in (("hierarchy", config.hierarchy), ("classes", config.classes))
     )
     built, found = coverage.make(str(vectors), hierarchy, config.nouns, classes)
     for line in found.lines():

@@ -15,7 +15,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    license_files=["LICENSE", "devise/sample/WORDNET-LICENSE"],
+    license_files=["LICENSE", "devise/facts/WORDNET-LICENSE"],
     python_requires=">=3.10,<3.13",
     # Jobs and settings live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel has them too.
     packages=[*find_packages(include=["devise", "devise.*"]), "devise.jobs", "devise.conf", "devise.deploy"],
@@ -25,8 +25,9 @@ setup(
         "devise.conf": ["*.yaml", "spark/*.conf"],
         # What `devise emr up` stages, and the template of its stack.
         "devise.deploy": ["*.sh", "cloudformation/*.yaml"],
+        "devise.facts": ["*.gz", "WORDNET-LICENSE"],
         "devise.quickstart": ["*.yaml"],
-        "devise.sample": ["*.gz", "*.tsv", "*.yaml", "WORDNET-LICENSE"],
+        "devise.sample": ["*.gz", "*.tsv", "*.yaml"],
     },
     entry_points={"console_scripts": ["devise=devise.cli:main"]},
     install_requires=[

@@ -5,6 +5,7 @@ writes   vocabulary  (schemas.VOCABULARY), and the classes' vectors beside it
 """
 
 from devise.config import VocabularyConfig
+from devise.facts import shipped
 from devise.spark.frame import command, job
 from devise.spark.stages.vocabulary import write_vocabulary
 
@@ -18,7 +19,9 @@ JOB = job.Job(
     VocabularyConfig,
     main,
     writes=("vocabulary",),
-    files=lambda config: [config.vectors, config.hierarchy, config.classes],
+    files=lambda config: [
+        shipped.tag(setting, getattr(config, setting)) for setting in ("vectors", "hierarchy", "classes")
+    ],
     reuse=True,
 )
 

@@ -6,8 +6,10 @@ writes   metrics     (schemas.METRICS), one row a measured figure
 """
 
 from devise.config import EvaluateConfig
+from devise.facts import shipped
 from devise.spark.frame import command, job
 from devise.spark.stages.evaluate import evaluate
+from devise.spark.stages.labelled import input_files
 
 
 def main(task: job.Task) -> None:
@@ -28,8 +30,8 @@ JOB = job.Job(
     },
     writes=("metrics",),
     files=lambda config: [
-        config.hierarchy,
-        *(file for split in config.splits for file in (split.labelled.source, split.labelled.names)),
+        shipped.tag("hierarchy", config.hierarchy),
+        *(file for split in config.splits for file in input_files(split.labelled)),
     ],
 )
 

@@ -5,6 +5,7 @@ writes   results     (schemas.RESULTS), at most k rows a query
 """
 
 from devise.config import SearchConfig
+from devise.facts import shipped
 from devise.spark.frame import command, job
 from devise.spark.stages import search
 
@@ -24,7 +25,7 @@ JOB = job.Job(
     main,
     reads={"index": "through", "model": "newest", "vocabulary": "newest"},
     writes=("results",),
-    files=lambda config: [config.queries_file, config.vectors],
+    files=lambda config: [config.queries_file, shipped.tag("vectors", config.vectors)],
 )
 
 if __name__ == "__main__":

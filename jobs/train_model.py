@@ -6,6 +6,7 @@ writes   features    (schemas.FEATURES), of images new to the frozen network, an
 
 from devise.config import TrainConfig
 from devise.spark.frame import command, job
+from devise.spark.stages.labelled import input_files
 from devise.spark.stages.train import train_model
 
 
@@ -21,7 +22,7 @@ JOB = job.Job(
     writes=("features", "model"),
     files=lambda config: [
         config.weights_file,
-        *((config.labelled.source, config.labelled.names) if config.labelled else ()),
+        *(input_files(config.labelled) if config.labelled else ()),
         config.held_out_file.partition("#")[0] if config.held_out_file else None,
     ],
     reuse=True,

@@ -31,6 +31,7 @@ from devise.config import (
 from devise.emr.account import Account
 from devise.emr.night import SETUP, STEPS
 from devise.errors import ConfigError
+from devise.facts import shipped
 from devise.store import scratch, storage
 
 MODELS: dict[str, type[JobConfig]] = {
@@ -134,7 +135,8 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
 
     def place(setting: str, value: str) -> str:
         name, mark, group = value.partition("#") if setting.endswith("held_out_file") else (value, "", "")
-        if setting == "train_model.weights" and is_published(name):
+        published = setting == "train_model.weights" and is_published(name)
+        if published or shipped.find(setting, value) is not None:
             return value
         uri = storage.normalise(name)
         if not storage.is_local(uri):

@@ -5,6 +5,7 @@ Shape letters: N images, K predictions, D dims, V vocabulary.
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Scorer:
         self,
         vocabulary: Vocabulary,
         ks: Sequence[int],
-        hierarchy: str | None,
+        hierarchy: Path | str | None,
         given: Sequence[Sequence[str]] | None,
         alternatives: bool,
     ):

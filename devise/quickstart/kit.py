@@ -17,7 +17,7 @@ from devise.vision import model as models
 from devise.vision.model import DeviseModel
 from devise.warehouse import manifest, pointer
 from devise.words import coverage, vocabulary
-from devise.words.classes import ClassVectors
+from devise.words.classes import ClassVectors, read_classes
 from devise.words.vocabulary import Vocabulary
 
 CONFIG = "starter.yaml"
@@ -53,12 +53,9 @@ def starter(overrides: Sequence[str] = (), report: Callable[[str], None] = lambd
     """
     words = settings.load(config_path(), "build_vocabulary", VocabularyConfig, NO_RUN, list(overrides))
     train = settings.load(config_path(), "train_model", TrainConfig, NO_RUN, list(overrides))
-    known, found = coverage.make(
-        str(_local(words.vectors, shipped.VECTORS)),
-        words.hierarchy and _local(words.hierarchy, shipped.HIERARCHY),
-        words.nouns,
-        words.classes and _local(words.classes, shipped.CLASSES),
-    )
+    paths = {name: _local(name, getattr(words, name)) for name in ("vectors", "hierarchy", "classes")}
+    wnids = read_classes(shipped.CLASSES["imagenet1k"])
+    known, found = coverage.make(str(paths["vectors"]), paths["hierarchy"], words.nouns, paths["classes"], wnids)
     for line in found.lines():
         report(line)
     matched = found.classes
@@ -82,6 +79,6 @@ def of_warehouse(warehouse: str) -> Kit:
     return Kit(loaded, known, f"model of run {model.run}, {len(known.labels):,} labels")
 
 
-def _local(setting: str, named: dict[str, Path]) -> Path:
+def _local(name: str, value: str | None) -> Path | None:
     """The file of a setting on this host: shipped, by its name, or the user's."""
-    return named.get(setting) or scratch.localise_table(storage.normalise(setting))
+    return shipped.find(name, value) or (value and scratch.localise_table(storage.normalise(value)))

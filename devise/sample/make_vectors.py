@@ -11,24 +11,17 @@ rows are scaled to unit length, since all nouns share much of their chains.
 """
 
 import argparse
-import gzip
 import random
 import re
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from devise.facts.make_facts import Synset, climb, read_senses, read_synsets, write_gz
 from devise.sample.book import NOUNS
 
-LEXFILES = (
-    *("Tops", "act", "animal", "artifact", "attribute", "body", "cognition", "communication", "event", "feeling"),
-    *("food", "group", "location", "motive", "object", "person", "phenomenon", "plant", "possession", "process"),
-    *("quantity", "relation", "shape", "state", "substance", "time"),
-)
-"""The lexicographer files of nouns, from number 3 on."""
 CONCRETE = {"animal", "artifact", "food", "object", "plant"}
 
 ROOTS = {
@@ -60,54 +53,11 @@ STOPWORDS = set(
 )
 
 
-class Synset(NamedTuple):
-    lexfile: str
-    members: list[str]
-    hypernyms: list[str]
-    definition: str
-
-
-def read_synsets(folder: Path) -> dict[str, Synset]:
-    """All noun synsets by offset (8 digits), hypernyms including those of instances."""
-    synsets = {}
-    for line in (folder / "data.noun").read_text(encoding="latin-1").splitlines():
-        if line.startswith(" "):
-            continue
-        record, _, gloss = line.partition(" | ")
-        fields = record.split()
-        n_members = int(fields[3], 16)
-        pointers = fields[5 + 2 * n_members :]
-        hypernyms = [
-            pointers[i + 1] for i in range(0, 4 * int(fields[4 + 2 * n_members]), 4) if pointers[i] in ("@", "@i")
-        ]
-        definition = re.split(r';\s*"', gloss.strip())[0]
-        lexfile = LEXFILES[int(fields[1]) - 3]
-        synsets[fields[0]] = Synset(lexfile, fields[4 : 4 + 2 * n_members : 2], hypernyms, definition)
-    return synsets
-
-
-def read_senses(folder: Path) -> dict[str, list[str]]:
-    """Each lower-case noun's synsets, the most frequent sense first."""
-    rows = (line.split() for line in (folder / "index.noun").read_text().splitlines() if not line.startswith(" "))
-    return {row[0]: row[-int(row[2]) :] for row in rows}
-
-
-def chain(synsets: dict[str, Synset], offset: str) -> list[tuple[str, int]]:
-    """The synset and all its hypernyms, each with its fewest hops, nearest first."""
-    hops, queue = {offset: 0}, [offset]
-    for child in queue:
-        for parent in synsets[child].hypernyms:
-            if parent not in hops:
-                hops[parent] = hops[child] + 1
-                queue.append(parent)
-    return sorted(hops.items(), key=lambda pair: pair[1])
-
-
 def choose(folder: Path, synsets: dict[str, Synset], senses: dict[str, list[str]]) -> dict[str, str]:
     """The nouns of the sample and the one synset of each: concrete, and common in WordNet's own text."""
     chosen = {}
     for noun, family in NOUNS.items():
-        below = (s for s in senses[noun] if ROOTS[family] in dict(chain(synsets, s)))
+        below = (s for s in senses[noun] if ROOTS[family] in climb(synsets, s))
         chosen[noun] = SENSES.get(noun) or next(below)
     for family in ROOTS:
         chosen[family] = SENSES.get(family) or senses[family][0]
@@ -117,7 +67,7 @@ def choose(folder: Path, synsets: dict[str, Synset], senses: dict[str, list[str]
         common = in_glosses[noun] >= MIN_IN_GLOSSES or tagged[noun, "1"] >= (1 if "_" in noun else MIN_TAGGED)
         is_noun = tagged[noun, "1"] >= max(tagged[noun, part] for part in "2345")
         concrete = synset.lexfile in CONCRETE and noun in synset.members
-        specific = len(chain(synsets, offsets[0])) > VAGUE_DEPTH
+        specific = len(climb(synsets, offsets[0])) > VAGUE_DEPTH
         if common and is_noun and concrete and specific and re.fullmatch("[a-z][a-z_-]+", noun):
             chosen.setdefault(noun, offsets[0])
     return dict(sorted((chosen | ALSO).items()))
@@ -149,7 +99,9 @@ def text_lines(synsets: dict[str, Synset], members: dict[str, list[str]]) -> lis
     order, lines = random.Random(SEED), []
     for offset, names in members.items():
         weighted = [
-            f"@{at}" for at, hops in chain(synsets, offset)[:-4] or [(offset, 0)] for _ in range(max(1, 6 - 2 * hops))
+            f"@{at}"
+            for at, hops in list(climb(synsets, offset).items())[:-4] or [(offset, 0)]
+            for _ in range(max(1, 6 - 2 * hops))
         ]
         # Words of definitions are other tokens than the nouns: a spade is not to learn from the ace of spades.
         words = re.findall("[a-z]+", synsets[offset].definition.lower())
@@ -187,11 +139,6 @@ def named_hypernyms(synsets: dict[str, Synset], members: dict[str, list[str]], o
     return list(dict.fromkeys(at for ats in up for at in ats))
 
 
-def write_gz(path: Path, lines: list[str]) -> None:
-    """Lines as gzip without a date, so that the same text gives the same bytes."""
-    path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), 9, mtime=0))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dict", type=Path, required=True, help="folder of WordNet 3.0's data.noun, index.noun, ...")
@@ -199,7 +146,7 @@ def main() -> None:
     options = parser.parse_args()
     synsets, senses = read_synsets(options.dict), read_senses(options.dict)
     chosen = choose(options.dict, synsets, senses)
-    reached = sorted({at for offset in chosen.values() for at, _ in chain(synsets, offset)})
+    reached = sorted({at for offset in chosen.values() for at in climb(synsets, offset)})
     # A member whose own sense lies elsewhere is left out of this synset: a name means one thing in the sample.
     members = {at: [m for m in synsets[at].members if chosen.get(m.lower(), at) == at] for at in reached}
     rows = []

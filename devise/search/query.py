@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from devise.errors import IndexingError, ManifestError
+from devise.facts import shipped
 from devise.search import shards
 from devise.store import scratch, storage
 from devise.warehouse import manifest, pointer
@@ -90,7 +91,9 @@ class LiveIndex:
         from devise.words import vocabulary
 
         known = vocabulary.load(manifest.localise_one(self.warehouse, self.newest("vocabulary"), end=".parquet"))
-        path = str(scratch.localise(storage.normalise(vectors))) if vectors else None
+        path = shipped.find("vectors", vectors)
+        if vectors and path is None:
+            path = scratch.localise(storage.normalise(vectors))
         return vocabulary.make_lookup(known, path)
 
     def search(self, query_D: np.ndarray, kind: str, k: int) -> list[Hit]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from devise.errors import ConfigError, IndexingError, VocabularyError
+from devise.facts import shipped
 from devise.search import query
 from devise.search.query import Hit, LiveIndex
 from devise.store import scratch, storage
@@ -90,11 +91,13 @@ def words(options: argparse.Namespace) -> None:
         raise ConfigError("nothing asked: give words to compare, --near WORD or --known WORD")
 
 
-def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, str | None]:
+def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, Path | None]:
     """The live vocabulary of a warehouse, else one made of a file of word vectors, else the sample's."""
-    path = str(scratch.localise(storage.normalise(options.vectors))) if options.vectors else None
+    path = shipped.find("vectors", options.vectors)
+    if options.vectors and path is None:
+        path = scratch.localise(storage.normalise(options.vectors))
     if options.warehouse:
         live = pointer.published(options.warehouse)
         found = query.newest_live(options.warehouse, live, "vocabulary")
         return vocabulary.load(manifest.localise_one(options.warehouse, found, end=".parquet")), path
-    return coverage.make(path or SAMPLE_VECTORS)[0], path or str(SAMPLE_VECTORS)
+    return coverage.make(path or SAMPLE_VECTORS)[0], path or SAMPLE_VECTORS

@@ -1,10 +1,6 @@
 """Stand-ins for the shipped facts and for published weights: small, made here, and of the right form."""
 
-import sys
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -12,6 +8,7 @@ import torchvision
 from PIL import Image
 
 import devise.sample
+from devise.facts import shipped
 from devise.store import s3
 
 SAMPLE = Path(devise.sample.__file__).parent
@@ -27,7 +24,7 @@ def weights(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def facts(tmp_path_factory, monkeypatch) -> None:
     """`wordnet` and `imagenet1k` are the sample's nouns, vectors and made classes; S3 is as the environment says."""
     folder = tmp_path_factory.mktemp("facts")
@@ -38,15 +35,6 @@ def facts(tmp_path_factory, monkeypatch) -> None:
         "VECTORS": {"wordnet": SAMPLE / "vectors.vec.gz"},
         "CLASSES": {"imagenet1k": folder / "classes.tsv"},
     }
-    if find_spec("devise.facts") is None:  # a checkout without the shipped facts
-        wing, shipped = ModuleType("devise.facts"), ModuleType("devise.facts.shipped")
-        wing.shipped = shipped
-        for kind in named:
-            setattr(shipped, kind, {})
-        monkeypatch.setitem(sys.modules, "devise.facts", wing)
-        monkeypatch.setitem(sys.modules, "devise.facts.shipped", shipped)
-    else:
-        shipped = import_module("devise.facts.shipped")
     for kind, files in named.items():
         for name, path in files.items():
             monkeypatch.setitem(getattr(shipped, kind), name, path)

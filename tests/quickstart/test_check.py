@@ -11,6 +11,7 @@ STAGES = (
     "build_vocabulary", "train_model", "catalog_images", "embed_images", "label_images", "build_index",
     "search_images", "evaluate_model", "publish_run",
 )  # fmt: skip
+pytestmark = pytest.mark.usefixtures("facts")
 
 
 @pytest.fixture

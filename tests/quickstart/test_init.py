@@ -18,6 +18,8 @@ from devise.show import probe
 from devise.store import sampling
 from devise.vision.rates import Rate, Rates
 
+pytestmark = pytest.mark.usefixtures("facts")
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, weights, capsys):

@@ -1,4 +1,4 @@
-"""The starter kit is what its night makes: the same vocabulary, the same model, the config that `devise init` writes."""
+"""The starter kit is what its night makes, by the settings that `devise init` writes too."""
 
 import numpy as np
 import pytest

@@ -162,7 +162,7 @@ def test_a_drawn_noun_has_the_sense_that_is_drawn(synsets, noun, kind):
 def test_what_ships_is_small_and_carries_its_notice():
     assert VECTORS.stat().st_size <= 2_000_000
     assert HIERARCHY.stat().st_size <= 1_000_000
-    assert "WordNet 3.0 Copyright 2006 by Princeton University" in (SAMPLE / "WORDNET-LICENSE").read_text()
+    assert "WordNet 3.0 Copyright 2006 by Princeton University" in (SAMPLE.parent / "facts/WORDNET-LICENSE").read_text()
 
 
 def test_broken_files_are_broken_as_they_say(tmp_path):

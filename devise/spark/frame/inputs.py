@@ -91,6 +91,8 @@ def refuse_missing(job: str, reads: Mapping[str, str], lineage: Lineage, promise
 
 def fingerprint(uri: str) -> str:
     """A text that changes when the file, or anything in the folder, changes; `StorageError` if nothing is there."""
+    if uri.startswith("shipped:"):
+        return uri
     uri = storage.normalise(uri)
     found = storage.stat(uri)
     if found is not None and not (storage.is_local(uri) and storage.local_path(uri).is_dir()):

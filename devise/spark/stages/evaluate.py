@@ -9,6 +9,7 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import EvaluateConfig
 from devise.errors import TrainingError, VocabularyError
+from devise.facts import shipped
 from devise.learning.metrics import interval
 from devise.search import shards
 from devise.spark.frame import schemas, tables
@@ -102,7 +103,9 @@ def score_images(
         from devise.words import vocabulary as vocabularies
 
         known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
-        tree = str(scratch.localise_table(storage.normalise(hierarchy))) if hierarchy else None
+        tree = shipped.find("hierarchy", hierarchy)
+        if hierarchy and tree is None:
+            tree = scratch.localise_table(storage.normalise(hierarchy))
         scorer = evaluation.Scorer(known, ks, tree, given, alternatives)
         for batch in batches:
             if batch.num_rows:

@@ -12,6 +12,7 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import CatalogConfig, LabelledConfig
 from devise.errors import ConfigError, VocabularyError
+from devise.facts import shipped
 from devise.learning import labelled
 from devise.spark.frame import schemas
 from devise.spark.frame.metering import counted
@@ -38,11 +39,17 @@ def labelled_images(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     return rows
 
 
+def input_files(settings: LabelledConfig) -> tuple[str, str | None]:
+    """The source and the names, as a manifest calls them."""
+    names = shipped.tag("classes", settings.names) if settings.kind == "wnids" else settings.names
+    return settings.source, names
+
+
 def read_class_names(uri: str) -> dict[str, list[str]]:
     """wnid -> its names, in order, of a list of classes; `VocabularyError` if it has names alone."""
     from devise.words.classes import read_classes
 
-    classes = read_classes(scratch.localise_table(storage.normalise(uri)))
+    classes = read_classes(shipped.find("classes", uri) or scratch.localise_table(storage.normalise(uri)))
     if any(found.wnid is None for found in classes):
         raise VocabularyError(
             f"{uri}: found {classes.line()}; wanted a list with wnids, by which the pictures are named"

@@ -10,6 +10,7 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import EngineConfig, SearchConfig
 from devise.errors import ConfigError, IndexingError, ManifestError, VocabularyError
+from devise.facts import shipped
 from devise.search import query, shards
 from devise.search.query import Query
 from devise.search.shards import Shard
@@ -61,7 +62,9 @@ def query_vectors(
     from devise.words import vocabulary as vocabularies
 
     known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
-    path = str(scratch.localise(storage.normalise(vectors))) if vectors else None
+    path = shipped.find("vectors", vectors)
+    if vectors and path is None:
+        path = scratch.localise(storage.normalise(vectors))
     lookup = vocabularies.make_lookup(known, path)
     pictures = _embed_pictures(spark, [asked for asked in queries if asked.kind == "image"], warehouse, model)
     return [

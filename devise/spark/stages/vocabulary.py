@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from devise.config import VocabularyConfig
 from devise.errors import TrainingError
+from devise.facts import shipped
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.tables import Written, deliver
@@ -20,7 +21,7 @@ from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words import coverage, vocabulary
-from devise.words.classes import ClassMatches, ClassVectors
+from devise.words.classes import ClassList, ClassMatches, ClassVectors, read_classes
 
 CLASSES = "_classes-"
 """How the name of the file of the core visual model's classes begins; SQL engines pass over a leading underscore."""
@@ -29,11 +30,12 @@ CLASSES = "_classes-"
 def write_vocabulary(task: Task) -> None:
     """Build the vocabulary of the settings and write it, with its coverage printed and kept in the manifest."""
     config: VocabularyConfig = task.config
-    vectors = scratch.localise(storage.normalise(config.vectors))
+    vectors = shipped.find("vectors", config.vectors) or scratch.localise(storage.normalise(config.vectors))
     hierarchy, classes = (
-        scratch.localise_table(storage.normalise(uri)) if uri else None for uri in (config.hierarchy, config.classes)
+        shipped.find(setting, uri) or scratch.localise_table(storage.normalise(uri)) if uri else None
+        for setting, uri in (("hierarchy", config.hierarchy), ("classes", config.classes))
     )
-    built, found = coverage.make(str(vectors), hierarchy, config.nouns, classes)
+    built, found = coverage.make(str(vectors), hierarchy, config.nouns, classes, shipped_classes())
     for line in found.lines():
         say("build_vocabulary", line)
     task.vocabulary_id = vocabulary.vocabulary_id(built)
@@ -46,6 +48,11 @@ def write_vocabulary(task: Task) -> None:
         if found.classes is not None:
             files.append(deliver(_write_classes(found.classes, Path(place)), folder, rows=-1))
     task.written["vocabulary"] = Written(schemas.VOCABULARY.names, files)
+
+
+def shipped_classes() -> ClassList:
+    """The classes whose wnids a list of names alone takes on, where it has their names in their order."""
+    return read_classes(shipped.CLASSES["imagenet1k"])
 
 
 def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:

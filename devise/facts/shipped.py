@@ -1,0 +1,42 @@
+"""What settings call the shipped facts, and the files of the package that they are; it opens none of them.
+
+A file of such a name in the working directory is reached as ./wordnet.
+"""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+HIERARCHY = {"wordnet": HERE / "wordnet.tsv.gz"}
+"""WordNet 3.0's nouns: id (a wnid), lexfile, members, hypernyms, definition."""
+CLASSES = {"imagenet1k": HERE / "imagenet1k.tsv.gz"}
+"""The classes of ILSVRC 2012 in the order of networks trained on them: index, wnid, name, synonyms."""
+VECTORS = {"wordnet": HERE / "wordnet.vec.gz"}
+"""Word vectors of nouns, made of WordNet 3.0 alone: fastText text format."""
+BY_SETTING = {"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES, "vectors": VECTORS}
+"""The last part of a setting's name -> what it may name."""
+
+
+def find(setting: str, value: str | None) -> Path | None:
+    """The package's file that a setting names; None if `value` is a file of the user's, or nothing.
+
+    Args:
+        setting: its dotted name, or the last part of it: `build_vocabulary.vectors`. One that names no kind of fact
+            finds none.
+    """
+    return BY_SETTING.get(setting.rpartition(".")[2], {}).get(value)
+
+
+def tag(setting: str, value: str | None) -> str | None:
+    """What a manifest calls the input that a setting names: a shipped file by its content, any other as it stands.
+
+    Two machines have one package at two paths and two dates.
+    """
+    path = find(setting, value)
+    return f"shipped:{path.name} {_sha256(path)[:16]}" if path is not None else value
+
+
+@lru_cache
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -80,13 +80,13 @@ class CatalogConfig(JobConfig):
 
 class VocabularyConfig(JobConfig):
     vectors: Text
-    """Word vectors: fastText .bin, .vec, .vec.gz, a .zip of one, or word2vec .bin."""
+    """Word vectors: fastText .bin, .vec, .vec.gz, a .zip of one, or word2vec .bin; `wordnet`: those that ship."""
     hierarchy: Text | None = None
-    """Noun hierarchy (columns id, lexfile, members, hypernyms, definition): gives synsets and synonyms."""
+    """Noun hierarchy (id, lexfile, members, hypernyms, definition), or `wordnet`: gives synsets and synonyms."""
     nouns: Literal["vectors", "hierarchy"] = "vectors"
     """Where the labels come from: every word of the vectors, or every noun of the hierarchy that finds a vector."""
     classes: Text | None = None
-    """Class table of the core visual model (index, wnid, name, synonyms): its labels are the seen ones."""
+    """Class table of the core visual model (index, wnid, name, synonyms), or `imagenet1k`: its labels are seen."""
 
     @model_validator(mode="after")
     def _nouns_from_somewhere(self) -> "VocabularyConfig":
@@ -102,7 +102,7 @@ class LabelledConfig(Section):
     kind: Literal["folders", "wnids", "table"] = "folders"
     """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
     names: Text | None = None
-    """kind wnids: class table that names each wnid. kind folders: JSON, folder name -> label, or groups of those."""
+    """kind wnids: class table, or `imagenet1k`. kind folders: JSON, folder name -> label, or groups of those."""
     only: Text | None = None
     """With a JSON file of groups in `names`: the group to use."""
     fraction: Annotated[Fraction, Field(gt=0)] = 1.0
@@ -271,7 +271,7 @@ class EvaluateConfig(JobConfig):
     splits: list[SplitConfig] = []
     ks: Annotated[list[Count], Field(min_length=1), AfterValidator(once)] = [1, 2, 5, 10, 20]
     hierarchy: Text | None = None
-    """Noun hierarchy for hp@k; without it hp@k is not measured."""
+    """Noun hierarchy for hp@k, or `wordnet`; without it hp@k is not measured."""
     recall_queries: Count = 200
     """Queries of each kind for recall@k of the index against exact search."""
     seed: Seed = 0

@@ -88,13 +88,16 @@ class CatalogConfig(JobConfig):
 
 class VocabularyConfig(JobConfig):
     vectors: Text
-    """Word vectors: fastText .bin or .vec, GloVe's text, word2vec .bin; plain, .gz or .zip (docs/formats.md)."""
+    """Word vectors: fastText .bin or .vec, GloVe's text, word2vec .bin; plain, .gz or .zip (docs/formats.md); `wordnet`:
+    those that ship."""
     hierarchy: Text | None = None
-    """Noun hierarchy for synsets and synonyms: WordNet's, Open English WordNet's, or a table (docs/formats.md)."""
+    """Noun hierarchy for synsets and synonyms: WordNet's, Open English WordNet's, or a table (docs/formats.md), or
+    `wordnet`: the one that ships."""
     nouns: Literal["vectors", "hierarchy"] = "vectors"
     """Where the labels come from: every word of the vectors, or every noun of the hierarchy that finds a vector."""
     classes: Text | None = None
-    """Classes of the core visual model, as published or as a table (docs/formats.md): its labels are the seen ones."""
+    """Classes of the core visual model, as published or as a table (docs/formats.md), or `imagenet1k`: its labels are
+    the seen ones."""
 
     @model_validator(mode="after")
     def _nouns_from_somewhere(self) -> "VocabularyConfig":
@@ -248,7 +251,7 @@ class EvaluateConfig(JobConfig):
     splits: list[SplitConfig] = []
     ks: Annotated[list[Count], Field(min_length=1), AfterValidator(once)] = [1, 2, 5, 10, 20]
     hierarchy: Text | None = None
-    """Noun hierarchy for hp@k; without it hp@k is not measured."""
+    """Noun hierarchy for hp@k, or `wordnet`; without it hp@k is not measured."""
     recall_queries: Count = 200
     """Queries of each kind for recall@k of the index against exact search."""
     seed: Seed = 0

@@ -14,7 +14,8 @@ class LabelledConfig(Section):
     kind: Literal["folders", "wnids", "table"] = "folders"
     """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
     names: Text | None = None
-    """kind wnids: class table that names each wnid. kind folders: JSON, folder name -> label, or groups of those."""
+    """kind wnids: class table that names each wnid, or `imagenet1k`. kind folders: JSON, folder name -> label, or
+    groups of those."""
     only: Text | None = None
     """With a JSON file of groups in `names`: the group to use."""
     fraction: Annotated[Fraction, Field(gt=0)] = 1.0

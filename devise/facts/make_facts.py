@@ -22,6 +22,16 @@ LEXFILES = (
 )
 """The lexicographer files of nouns, from number 3 on (lexnames(5))."""
 N_CLASSES = 1000
+STOP_WORDS = set(
+    re.findall(
+        "[a-z]+",
+        """a an the of or and in to for with by that is are as on from having used which its it be at not usually
+        especially any various one two three who can has other than more most very often some something such into made
+        being but also when where their they you he his was out up no kind type small large long short many either
+        between so etc while over if may about all only same several genus family each""",
+    )
+)
+"""Words of definitions that tell no noun from another."""
 
 
 class Synset(NamedTuple):

@@ -6,7 +6,7 @@
 A noun is counted, not trained: its row names its hypernyms (the nearer, the more), what it has or is part of, the words
 of its definition and of its hypernyms', and the words of its members, each by how rare it is. The rows are made 300
 dimensions by a truncated singular value decomposition. Then a general noun is moved towards the mean of all its kinds:
-pictures of kinds are what a network has seen, and the mean of their names is where it puts one of the general noun.
+pictures of kinds are what a network has seen, and it puts them near the mean of their names.
 It writes wordnet.vec.gz (fastText text format, whole numbers: rows are made unit by who reads them) in about a minute.
 
 Shape letters: S synsets, F features, V nouns, D dims.
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from devise.facts.make_facts import Synset, climb, read_senses, read_synsets, write_gz
+from devise.facts.make_facts import STOP_WORDS, Synset, climb, read_senses, read_synsets, write_gz
 
 PICTURED = {"animal", "artifact", "body", "food", "group", "location", "object", "person", "phenomenon", "plant"}
 PICTURED |= {"shape", "substance"}
@@ -38,13 +38,6 @@ OF_KINDS = 2.0
 """How far a noun moves towards the mean of its kinds."""
 STEPS = 3.0
 """Whole numbers a standard deviation: half as many cost 1 MB less and 0 to 2 points of hit@5."""
-COMMON = (
-    "a an the of or and in to for with by that is are as on from having used which its it be at not usually "
-    "especially any various one two three who can has other than more most very often some something such into "
-    "made being but also when where their they you he his was out up no kind type small large long short many "
-    "either between so etc while over if may about all only same several genus family each "
-)
-STOP_WORDS = frozenset(COMMON.split())
 
 
 def read_counts(folder: Path) -> Counter:

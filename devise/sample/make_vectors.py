@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from devise.facts.make_facts import Synset, climb, read_senses, read_synsets, write_gz
+from devise.facts.make_facts import STOP_WORDS, Synset, climb, read_senses, read_synsets, write_gz
 from devise.sample.book import NOUNS
 
 CONCRETE = {"animal", "artifact", "food", "object", "plant"}
@@ -42,15 +42,6 @@ DIM, EPOCHS, N_COPIES, SEED = 100, 6, 6, 7
 MIN_IN_GLOSSES, MIN_TAGGED = 4, 2
 VAGUE_DEPTH = 4
 """Synsets with no more ancestors than this, themselves included, are too vague for a label (object, whole)."""
-STOPWORDS = set(
-    re.findall(
-        "[a-z]+",
-        """a an the of or and in to for with by that is are as on from having used which its it be at not usually
-        especially any various one two three who can has other than more most very often some something such into made
-        being but also when where their they you he his was out up no kind type small large long short many either
-        between so etc while over if may about all only same several genus family each""",
-    )
-)
 
 
 def choose(folder: Path, synsets: dict[str, Synset], senses: dict[str, list[str]]) -> dict[str, str]:
@@ -105,7 +96,7 @@ def text_lines(synsets: dict[str, Synset], members: dict[str, list[str]]) -> lis
         ]
         # Words of definitions are other tokens than the nouns: a spade is not to learn from the ace of spades.
         words = re.findall("[a-z]+", synsets[offset].definition.lower())
-        words = [f":{word}" for word in words if word not in STOPWORDS][:12]
+        words = [f":{word}" for word in words if word not in STOP_WORDS][:12]
         for _ in range(N_COPIES):
             # Few names a line, so that synonyms meet the chain rather than one another.
             line = order.sample(names, min(2, len(names))) * 3 + weighted + words

@@ -22,6 +22,7 @@ from devise.vision.model import DeviseModel
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+AMD = "AuthenticAMD"
 # glibc's malloc.h: allocations below the first come from the heap, and the heap is not trimmed below the second.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 
@@ -54,13 +55,18 @@ def visible_cards() -> tuple[int, str]:
 
 
 def choose_precision(precision: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
-    """The precision asked for; `auto` is bf16 where the device computes it natively, else fp32 (CPU) or fp16 (GPU)."""
+    """The precision asked for; `auto` is bf16 where the device is quicker in it, else fp32 (CPU) or fp16 (GPU).
+
+    Quicker are a CPU with tiles (AMX) and AMD's with AVX512-BF16 (1.9 times fp32, EPYC). Intel's with that and no tiles,
+    such as virtual machines show, are slower in it: 20 to 29 % (three networks, tests/benchmarks/results/networks.md).
+    """
     if precision == "fp16" and device.type == "cpu":
         raise ConfigError("precision fp16: for a GPU only; on a CPU wanted fp32, bf16 or auto")
     if precision != "auto":
         return precision
     if device.type == "cpu":
-        return "bf16" if _cpu_flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
+        flags = _cpu_flags()
+        return "bf16" if "amx_bf16" in flags or {"avx512_bf16", AMD} <= flags else "fp32"
     return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
 
 
@@ -150,9 +156,10 @@ def _warm_up(module: Callable[[torch.Tensor], torch.Tensor], example: torch.Tens
 
 @functools.cache
 def _cpu_flags() -> frozenset[str]:
-    """Instruction sets of this machine's processor; none known where there is no /proc/cpuinfo."""
+    """Instruction sets of this machine's processor, and its maker; none known where there is no /proc/cpuinfo."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return frozenset()
-    lines = (line for line in path.read_text().splitlines() if line.startswith("flags"))
-    return frozenset(next(lines, "").partition(":")[2].split())
+    lines = path.read_text().splitlines()
+    told = (next((line for line in lines if line.startswith(key)), "") for key in ("vendor_id", "flags"))
+    return frozenset(word for line in told for word in line.partition(":")[2].split())

@@ -68,6 +68,7 @@ class Senses:
     def __init__(self, finder: Finder, hierarchy: Hierarchy):
         self.finder, self.hierarchy = finder, hierarchy
         self._references: dict[str, np.ndarray | None] = {}
+        self._words: dict[str, np.ndarray | None] = {}
 
     def reference(self, synset: str) -> np.ndarray | None:
         """Where a synset should lie: unit mean of its hypernyms, of its definition's words, and of a name of its own.
@@ -114,8 +115,15 @@ class Senses:
         alone = [word for word in self.hierarchy.members[synset] if len(self.hierarchy.synsets(word)) == 1]
         return next((match.vector for word in alone if (match := self.finder.own(word))), None)
 
+    def _vector(self, word: str) -> np.ndarray | None:
+        """The word's own vector, kept: definitions share their words."""
+        if word not in self._words:
+            match = self.finder.own(word)
+            self._words[word] = match.vector if match else None
+        return self._words[word]
+
     def _mean(self, words: Sequence[str]) -> np.ndarray | None:
-        vectors = [match.vector for word in words if (match := self.finder.own(word))]
+        vectors = [vector_D for word in words if (vector_D := self._vector(word)) is not None]
         mean_D = unit(np.mean(vectors, axis=0)) if vectors else np.zeros(1, np.float32)
         return mean_D if mean_D.any() else None
 

@@ -2,6 +2,7 @@
 
 import io
 import threading
+from pathlib import Path
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -266,6 +267,27 @@ def embeddings(model, wanted: list[Item], **settings) -> np.ndarray:
         assert out.codes == [None] * len(out.items)
         found |= dict(zip((item.image_id for item in out.items), out.embedding_ND, strict=True))
     return np.stack([found[item.image_id] for item in items(len(wanted))])
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        ({"AuthenticAMD", "avx2"}, "fp32"),
+        ({"AuthenticAMD", "avx512_bf16"}, "bf16"),
+        ({"GenuineIntel", "avx512_bf16"}, "fp32"),
+        ({"GenuineIntel", "avx512_bf16", "amx_bf16"}, "bf16"),
+        (set(), "fp32"),
+    ],
+)
+def test_a_cpu_is_given_bf16_where_it_is_quicker_in_it(flags, wanted, monkeypatch):
+    monkeypatch.setattr(graph, "_cpu_flags", lambda: frozenset(flags))
+    assert graph.choose_precision("auto", torch.device("cpu")) == wanted
+    assert graph.choose_precision("bf16", torch.device("cpu")) == "bf16"
+
+
+def test_the_processor_of_this_machine_is_read():
+    if (info := Path("/proc/cpuinfo")).exists() and "vendor_id" in info.read_text():
+        assert graph._cpu_flags() & {"AuthenticAMD", "GenuineIntel"} and len(graph._cpu_flags()) > 20
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -88,8 +88,8 @@ class CatalogConfig(JobConfig):
 
 class VocabularyConfig(JobConfig):
     vectors: Text
-    """Word vectors: fastText .bin or .vec, GloVe's text, word2vec .bin; plain, .gz or .zip (docs/formats.md); `wordnet`:
-    those that ship."""
+    """Word vectors: fastText .bin or .vec, GloVe's text, word2vec .bin; plain, .gz or .zip (docs/formats.md), or
+    `wordnet`: those that ship."""
     hierarchy: Text | None = None
     """Noun hierarchy for synsets and synonyms: WordNet's, Open English WordNet's, or a table (docs/formats.md), or
     `wordnet`: the one that ships."""

@@ -57,8 +57,8 @@ def visible_cards() -> tuple[int, str]:
 def choose_precision(precision: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
     """The precision asked for; `auto` is bf16 where the device is quicker in it, else fp32 (CPU) or fp16 (GPU).
 
-    Quicker are a CPU with tiles (AMX) and AMD's with AVX512-BF16 (1.9 times fp32, EPYC). Intel's with that and no tiles,
-    such as virtual machines show, are slower in it: 20 to 29 % (three networks, tests/benchmarks/results/networks.md).
+    Quicker are a CPU with tiles (AMX) and AMD's with AVX512-BF16 (1.9 times fp32, EPYC). Intel's with that and no
+    tiles, as virtual machines show it, was slower: 20 to 29 % (three networks, tests/benchmarks/results/networks.md).
     """
     if precision == "fp16" and device.type == "cpu":
         raise ConfigError("precision fp16: for a GPU only; on a CPU wanted fp32, bf16 or auto")

@@ -2,9 +2,9 @@
 
 import io
 import threading
-from pathlib import Path
 import time
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np

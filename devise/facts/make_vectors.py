@@ -22,9 +22,9 @@ from scipy import sparse
 
 from devise.facts.make_facts import STOP_WORDS, Synset, climb, read_senses, read_synsets, write_gz
 
-PICTURED = {"animal", "artifact", "body", "food", "group", "location", "object", "person", "phenomenon", "plant"}
-PICTURED |= {"shape", "substance"}
-"""Lexfiles of nouns that a picture can show: all of theirs are taken, and first when a word has several senses."""
+THINGS = {"animal", "artifact", "body", "food", "object", "plant"}
+PICTURED = THINGS | {"group", "location", "person", "phenomenon", "shape", "substance"}
+"""Lexfiles of nouns that a picture can show: all of theirs are taken; of a word's senses, things come first."""
 TAXON = "07992450"
 """No picture shows a genus or a family: synsets below this one are left out, as are instances (proper names)."""
 DIM, SEED, N_MORE, N_ROUNDS = 300, 0, 20, 2
@@ -56,25 +56,32 @@ def choose(
 ) -> dict[str, str]:
     """Synset -> its one noun: of synonyms one is enough, the others are found through the hierarchy.
 
-    A word stands for its first sense that a picture can show, else its first; a synset's noun is its first member that
-    stands for it. Of what no picture can show, nouns are taken that were tagged in WordNet's texts at least once.
+    Words ask their senses in turn, things first, then what else a picture can show; a synset takes the first of its
+    members that asks, in WordNet's order, and who is turned away asks the next (Gale and Shapley 1962), but for words
+    whose sense was tagged in WordNet's texts: a plane is an airplane and no tool. Of what no picture can show, only a
+    word's first sense is taken, and only if it was tagged.
     """
-    home = {}
+    asks, turn, taken = {}, Counter(), {}
     for word, offsets in senses.items():
-        named = [(rank, at) for rank, at in enumerate(offsets, 1) if not synsets[at].is_instance]
-        pictured = [(rank, at) for rank, at in named if synsets[at].lexfile in PICTURED]
-        if named:
-            home[word] = (pictured or named)[0]
-    nouns, others = {}, {}
-    for at, synset in synsets.items():
-        own = [member for member in synset.members if home.get(member.lower(), (0, ""))[1] == at]
-        if not own or synset.is_instance or TAXON in above[at]:
+        named = [at for at in offsets if not synsets[at].is_instance and TAXON not in above[at]]
+        shown = [at for at in named if synsets[at].lexfile in THINGS]
+        shown += [at for at in named if synsets[at].lexfile in PICTURED - THINGS]
+        asks[word] = shown or [at for at in named[:1] if counts[word, offsets.index(at) + 1]]
+    members = {at: [member.lower() for member in synset.members] for at, synset in synsets.items()}
+    waiting = list(asks)
+    while waiting:
+        word = waiting.pop()
+        if turn[word] == len(asks[word]):
             continue
-        if synset.lexfile in PICTURED:
-            nouns[at] = own[0]
-        elif counts[own[0].lower(), home[own[0].lower()][0]]:
-            others[at] = own[0]
-    return nouns | others
+        at = asks[word][turn[word]]
+        turn[word] += 1
+        before = taken.get(at)
+        if before is None or members[at].index(word) < members[at].index(before):
+            taken[at], word = word, before
+        if word is not None and not counts[word, senses[word].index(asks[word][turn[word] - 1]) + 1]:
+            waiting.append(word)
+    nouns = {at: synsets[at].members[members[at].index(taken[at])] for at in synsets if at in taken}
+    return dict(sorted(nouns.items(), key=lambda pair: synsets[pair[0]].lexfile not in PICTURED))
 
 
 def words_of(text: str) -> list[str]:

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from accept_protocols import KS, as_function, hits, protocol_s, ridge
 
 from devise.config import TrainConfig
+from devise.facts import shipped
 from devise.learning.fitting import guard_classes, open_core
 from devise.learning.metrics import interval
 from devise.vision import graph
@@ -97,6 +98,65 @@ def header(*cells: str) -> None:
     row(*("---" for _ in cells))
 
 
+def vocabularies(data: Path) -> dict[str, tuple[Path, Path, Path]]:
+    """Vectors, hierarchy and classes: the data folder's, and those that ship."""
+    taxonomy, classes = data / "taxonomy", shipped.CLASSES["imagenet1k"]
+    theirs = (taxonomy / "oewn_noun_synsets.tsv.gz", taxonomy / "imagenet1k_classes.tsv")
+    return {
+        "80k": (data / "vectors/nouns-80k-300d.vec.gz", *theirs),
+        "wordnet": (shipped.VECTORS["wordnet"], shipped.HIERARCHY["wordnet"], classes),
+    }
+
+
+def protocols(
+    vectors: str,
+    files: tuple[Path, Path, Path],
+    models: dict[str, DeviseModel],
+    corpus: list[Path],
+    options: argparse.Namespace,
+) -> None:
+    """Rows of Z and S for each network; a folder whose noun is no label is left out, and it says so."""
+    folders = [path.parent.name for path in corpus]
+    known, found = coverage.make(files[0], files[1], "vectors", files[2])
+    matches = found.classes
+    texts = [
+        [*one.names, *([label] if label else [])] for one, label in zip(matches.classes, matches.labels, strict=True)
+    ]
+    classes = ClassVectors([one.name for one in matches.classes], texts, matches.vectors_CD)
+    groups = json.loads((options.data / "taxonomy/caltech101_protocol.json").read_text())
+    zero_shot = {folder: known.find_one(noun) for folder, noun in groups["zero_shot"].items()}
+    nouns = zero_shot | {folder: known.find_one(noun) for folder, noun in groups["seen"].items()}
+    if missing := sorted(folder for folder, label in nouns.items() if label is None):
+        print(f"{vectors}: no label for {', '.join(missing)}, whose photographs are left out")
+    zero_shot, nouns = ({at: label for at, label in one.items() if label is not None} for one in (zero_shot, nouns))
+    held_out = sorted({known.labels[label] for label in zero_shot.values()})
+    for name, model in models.items():
+        features_NF = features(model, corpus, options.keep / f"{name}-corpus.npy")
+        for protocol, wanted, guarded in (("Z", zero_shot, held_out), ("S", nouns, [])):
+            tested_N = np.array([folder in wanted for folder in folders])
+            truth_N = np.array([wanted[folder] for folder in folders if folder in wanted])
+            vectors_CD = guard_classes(classes, guarded, lambda line: None)
+            own = np.unique(truth_N)
+            for temperature in TEMPERATURES:
+                project = as_function(convex_projection(model.core.classifier, vectors_CD, temperature, 10))
+                embedding_ND = project(features_NF[tested_N])
+                for among, candidates in ((f"{len(own)}", own), (f"{len(known.labels):,}", None)):
+                    at = hits(embedding_ND, truth_N, known.vectors, candidates)
+                    method = f"ConSE, temperature {temperature:g}"
+                    row(vectors, protocol, name, method, among, *(f"{hit:.1f}" for hit in at), f"{len(truth_N):,}")
+        fit = {"ridge, penalty 300": ridge(300.0, known.vectors)}
+        for one in protocol_s(features_NF, folders, nouns, known.vectors, fit):
+            row(
+                vectors,
+                "S",
+                name,
+                one.method,
+                f"{len(known.labels):,}",
+                *(f"{hit:.1f}" for hit in one.hits),
+                "5 splits",
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -105,10 +165,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "devise-networks")
     options = parser.parse_args()
     options.keep.mkdir(parents=True, exist_ok=True)
-    taxonomy, models = options.data / "taxonomy", networks(options.data)
+    models = networks(options.data)
     one_a_class = sorted((options.data / "images/imagenet1k_one_per_class").iterdir())
     corpus = sorted((options.data / "images/caltech101").glob("*/*.jpg"))
-    folders = [path.parent.name for path in corpus]
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {datetime.date.today()}, load ", end=""
     )
@@ -137,40 +196,9 @@ def main() -> None:
         low, high = interval(top_1, len(one_a_class))
         row(name, f"{100 * top_1:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", f"{100 * top_5:.1f}")
 
-    known, found = coverage.make(
-        options.data / "vectors/nouns-80k-300d.vec.gz",
-        taxonomy / "oewn_noun_synsets.tsv.gz",
-        "vectors",
-        taxonomy / "imagenet1k_classes.tsv",
-    )
-    matches = found.classes
-    texts = [
-        [*one.names, *([label] if label else [])] for one, label in zip(matches.classes, matches.labels, strict=True)
-    ]
-    classes = ClassVectors([one.name for one in matches.classes], texts, matches.vectors_CD)
-    groups = json.loads((taxonomy / "caltech101_protocol.json").read_text())
-    zero_shot = {folder: known.find_one(noun) for folder, noun in groups["zero_shot"].items()}
-    nouns = zero_shot | {folder: known.find_one(noun) for folder, noun in groups["seen"].items()}
-    held_out = sorted({known.labels[label] for label in zero_shot.values()})
-
-    header("protocol", "network", "method", "among", *(f"@{k}" for k in KS), "n")
-    for name, model in models.items():
-        features_NF = features(model, corpus, options.keep / f"{name}-corpus.npy")
-        for protocol, wanted, guarded in (("Z", zero_shot, held_out), ("S", nouns, [])):
-            tested_N = np.array([folder in wanted for folder in folders])
-            truth_N = np.array([wanted[folder] for folder in folders if folder in wanted])
-            vectors_CD = guard_classes(classes, guarded, lambda line: None)
-            own = np.unique(truth_N)
-            for temperature in TEMPERATURES:
-                project = as_function(convex_projection(model.core.classifier, vectors_CD, temperature, 10))
-                embedding_ND = project(features_NF[tested_N])
-                for among, candidates in ((f"{len(own)}", own), (f"{len(known.labels):,}", None)):
-                    at = hits(embedding_ND, truth_N, known.vectors, candidates)
-                    method = f"ConSE, temperature {temperature:g}"
-                    row(protocol, name, method, among, *(f"{hit:.1f}" for hit in at), f"{len(truth_N):,}")
-        fit = {"ridge, penalty 300": ridge(300.0, known.vectors)}
-        for one in protocol_s(features_NF, folders, nouns, known.vectors, fit):
-            row("S", name, one.method, f"{len(known.labels):,}", *(f"{hit:.1f}" for hit in one.hits), "5 splits")
+    header("vectors", "protocol", "network", "method", "among", *(f"@{k}" for k in KS), "n")
+    for vectors, files in vocabularies(options.data).items():
+        protocols(vectors, files, models, corpus, options)
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ TABLES = [
     classes("Latin-1", HEADER + "0\tn1\tcafé\t\n".encode("latin-1"), "are no UTF-8"),
     classes("no header", b"0\tn1\tlion\t\n", "found a header and no classes"),
     classes("a wnid twice", HEADER + b"0\tn1\tlion\t\n1\tn1\ttulip\t\n", "row 2: found ['1', 'n1', 'tulip']"),
-    classes("a page", b"<!DOCTYPE html>\n<html>\n", "line 1: found columns ['<!DOCTYPE html>']"),
+    classes("a page", b"<!DOCTYPE html>\n<html>\n", "looks like a web page"),
     classes("a list for a name", parquet(i=[0], w=["n1"], n=[["lion"]], s=[""]), "row 1: found ['0', 'n1', ['lion']]"),
     classes("a blank name", HEADER + b"0\tn1\t \t\n", "row 1: found ['0', 'n1', ' ']"),
     hierarchy("lists of ids", parquet(**TREE_OF | {"id": [["a"]]}), "column id: found the list ['a'], wanted texts"),

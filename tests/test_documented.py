@@ -12,7 +12,7 @@ from tiny_warehouse import add_night, publish
 from devise import cli
 from devise.emr import command as clusters
 from devise.emr import submit
-from devise.quickstart import look
+from devise.quickstart import kit, look
 from devise.spark.frame import command
 from devise.spark.stages import doctor
 from devise.store import s3
@@ -79,6 +79,7 @@ def ask(published, tmp_path, monkeypatch):
         "conf/X.yaml": str(settings),
         "CONFIG": f"{tmp_path}/new.yaml",
         "PREFIX": f"{published}/pictures",
+        "FOLDER": f"{published}/pictures",
         "R": "r4",
         "CODE": "corrupt",
         "photo.jpg": str(published / "pictures" / "lion" / "0.png"),
@@ -98,6 +99,7 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setattr(submit, "run", begin)
     monkeypatch.setattr(submit, "check", begin)
     monkeypatch.setattr(doctor, "start_session", begin)
+    monkeypatch.setattr(kit, "starter", begin)
     monkeypatch.setattr(look, "place_of", begin)  # init has looked at the pictures by then: tests/quickstart
 
     def run(words, run_id=None):
@@ -145,7 +147,7 @@ def test_a_documented_command_runs(words, ask, capsys):
         try:
             ask(variant[1:], run_id)
         except Reached:
-            assert words[1] in ("run", "replay", "compact", "emr", "doctor", "init")
+            assert words[1] in ("run", "replay", "compact", "emr", "doctor", "init", "label")
         else:
             assert capsys.readouterr().out.strip()
 

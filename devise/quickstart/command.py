@@ -85,7 +85,10 @@ def night(options: argparse.Namespace) -> Sequence:
     sets = [f"warehouse={options.warehouse}", f"catalog_images.sources=[{options.folder!r}]", *overrides(options)]
     words = ["--config", str(kit.config_path()), "--run", time.strftime("%Y-%m-%dT%H%M%S")]
     command.run_in_order(
-        "label", run_nightly.__doc__, run_nightly.JOBS, [*words, *(word for text in sets for word in ("--set", text))]
+        "run_nightly",
+        run_nightly.__doc__,
+        run_nightly.JOBS,
+        [*words, *(word for text in sets for word in ("--set", text))],
     )
     print(f'ask: devise search --warehouse {options.warehouse} "boat"')
     return pages.of_night(storage.normalise(options.warehouse))

@@ -17,6 +17,7 @@ from devise.errors import VocabularyError
 from devise.words.nouns import fold, readable
 from devise.words.parcels import Piece
 from devise.words.synsets import split_names
+from devise.words.vectorfiles import looks_like
 
 WNID = re.compile(r"n\d{8}")
 HEADS = frozenset({"index", "id", "wnid", "synset", "class", "label", "name", "names", "synonyms", "category"})
@@ -54,7 +55,8 @@ def read(piece: Piece) -> ClassList | None:
 
     Raises:
         TableError: it cannot be read, or is no text.
-        VocabularyError: JSON or a dict of another shape, indices that are not 0 to C - 1, a wnid twice, no name.
+        VocabularyError: a web page and the like, JSON or a dict of another shape, indices that are not 0 to C - 1, a
+            wnid twice, no name.
     """
     if piece.head.startswith(b"PAR1"):
         return None
@@ -71,6 +73,8 @@ def read(piece: Piece) -> ClassList | None:
     numbered = len(lines) > 1 and re.match(r'"?0"?[,\t]', lines[1])
     if not lines or "\t" in first or numbered or cells[0] in HEADS:
         return None
+    if what := looks_like(first.encode()):
+        raise VocabularyError(f"{piece.name}: looks like {what}; wanted a list of classes, as published or as a table")
     return _from_lines(lines, piece.name)
 
 

@@ -39,7 +39,7 @@ def write(found: Sequence[Labelled], folder: str, path: str) -> None:
             for one in found
         ]
         n_rejected = sum(one.code is not None for one in found)
-        told = f"{len(found) - n_rejected:,} pictures labelled, {n_rejected:,} rejected"
+        told = f"{len(found) - n_rejected:,} pictures labelled" + f", {n_rejected:,} rejected" * bool(n_rejected)
         return gallery.write_page(tiles, title, told, path)
     shown = found[:MOST_TILES]
     tiles = [
@@ -56,6 +56,8 @@ def below(uri: str, folder: str) -> str:
 
 def of_night(warehouse: str, most: int = gallery.MOST_SHOWN) -> list[Labelled]:
     """The first live images, by image_id, which is a hash: a draw of the corpus; the whole of one with fewer.
+
+    Rejects have no labels: they are in the table of their own.
 
     Raises:
         ManifestError: nothing is live, or it has no labels.

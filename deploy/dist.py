@@ -23,7 +23,7 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("devise", "jobs", "conf", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("devise", "jobs", "conf", "deploy", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 GLIBC = (2, 34)
 """Amazon Linux 2023's, which EMR 7 runs on: a wheel that wants a newer one cannot be installed there."""

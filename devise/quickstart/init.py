@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from devise import settings
-from devise.config import CatalogConfig, EmbedConfig, PublishConfig, S3Config
+from devise.config import CatalogConfig, EmbedConfig, PublishConfig, S3Config, is_published
 from devise.errors import AlreadyExists, ConfigError, DeviseError
+from devise.facts import shipped
 from devise.quickstart import look, price, reach
 from devise.quickstart.look import Corpus
 from devise.show import probe
@@ -183,7 +184,7 @@ def quoted(text: str) -> str:
 
 def _setting(text: str) -> str:
     """A setting that is a file here, as an absolute path: a night may be started in another folder."""
-    if text in (*look.SHIPPED, WEIGHTS) or text.startswith("torchvision:"):
+    if shipped.find("vectors", text) is not None or is_published(text):
         return text
     return storage.normalise(text).removeprefix("file://")
 

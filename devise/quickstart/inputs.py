@@ -106,19 +106,18 @@ def _classes(setting: str) -> Iterator[Finding]:
 
 def _weights(train: TrainConfig, vocabulary: VocabularyConfig | None, n_classes: int | None) -> list[Finding]:
     """The weights load into the architecture, and its outputs are as many as the classes."""
-    from devise.vision.networks import build_core
+    from devise.learning.fitting import open_core
 
-    weights = train.weights
-    if weights is not None and not weights.startswith("torchvision:") and weights not in look.SHIPPED_WEIGHTS:
-        weights = str(scratch.localise(storage.normalise(weights)))
-    core = build_core(train.architecture, weights, train.weights_sha256)
+    core = open_core(train)
     convex = train.projection == "convex" and train.weights is not None
     if convex and vocabulary is not None and vocabulary.classes is None:
         raise ModelError("projection convex starts from the weights' classes: found no build_vocabulary.classes")
     if convex and n_classes is not None and core.n_classes != n_classes:
         told = f"{train.architecture} has {core.n_classes} outputs and build_vocabulary.classes {n_classes} rows"
         raise ModelError(f"found {told}, wanted one row an output, in order")
-    told = f"{train.weights} fit {train.architecture}" if weights else f"none: {train.architecture} is trained anew"
+    told = (
+        f"{train.weights} fit {train.architecture}" if train.weights else f"none: {train.architecture} is trained anew"
+    )
     return [Finding("ok", f"weights: {told}, {core.n_features} features")]
 
 

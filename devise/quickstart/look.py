@@ -14,6 +14,7 @@ import numpy as np
 
 from devise.config import CatalogConfig, EngineConfig
 from devise.errors import ImageError
+from devise.facts import shipped
 from devise.store import heads, sampling, scratch, storage
 from devise.store.checks import GIB, Finding
 from devise.store.passedover import NO_ENDING, describe
@@ -34,10 +35,6 @@ MOST_BYTES = 64 * 2**20
 THREADS = 8
 CHEAP_BYTES = 1 << 30
 """A packed file of vectors of so many bytes takes some ten seconds to read."""
-SHIPPED = ("wordnet", "imagenet1k")
-"""Settings that are no paths: what `devise.facts` ships."""
-SHIPPED_WEIGHTS = ("starter",)
-"""And weights that are none: of the package index (devise[starter])."""
 MOST_NOUNS = 200_000
 """Vectors of more words hold names, verbs and misspellings by the million: labels are then the hierarchy's nouns."""
 NOT_READ = {
@@ -224,12 +221,8 @@ def told_of_memory(n_words: int | None, dim: int, n_images: int, all_counted: bo
 
 def place_of(setting: str, kind: Literal["HIERARCHY", "CLASSES", "VECTORS"]) -> str:
     """The URI of the file that a setting names, or of the shipped one: `wordnet`, `imagenet1k`."""
-    if setting in SHIPPED:
-        from devise.facts import shipped
-
-        if (path := getattr(shipped, kind).get(setting)) is not None:
-            return storage.normalise(str(path))
-    return storage.normalise(setting)
+    path = shipped.find(kind.lower(), setting)
+    return storage.normalise(setting if path is None else str(path))
 
 
 def nouns_of(setting: str) -> Hierarchy:

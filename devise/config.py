@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, model_validator
 from devise.groups import EngineConfig, LabelledConfig
 from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Section, Seed, Side, Size, Text, once
 
+SHIPPED_VECTORS = "wordnet"
+"""The vectors that ship; anything else is a file."""
 STARTER, TORCHVISION = "starter", "torchvision:"
 """Weights that packages bring: a name, and the beginning of names; anything else is a file."""
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -98,6 +100,15 @@ class VocabularyConfig(JobConfig):
     classes: Text | None = None
     """Classes of the core visual model, as published or as a table (docs/formats.md), or `imagenet1k`: its labels are
     the seen ones."""
+    hypernym_levels: Size | None = None
+    """With a hierarchy: how many levels of hypernyms the vectors of labels and classes take in, the nearer the more
+    (HierSE); 0 leaves them as they are. Default 6; 0 for the vectors that ship, which are made of hypernyms."""
+
+    @property
+    def levels(self) -> int:
+        """`hypernym_levels`, or its default for these vectors."""
+        default = 0 if self.vectors == SHIPPED_VECTORS else 6
+        return default if self.hypernym_levels is None else self.hypernym_levels
 
     @model_validator(mode="after")
     def _nouns_from_somewhere(self) -> "VocabularyConfig":
@@ -132,9 +143,13 @@ class TrainConfig(JobConfig):
     """Labels that training must never see; classes with such a label are dropped."""
     held_out_file: Text | None = None
     """JSON file of groups, folder name -> label, with the group after `#`: its labels are held out too."""
-    temperature: Positive = 1.0
+    temperature: Positive = 2.0
     top_t: Count = 10
     """Convex projection: softmax temperature, and how many of the most probable classes are kept."""
+    rows_weight: Annotated[Real, Field(ge=0)] = 0.5
+    rows_lambda: Positive = 2.0
+    """Convex projection: weight of the classifier rows that are regressed from class vectors, beside 1 of the
+    combination (0: none), and the penalty of that ridge regression."""
     ridge_lambda: Positive = 300.0
     margin: Positive = 0.1
     epochs: Count = 20
@@ -171,6 +186,8 @@ class TrainConfig(JobConfig):
         used = {
             "weights_sha256": self.weights_file is not None,
             "temperature": self.projection == "convex", "top_t": self.projection == "convex",
+            "rows_weight": self.projection == "convex",
+            "rows_lambda": self.projection == "convex" and self.rows_weight > 0,
             "ridge_lambda": starts_from_ridge, "margin": self.loss == "hinge_rank",
             "epochs": stepwise, "learning_rate": stepwise, "core_epochs": scratch, "core_seconds": scratch,
         }  # fmt: skip

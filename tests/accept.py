@@ -25,10 +25,10 @@ from devise import settings
 from devise.config import LabelledConfig, NightlyConfig, TrainConfig
 from devise.jobs.run_nightly import JOBS
 from devise.learning.fitting import open_core
+from devise.search.vocabularies import read_class_vectors
 from devise.spark.frame import job
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.session import start_session
-from devise.spark.stages.vocabulary import read_class_vectors
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words import vocabulary

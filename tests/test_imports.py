@@ -19,7 +19,7 @@ ARROWS = {
     "facts": set(),
     "vision": {"store"},
     "search": {"words", "facts", "warehouse", "store"},
-    "learning": {"vision", "words", "search", "store"},
+    "learning": {"vision", "words", "facts", "search", "store"},
     "show": {"search", "words", "facts", "vision", "warehouse", "store"},
     "emr": {"facts", "warehouse", "store"},
     "spark.frame": {"warehouse", "store"},
@@ -42,7 +42,7 @@ STAGE_ARROWS = {
     "plan": {"accounting"},
     "recall": {"search"},
     "search": {"embed"},
-    "train": {"engines", "labelled", "vocabulary"},
+    "train": {"engines", "labelled"},
 }
 """Stage -> the stages whose parts it uses; the others use none."""
 HEAVY = {

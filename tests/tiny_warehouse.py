@@ -15,7 +15,8 @@ from devise.search.template import train_template, write_template
 from devise.store import scratch, storage
 from devise.vision import model
 from devise.vision.images import Preprocessing
-from devise.vision.networks import build_core, convex_projection
+from devise.vision.networks import build_core
+from devise.vision.projections import convex_projection
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import File, Manifest
 from devise.words import vocabulary

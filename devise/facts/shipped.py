@@ -6,6 +6,10 @@ A file of such a name in the working directory is reached as ./wordnet.
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 HERE = Path(__file__).parent
 HIERARCHY = {"wordnet": HERE / "wordnet.tsv.gz"}
@@ -14,6 +18,8 @@ CLASSES = {"imagenet1k": HERE / "imagenet1k.tsv.gz"}
 """The classes of ILSVRC 2012 in the order of networks trained on them: index, wnid, name, synonyms."""
 VECTORS = {"wordnet": HERE / "wordnet.vec.gz"}
 """Word vectors of nouns, made of WordNet 3.0 alone: fastText text format."""
+REFERENCE = HERE / "reference.safetensors"
+"""Mean pooled features of photographs, by network id, of the networks whose weights are the starter's."""
 BY_SETTING = {"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES, "vectors": VECTORS}
 """The last part of a setting's name -> what it may name."""
 
@@ -40,3 +46,10 @@ def tag(setting: str, value: str | None) -> str | None:
 @lru_cache
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def reference_features(network_id: str) -> "np.ndarray | None":
+    """float32 (F,): mean pooled features of photographs through a frozen network; None of one that is not shipped."""
+    from safetensors.numpy import load_file  # only training asks for it
+
+    return load_file(REFERENCE).get(network_id)

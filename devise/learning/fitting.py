@@ -15,12 +15,15 @@ import torch
 
 from devise.config import EngineConfig, TrainConfig
 from devise.errors import ImageError, TrainingError
+from devise.facts import shipped
 from devise.learning import train
 from devise.learning.labelled import drop_targets, mean_targets, resolve
+from devise.learning.rows import add_rows
 from devise.store import scratch, storage
 from devise.vision.images import Preprocessing, decode
-from devise.vision.model import DeviseModel
-from devise.vision.networks import Core, build_core, convex_projection, linear_projection, mlp_projection
+from devise.vision.model import DeviseModel, network_id
+from devise.vision.networks import Core, build_core
+from devise.vision.projections import ConvexProjection, convex_projection, linear_projection, mlp_projection
 from devise.vision.published import preprocessing_of
 from devise.words.classes import ClassVectors
 from devise.words.vocabulary import Vocabulary
@@ -90,20 +93,21 @@ def fit_projection(
         image_id_N: of the chosen images; decides which of them only tell when to stop.
     """
     dim = vocabulary.vectors.shape[1]
-    if config.loss == "none":
-        return convex_projection(core.classifier, class_vectors_CD, config.temperature, config.top_t), {}
+    if config.projection == "convex":
+        projection = convex_projection(core.classifier, class_vectors_CD, config.temperature, config.top_t)
+        if config.loss == "none":
+            return projection, {}
     vectors_LD = vocabulary.vectors[chosen.label_ids_L]
     if config.loss == "ridge":
         weight_FD, bias_D, figures = train.fit_ridge(
             features_NF, mean_targets(chosen.labels, vectors_LD), config.ridge_lambda
         )
         return linear_projection(weight_FD, bias_D), asdict(figures)
-    if config.projection == "convex":
-        projection = convex_projection(core.classifier, class_vectors_CD, config.temperature, config.top_t)
-    elif config.projection == "mlp":
+    if config.projection == "mlp":
         torch.manual_seed(config.seed)
         projection = mlp_projection(core.n_features, dim)
-    else:  # the rank loss starts at the regression's map: from noise it needs many more epochs to get there
+    elif config.projection == "linear":
+        # The rank loss starts at the regression's map: from noise it needs many more epochs to get there.
         weight_FD, bias_D, _ = train.fit_ridge(
             features_NF, mean_targets(chosen.labels, vectors_LD), config.ridge_lambda
         )
@@ -163,13 +167,30 @@ def fit(
     projection, figures["projection"] = fit_projection(
         config, core, class_vectors_CD, vocabulary, features_NF, image_id_N, chosen, report
     )
+    if isinstance(projection, ConvexProjection) and config.rows_weight:
+        mean_F = _mean_features(config, core, features_NF, report)
+        projection = add_rows(projection, vocabulary.vectors, mean_F, config.rows_lambda, config.rows_weight)
     seen = [vocabulary.labels[i] for i in chosen.label_ids_L] if chosen is not None else []
     if config.weights is not None and config.projection == "convex":
         kept_C = np.isfinite(class_vectors_CD).all(axis=1)
         seen = sorted({*seen, *(name for name, kept in zip(classes.names, kept_C, strict=True) if kept)})
-    return DeviseModel(
-        core, projection, preprocessing_of(config), vocabulary_id=vocabulary_id, seen=seen, training=figures
-    )
+    class_synsets = classes.synsets if classes is not None else []
+    if config.weights is None:
+        class_synsets = [vocabulary.synsets[i] for i in chosen.label_ids_L]
+    told = {"vocabulary_id": vocabulary_id, "seen": seen, "class_synsets": class_synsets, "training": figures}
+    return DeviseModel(core, projection, preprocessing_of(config), **told)
+
+
+def _mean_features(
+    config: TrainConfig, core: Core, features_NF: np.ndarray | None, report: Callable[[str], None]
+) -> np.ndarray | None:
+    """What pictures have in common (F,): the mean of those at hand, or as shipped for this network; None of neither."""
+    if features_NF is not None and len(features_NF):
+        return features_NF.mean(axis=0, dtype=np.float64)
+    found_F = shipped.reference_features(network_id(core, preprocessing_of(config)))
+    if found_F is None:
+        report("classifier rows: found no mean features of this network; `labelled` pictures would centre them")
+    return found_F
 
 
 def guard_classes(classes: ClassVectors, held_out: Sequence[str], report: Callable[[str], None]) -> np.ndarray:

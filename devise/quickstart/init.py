@@ -27,7 +27,6 @@ from devise.store.checks import Finding
 from devise.words.nouns import readable
 
 STARTER, WEIGHTS = "efficientnet_lite2", "starter"
-STARTER_TEMPERATURE = 2
 """ConSE of the starter network was measured at this one; other weights begin with 1, their classifier's own."""
 USUAL = ("dog", "car", "tree", "boat", "flower", "building", "bird", "food")
 N_QUERIES = 5
@@ -163,7 +162,6 @@ def _filled(
         else "Any classifier of torchvision; weights are a state dict's file, or torchvision:DEFAULT.",
         "architecture": quoted(architecture),
         "weights": quoted(_setting(weights)),
-        "temperature": str(STARTER_TEMPERATURE if weights == WEIGHTS else 1),
         "source": quoted(images.removeprefix("file://")),
         "catalog": _catalog(seen),
         "largest": f"The largest of the sample has {largest / 1e6:,.1f}.",

@@ -11,12 +11,14 @@ from devise import settings
 from devise.config import TrainConfig, VocabularyConfig
 from devise.facts import shipped
 from devise.learning import fitting
-from devise.search import query
+from devise.search import query, vocabularies
+from devise.search.ranking import Ranker
 from devise.store import scratch, storage
 from devise.vision import model as models
 from devise.vision.model import DeviseModel
 from devise.warehouse import manifest, pointer
 from devise.words import coverage, vocabulary
+from devise.words.ancestry import Ancestry
 from devise.words.classes import ClassVectors, read_classes
 from devise.words.vocabulary import Vocabulary
 
@@ -31,6 +33,7 @@ class Kit:
 
     model: DeviseModel
     known: Vocabulary
+    ranker: Ranker
     name: str
 
 
@@ -55,15 +58,21 @@ def starter(overrides: Sequence[str] = (), report: Callable[[str], None] = lambd
     train = settings.load(config_path(), "train_model", TrainConfig, NO_RUN, list(overrides))
     paths = {name: _local(name, getattr(words, name)) for name in ("vectors", "hierarchy", "classes")}
     wnids = read_classes(shipped.CLASSES["imagenet1k"])
-    known, found = coverage.make(str(paths["vectors"]), paths["hierarchy"], words.nouns, paths["classes"], wnids)
+    files = str(paths["vectors"]), paths["hierarchy"], words.nouns, paths["classes"]
+    known, found = coverage.make(*files, wnids, words.levels)
     for line in found.lines():
         report(line)
     matched = found.classes
     classes = matched and ClassVectors(
-        [one.name for one in matched.classes], [[*one.names] for one in matched.classes], matched.vectors_CD
+        [one.name for one in matched.classes],
+        [[*one.names] for one in matched.classes],
+        matched.vectors_CD,
+        matched.synsets,
     )
     model = fitting.fit(train, known, vocabulary.vocabulary_id(known), classes, (), pa.table({}), None, report)
-    return Kit(model, known, f"{train.architecture}, {len(known.labels):,} nouns")
+    ancestry = Ancestry(found.hypernyms, known.synsets)
+    ranker = vocabularies.make_ranker(known, ancestry, model.card["class_synsets"], model.card["seen"])
+    return Kit(model, known, ranker, f"{train.architecture}, {len(known.labels):,} nouns")
 
 
 def of_warehouse(warehouse: str) -> Kit:
@@ -75,8 +84,8 @@ def of_warehouse(warehouse: str) -> Kit:
     live = pointer.published(warehouse)
     model, words = (query.newest_live(warehouse, live, table) for table in ("model", "vocabulary"))
     loaded = models.load(query.model_folder(manifest.localise(warehouse, model), model))
-    known = vocabulary.load(manifest.localise_one(warehouse, words, end=".parquet"))
-    return Kit(loaded, known, f"model of run {model.run}, {len(known.labels):,} labels")
+    known, ranker = vocabularies.open_ranker(warehouse, words, loaded.card)
+    return Kit(loaded, known, ranker, f"model of run {model.run}, {len(known.labels):,} labels")
 
 
 def _local(name: str, value: str | None) -> Path | None:

@@ -16,7 +16,7 @@ import numpy as np
 from devise import telling
 from devise.errors import EmptyCorpus, StorageError
 from devise.quickstart.kit import Kit
-from devise.search.zeroshot import BLOCK_ROWS, top_labels
+from devise.search.zeroshot import BLOCK_ROWS
 from devise.store import listing, passedover, storage
 from devise.store.storage import Stat
 from devise.values import ENDINGS_READ
@@ -64,25 +64,26 @@ def label(kit: Kit, pictures: Sequence[Stat], k: int, **engine: object) -> Itera
     items = (Item(number, stat.uri, stat.etag, stat.size_bytes) for number, stat in enumerate(pictures))
     running = Engine(kit.model, lambda item: storage.fetch_image(item.uri, item.etag), **engine)
     uris: list[str] = []
-    embeddings: list[np.ndarray] = []
+    waiting: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
     for found in running.run(items):
         for row, item in enumerate(found.items):
             if found.codes[row] is not None:
                 yield Labelled(item.uri, (), found.codes[row], found.messages[row])
                 continue
             uris.append(item.uri)
-            embeddings.append(found.embedding_ND[row])
+            parts = (found.embedding_ND, *found.classes)
+            waiting.append(tuple(None if part is None else part[row] for part in parts))
         if len(uris) >= BLOCK_ROWS:
-            yield from _name(kit, uris, np.stack(embeddings), k)
-            uris, embeddings = [], []
+            yield from _name(kit, uris, waiting, k)
+            uris, waiting = [], []
     if uris:
-        yield from _name(kit, uris, np.stack(embeddings), k)
+        yield from _name(kit, uris, waiting, k)
 
 
-def _name(kit: Kit, uris: Sequence[str], embedding_ND: np.ndarray, k: int) -> Iterator[Labelled]:
+def _name(kit: Kit, uris: Sequence[str], found: Sequence[tuple], k: int) -> Iterator[Labelled]:
     known = kit.known
-    label_id_NK, score_NK = top_labels(embedding_ND, known.vectors, k)
-    for uri, ids, scores in zip(uris, label_id_NK, score_NK, strict=True):
+    ranked = kit.ranker.top(*(None if part[0] is None else np.stack(part) for part in zip(*found, strict=True)), k)
+    for uri, ids, scores in zip(uris, ranked.label_id_NK, ranked.score_NK, strict=True):
         named = zip(ids, scores, strict=True)
         yield Labelled(uri, tuple((known.labels[i], known.synsets[i], float(score)) for i, score in named))
 

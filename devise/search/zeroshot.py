@@ -20,16 +20,22 @@ image's scores have the same bits whatever batch it came in."""
 
 
 def top_labels(
-    embedding_ND: np.ndarray, vectors_VD: np.ndarray, k: int, candidates: np.ndarray | None = None
+    embedding_ND: np.ndarray,
+    vectors_VD: np.ndarray,
+    k: int,
+    candidates: np.ndarray | None = None,
+    adjust: Callable[[np.ndarray, slice], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest labels of each image by cosine, best first: label_id_NK int32, score_NK float32.
+    """The k labels of each image with the largest product of vectors, best first: label_id_NK int32, score_NK float32.
 
     Exact: one matrix product a block over all labels. Equal scores are in order of label id. K is `k`, or the number of
     candidates if that is less.
 
     Args:
-        embedding_ND, vectors_VD: float32 unit rows; row i of the vectors is label i.
+        embedding_ND, vectors_VD: float32 rows; row i of the vectors is label i. The products of unit rows are cosines.
         candidates: label ids to choose from; None for all.
+        adjust: called with the products of some images, a column a candidate, and which images they are, before the
+            best are chosen; it changes them in place.
 
     Raises:
         ValueError: shapes disagree, `k` is below 1 or there is no candidate.
@@ -48,7 +54,10 @@ def top_labels(
         part_BD = embedding_ND[start : start + BLOCK_ROWS]
         block_BD = torch.zeros((BLOCK_ROWS, embedding_ND.shape[1]))
         block_BD.numpy()[: len(part_BD)] = part_BD
-        rows_BK, scores_BK = _best(torch.mm(block_BD, vectors_DV)[: len(part_BD)], k)
+        products_BV = torch.mm(block_BD, vectors_DV)[: len(part_BD)]
+        if adjust is not None:
+            adjust(products_BV.numpy(), slice(start, start + len(part_BD)))
+        rows_BK, scores_BK = _best(products_BV, k)
         label_id_NK[start : start + len(part_BD)] = chosen[rows_BK]
         score_NK[start : start + len(part_BD)] = scores_BK
     return label_id_NK, score_NK

@@ -31,14 +31,14 @@ BATCH_SIZE = {"cpu": 8, "cuda": 256}
 class Network(Protocol):
     """What the engine needs of a model; a `DeviseModel` is frozen first, anything else is called as it is.
 
-    Called with uint8 pixels (B, 3, crop, crop), from many threads, it returns (embedding_BD unit rows, norm_B); with
-    output="features", (features_BD, probabilities_BC or None).
+    Called with uint8 pixels (B, 3, crop, crop), from many threads, it returns (embedding_BD unit rows, norm_B), and
+    may add (class_id_BT, probability_BT); with output="features", (features_BD, probabilities_BC or None).
     """
 
     preprocessing: Preprocessing
     dim: int
 
-    def __call__(self, pixels_B3HW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]: ...
+    def __call__(self, pixels_B3HW: torch.Tensor) -> tuple[torch.Tensor | None, ...]: ...
 
 
 class Engine:
@@ -120,7 +120,7 @@ class Engine:
         model.to(self.device)
         if self.output == "features":
             return lambda pixels: model.classify(features(pixels)), model.core.n_features
-        return lambda pixels: model.embed(features(pixels)), model.dim
+        return lambda pixels: model.embed_and_classify(features(pixels)), model.dim
 
     def _stages(self) -> list[tuple[Callable[["_Line"], None], int]]:
         """The work of each stage and its number of threads; stage i reads queue i and feeds queue i + 1."""
@@ -237,8 +237,8 @@ class Engine:
         return wait
 
     def _outcomes(self, batch: Batch, wait: Callable[[], tuple]) -> Outcomes:
-        vectors, other = (None if value is None else value.cpu().numpy() for value in wait())
-        return batch.outcomes(self._dim, vectors, other, features=self.output == "features")
+        found = [None if value is None else value.cpu().numpy() for value in wait()]
+        return batch.outcomes(self._dim, *found, features=self.output == "features")
 
 
 class _Line:

@@ -16,13 +16,12 @@ from torch import nn
 from devise.errors import ModelError
 from devise.store.scratch import hash_file
 from devise.vision.images import Preprocessing
-from devise.vision.networks import (
-    Core,
-    build_core,
+from devise.vision.networks import Core, build_core, misfit
+from devise.vision.projections import (
+    ConvexProjection,
     build_projection,
     convex_projection,
     linear_projection,
-    misfit,
     mlp_projection,
 )
 
@@ -75,9 +74,17 @@ class DeviseModel(nn.Module):
         """embedding_ND and norm_N from the pooled features."""
         if self.projection is None:
             raise ValueError("a model without a projection has features only")
-        projected_ND = self.projection(features_NF.float())
-        norm_N = projected_ND.norm(dim=1)
-        return projected_ND / norm_N.clamp_min(torch.finfo(torch.float32).tiny)[:, None], norm_N
+        return _unit(self.projection(features_NF.float()))
+
+    def embed_and_classify(self, features_NF: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """What `embed` gives, and the most probable classes with their probabilities (`with_classes`).
+
+        Both are None where the projection knows no classes. Classes that training left out are not among them.
+        """
+        if not isinstance(self.projection, ConvexProjection):
+            return *self.embed(features_NF), None, None
+        projected_ND, class_id_NT, probability_NT = self.projection.with_classes(features_NF.float())
+        return *_unit(projected_ND), class_id_NT, probability_NT
 
     def classify(self, features_NF: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The features and, where the core has its classification layer, its probabilities_NC (softmax)."""
@@ -161,6 +168,12 @@ def _build(card: dict[str, Any], state: dict[str, torch.Tensor], folder: Path) -
         raise ModelError(f"{folder / WEIGHTS}: weights do not fit the card: {fault}")
     model.load_state_dict(state)
     return model.requires_grad_(False)
+
+
+def _unit(vectors_ND: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of length 1 and the lengths they had; a zero row stays zero."""
+    norm_N = vectors_ND.norm(dim=1)
+    return vectors_ND / norm_N.clamp_min(torch.finfo(torch.float32).tiny)[:, None], norm_N
 
 
 def _card_id(card: dict[str, Any]) -> str:

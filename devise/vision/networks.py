@@ -1,13 +1,11 @@
-"""Core visual models without their classification layer, and the projections behind them; knows no folders or cards.
+"""Core visual models without their classification layer; knows no projections, folders or cards.
 
-Shape letters: N images, F features, D dims, C classes, H and W pixels.
+Shape letters: N images, F features, C classes, H and W pixels.
 """
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 import torchvision
 from torch import nn
@@ -15,11 +13,11 @@ from torch import nn
 from devise.config import STARTER, TORCHVISION
 from devise.errors import ModelError
 from devise.vision import efficientnet_lite
+from devise.vision.projections import fill
 from devise.vision.published import N_CLASSES, starter_file, torchvision_weights
 from devise.vision.weights import read_state
 
 SMALL_CNN = "small_cnn"
-HIDDEN_UNITS = 512
 
 
 class Core(nn.Module):
@@ -111,99 +109,6 @@ class _Residual(nn.Module):
         return torch.relu(self.straight(x) + self.shortcut(x))
 
 
-class MlpProjection(nn.Sequential):
-    """BN, dropout, 512, ReLU, BN, dropout, D: features (N, F) -> (N, D)."""
-
-    def __init__(self, n_features: int, dim: int, dropout: float):
-        super().__init__(
-            *(nn.BatchNorm1d(n_features), nn.Dropout(dropout), nn.Linear(n_features, HIDDEN_UNITS), nn.ReLU()),
-            *(nn.BatchNorm1d(HIDDEN_UNITS), nn.Dropout(dropout), nn.Linear(HIDDEN_UNITS, dim)),
-        )
-        self.spec = {"kind": "mlp", "n_features": n_features, "dim": dim, "dropout": dropout}
-
-
-class ConvexProjection(nn.Module):
-    """Convex combination of class vectors, features (N, F) -> (N, D): ConSE, Norouzi et al. 2013, equation 4.
-
-    Softmax over the `top_t` most probable classes at `temperature`, which is the softmax over all classes truncated and
-    renormalised; then a layer of class vectors. Both layers are parameters, so training starts where ConSE ends.
-    """
-
-    def __init__(self, n_features: int, n_classes: int, dim: int, bias: bool, temperature: float, top_t: int):
-        super().__init__()
-        if temperature <= 0 or top_t < 1:
-            raise ValueError(f"temperature {temperature}, top_t {top_t}: wanted above 0 and at least 1")
-        self.classifier = nn.Linear(n_features, n_classes, bias=bias)
-        self.class_vectors = nn.Linear(n_classes, dim, bias=False)
-        self.temperature, self.top_t = temperature, min(top_t, n_classes)
-        self.spec = {"kind": "convex", "n_features": n_features, "n_classes": n_classes, "dim": dim}
-        self.spec |= {"bias": bias, "temperature": temperature, "top_t": top_t}
-
-    def forward(self, features_NF: torch.Tensor) -> torch.Tensor:
-        logits_NC = self.classifier(features_NF) / self.temperature
-        top_NT, class_NT = logits_NC.topk(self.top_t, dim=1)
-        weights_NC = torch.zeros_like(logits_NC).scatter(1, class_NT, top_NT.softmax(dim=1))
-        return self.class_vectors(weights_NC)
-
-
-class LinearProjection(nn.Linear):
-    """One affine map: features (N, F) -> (N, D)."""
-
-    def __init__(self, n_features: int, dim: int):
-        super().__init__(n_features, dim)
-        self.spec = {"kind": "linear", "n_features": n_features, "dim": dim}
-
-
-def linear_projection(weight_FD: np.ndarray, bias_D: np.ndarray) -> LinearProjection:
-    """features @ weight_FD + bias_D."""
-    projection = LinearProjection(*weight_FD.shape)
-    _fill(projection.weight, np.asarray(weight_FD).T)
-    _fill(projection.bias, bias_D)
-    return projection.eval()
-
-
-def mlp_projection(n_features: int, dim: int, dropout: float = 0.25) -> MlpProjection:
-    """A fresh multi-layer projection, to be trained; seed torch first for the same weights again."""
-    return MlpProjection(n_features, dim, dropout)
-
-
-def convex_projection(
-    classifier: nn.Linear, class_vectors_CD: np.ndarray, temperature: float = 1.0, top_t: int = 10
-) -> ConvexProjection:
-    """ConSE on a copy of `classifier`, usable untrained.
-
-    Args:
-        class_vectors_CD: unit word vectors of the classifier's classes, in its order; a row with NaN has no vector, and
-            its class is left out before the `top_t` are chosen.
-
-    Raises:
-        ModelError: not one row a class, or no class has a vector.
-    """
-    if len(class_vectors_CD) != classifier.out_features:
-        raise ModelError(
-            f"class vectors: found {len(class_vectors_CD)} rows, wanted one a class: {classifier.out_features}"
-        )
-    kept = np.isfinite(class_vectors_CD).all(axis=1)
-    if not kept.any():
-        raise ModelError(f"class vectors: none of the {len(kept)} classes of the weights has a word vector")
-    bias = classifier.bias is not None
-    projection = ConvexProjection(
-        classifier.in_features, int(kept.sum()), class_vectors_CD.shape[1], bias, temperature, top_t
-    )
-    rows = torch.from_numpy(np.flatnonzero(kept))
-    _fill(projection.classifier.weight, classifier.weight.detach().cpu()[rows])
-    if bias:
-        _fill(projection.classifier.bias, classifier.bias.detach().cpu()[rows])
-    _fill(projection.class_vectors.weight, np.asarray(class_vectors_CD)[kept].T)
-    return projection.eval()
-
-
-def build_projection(spec: dict[str, Any]) -> nn.Module:
-    """A projection of the shape that another one's `spec` tells, with fresh weights."""
-    kinds = {"linear": LinearProjection, "mlp": MlpProjection, "convex": ConvexProjection}
-    return kinds[spec["kind"]](**{name: value for name, value in spec.items() if name != "kind"})
-
-
 def misfit(module: nn.Module, state: dict[str, torch.Tensor]) -> str | None:
     """What keeps `state` from being `module`'s state, in one line; None if it fits exactly."""
     wanted = module.state_dict()
@@ -221,14 +126,6 @@ def misfit(module: nn.Module, state: dict[str, torch.Tensor]) -> str | None:
     )
     told = [f"{len(names)} {what} (first: {names[0]})" for what, names in faults if names]
     return "; ".join(told) or None
-
-
-def _fill(parameter: nn.Parameter, values: Any) -> None:
-    values = torch.as_tensor(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
-    if values.shape != parameter.shape:
-        raise ValueError(f"found values of shape {tuple(values.shape)}, wanted {tuple(parameter.shape)}")
-    with torch.no_grad():
-        parameter.copy_(values)
 
 
 def _torchvision_classifier(architecture: str, n_classes: int) -> nn.Module:
@@ -273,7 +170,7 @@ def _cut(network: nn.Module) -> nn.Linear:
         return layer
     # SqueezeNet: classifies every position, then ReLU, then the mean; on the mean of the features the ReLU is missing.
     linear = nn.Linear(layer.in_channels, layer.out_channels, bias=layer.bias is not None)
-    _fill(linear.weight, layer.weight.detach().flatten(1))
+    fill(linear.weight, layer.weight.detach().flatten(1))
     if layer.bias is not None:
-        _fill(linear.bias, layer.bias.detach())
+        fill(linear.bias, layer.bias.detach())
     return linear

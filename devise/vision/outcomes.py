@@ -1,6 +1,6 @@
 """Items in and outcomes out of the inference engine, and the batch between them; knows no threads, devices or models.
 
-Shape letters: N items, B pictures that a batch has room for, D dims, C classes.
+Shape letters: N items, B pictures that a batch has room for, D dims, C classes, T most probable classes.
 """
 
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ class Outcomes:
         width_N, height_N: int32 pixels, as displayed.
         codes, messages: None for an embedding. attempts_N: int32, always 1 here.
         probabilities_NC: float32 softmax of the core's own classification layer; only with output="features".
+        class_id_NT, class_probability_NT: the most probable classes of the weights, best first (int32 places in their
+            list), and their probabilities; None where the model knows no classes.
     """
 
     items: list[Item]
@@ -43,6 +45,18 @@ class Outcomes:
     messages: list[str | None]
     attempts_N: np.ndarray
     probabilities_NC: np.ndarray | None = None
+    class_id_NT: np.ndarray | None = None
+    class_probability_NT: np.ndarray | None = None
+
+    @property
+    def classes(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """class_id_NT and class_probability_NT."""
+        return self.class_id_NT, self.class_probability_NT
+
+    @property
+    def kept_N(self) -> np.ndarray:
+        """bool: the rows that are embeddings."""
+        return np.array([code is None for code in self.codes], dtype=bool)
 
 
 @dataclass
@@ -74,11 +88,21 @@ class Batch:
     def full(self) -> bool:
         return len(self.rows) == len(self.pixels) or len(self.items) >= 2 * len(self.pixels)
 
-    def outcomes(self, dim: int, vectors_BD: Any, other: Any, features: bool) -> Outcomes:
+    def outcomes(
+        self,
+        dim: int,
+        vectors_BD: Any,
+        other: Any,
+        class_id_BT: Any = None,
+        probability_BT: Any = None,
+        *,
+        features: bool = False,
+    ) -> Outcomes:
         """The outcomes of all items, from what the network returned for `pixels` (None if it was not called).
 
         Args:
             dim: D. other: norms (B,); with `features`, probabilities (B, C) or None.
+            class_id_BT, probability_BT: the most probable classes, or None.
         """
         n, rows = len(self.items), self.rows
         out = Outcomes(
@@ -101,6 +125,11 @@ class Batch:
         if features and other is not None:
             out.probabilities_NC = np.zeros((n, other.shape[1]), np.float32)
             out.probabilities_NC[rows] = other[: len(rows)]
+        if class_id_BT is not None:
+            out.class_id_NT = np.zeros((n, class_id_BT.shape[1]), np.int32)
+            out.class_probability_NT = np.zeros((n, class_id_BT.shape[1]), np.float32)
+            out.class_id_NT[rows] = class_id_BT[: len(rows)]
+            out.class_probability_NT[rows] = probability_BT[: len(rows)]
         _reject_not_finite(out, rows, zero_is_fine=features)
         return out
 

@@ -18,7 +18,8 @@ from devise.vision import graph
 from devise.vision.engine import Engine, Item
 from devise.vision.images import Preprocessing, decode
 from devise.vision.model import DeviseModel
-from devise.vision.networks import build_core, linear_projection
+from devise.vision.networks import build_core
+from devise.vision.projections import linear_projection
 
 PASSES = 5
 """Over the sample, after one that is not counted: the graph is frozen in it, and local files come into memory."""
@@ -121,7 +122,7 @@ def _model_rate(engine: Engine, model: DeviseModel, n: int, passes: int) -> Rate
     def one(_: int) -> None:
         torch.set_num_threads(1)  # of this thread: the parallelism is that of the batches
         with torch.inference_mode():
-            model.embed(features(pixels_B3HW))
+            model.embed_and_classify(features(pixels_B3HW))
 
     def work() -> None:
         _in_threads(one, range(n_batches), threads)

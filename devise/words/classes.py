@@ -165,11 +165,13 @@ class ClassVectors:
     Attributes:
         names: one name a class. texts: everything that names it: all its names, and the label that gave its vector.
         vectors_CD: float32 unit rows; NaN for a class without a vector.
+        synsets: of the hierarchy, None without one.
     """
 
     names: list[str]
     texts: list[list[str]]
     vectors_CD: np.ndarray
+    synsets: list[str | None]
 
 
 def match_classes(classes: Sequence[ImageClass], finder: Finder, hierarchy: Hierarchy | None = None) -> ClassMatches:

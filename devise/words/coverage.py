@@ -13,8 +13,10 @@ import numpy as np
 
 from devise.errors import VectorError, VocabularyError
 from devise.words import wordvectors
+from devise.words.ancestry import Ancestry, closed_upward
 from devise.words.classes import ClassMatches, ImageClass, Senses, match_classes, read_classes
 from devise.words.nouns import OWN_RULES, Finder, Match, Noun, fold, readable, singulars, wanted_keys, words_of
+from devise.words.smoothing import smooth
 from devise.words.synsets import Hierarchy, read_hierarchy
 from devise.words.vocabulary import Vocabulary
 from devise.words.wordvectors import WordVectors
@@ -35,6 +37,8 @@ class Coverage:
     classes: ClassMatches | None = field(default=None, compare=False)
     sources: tuple[str, ...] = field(default=(), compare=False)
     """What was read, a line a file: its layout as it was told by content, and its rows."""
+    hypernyms: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
+    """Of the synsets of labels and classes, and of all above them; empty without a hierarchy."""
 
     def lines(self) -> list[str]:
         """For printing; of the misses the first 50."""
@@ -59,10 +63,13 @@ def make(
     nouns: Literal["vectors", "hierarchy"] = "vectors",
     classes: str | Path | None = None,
     known: Sequence[ImageClass] = (),
+    levels: int = 0,
 ) -> tuple[Vocabulary, Coverage]:
     """The vocabulary of local files; `nouns` says whose words are the labels.
 
-    Classes whose file has names alone take on the wnids of `known` where they are its classes (`take_wnids`).
+    The vectors of labels and classes take in so many `levels` of the hierarchy above them (`smoothing.smooth`), if
+    there is one. Classes whose file has names alone take on the wnids of `known` where they are its classes
+    (`take_wnids`).
 
     Raises:
         VectorError: `vectors` cannot be read, or no row of it has a direction.
@@ -92,8 +99,23 @@ def make(
     except VocabularyError as error:
         raise VocabularyError(f"{vectors}: {error}") from None
     read = (("vectors", source), ("hierarchy", tree), ("classes", visual))
-    sources = tuple(f"{kind}: {one.line()}" for kind, one in read if one is not None)
-    return built, replace(found, sources=sources)
+    found = replace(found, sources=tuple(f"{kind}: {one.line()}" for kind, one in read if one is not None))
+    if tree is None:
+        return built, found
+    named = [*built.synsets, *(matches.synsets if matches else [])]
+    above = closed_upward(tree.hypernyms, (synset for synset in named if synset is not None))
+    return _smoothed(built, replace(found, hypernyms=above), levels)
+
+
+def _smoothed(built: Vocabulary, found: Coverage, levels: int) -> tuple[Vocabulary, Coverage]:
+    """Both with the vectors of labels and classes smoothed over `levels` of the hierarchy."""
+    ancestry = Ancestry(found.hypernyms, built.synsets)
+    classes = found.classes
+    if classes is not None:
+        vectors_CD = smooth(classes.vectors_CD, classes.synsets, built.vectors, ancestry, levels)
+        classes = replace(classes, vectors_CD=vectors_CD)
+    vectors_VD = smooth(built.vectors, built.synsets, built.vectors, ancestry, levels)
+    return replace(built, vectors=vectors_VD), replace(found, classes=classes)
 
 
 def hierarchy_nouns(hierarchy: Hierarchy) -> list[Noun]:

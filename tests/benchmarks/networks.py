@@ -122,7 +122,7 @@ def protocols(
     texts = [
         [*one.names, *([label] if label else [])] for one, label in zip(matches.classes, matches.labels, strict=True)
     ]
-    classes = ClassVectors([one.name for one in matches.classes], texts, matches.vectors_CD)
+    classes = ClassVectors([one.name for one in matches.classes], texts, matches.vectors_CD, matches.synsets)
     groups = json.loads((options.data / "taxonomy/caltech101_protocol.json").read_text())
     zero_shot = {folder: known.find_one(noun) for folder, noun in groups["zero_shot"].items()}
     nouns = zero_shot | {folder: known.find_one(noun) for folder, noun in groups["seen"].items()}

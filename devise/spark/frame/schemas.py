@@ -22,6 +22,7 @@ LONG, INT, FLOAT, DOUBLE = LongType(), IntegerType(), FloatType(), DoubleType()
 TEXT, TIME, BOOL = StringType(), TimestampType(), BooleanType()
 VECTOR = ArrayType(FLOAT, containsNull=False)
 TEXTS = ArrayType(TEXT, containsNull=False)
+INTS = ArrayType(INT, containsNull=False)
 
 
 def _table(*columns: tuple[str, DataType, str]) -> StructType:
@@ -72,6 +73,8 @@ EMBEDDINGS = _table(
     ("norm", FLOAT, "length of the projection's output before it was made unit"),
     ("width", INT, "pixels, as displayed"),
     ("height", INT, "pixels, as displayed"),
+    ("class_ids", INTS, "its ten most probable classes, best first, as places in the list of the weights' classes"),
+    ("class_probabilities", VECTOR, "of those classes, 0 to 1; both are null where the model knows no classes"),
     _MODEL,
 )
 REJECTS = _table(
@@ -98,6 +101,7 @@ LABELS = _table(
     ("label", TEXT, "the noun, words separated by spaces"),
     ("synset", TEXT, "id of its synset in the noun hierarchy, null without one"),
     ("score", FLOAT, "cosine of embedding and word vector, -1 to 1"),
+    ("relevance", FLOAT, "what an image's labels are ranked by, in standard deviations of its cosines over all labels"),
     _MODEL,
     _VOCABULARY,
 )
@@ -122,7 +126,7 @@ METRICS = _table(
 )
 
 OUTCOMES = StructType(
-    [*EMBEDDINGS.fields[:7], *(REJECTS[name] for name in ("code", "message", "attempts"))],
+    [*EMBEDDINGS.fields[:9], *(REJECTS[name] for name in ("code", "message", "attempts"))],
 )
 """What the embed stage returns: an embedding (code null) or a reject (embedding null), one row an image."""
 

@@ -1,7 +1,7 @@
 """The embed stage: a night's plan, each image through the network once, slice by slice; then the count of all of it.
 
 Two doors lead to the engine, with the same results: `mapInArrow`, and pandas (`exchange="pandas"`: `mapInPandas` for
-the bulk job; `embed_udf`, an iterator pandas UDF over a column of image bytes, for SQL and notebooks).
+the bulk job; `embed_udf`, an iterator pandas UDF over a column of image bytes).
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pyspark.sql.types import StructField, StructType
 from devise.config import EmbedConfig, EngineConfig
 from devise.errors import AlreadyExists, ManifestError, WorkerLost
 from devise.spark.frame import faults, schemas
-from devise.spark.frame.columns import vector_column
+from devise.spark.frame.columns import class_columns, vector_column
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.metering import counted
 from devise.spark.frame.spread import spread
@@ -244,9 +244,7 @@ def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = Non
 
 def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
     """Outcomes as a batch of schemas.OUTCOMES."""
-    import numpy as np
-
-    valid_N = np.array([code is None for code in outcomes.codes], dtype=bool)
+    valid_N = outcomes.kept_N
     columns = [
         pa.array([item.image_id for item in outcomes.items], pa.int64()),
         pa.array([item.uri for item in outcomes.items], pa.string()),
@@ -255,6 +253,7 @@ def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
         pa.array(outcomes.norm_N, pa.float32(), mask=~valid_N),
         pa.array(outcomes.width_N, pa.int32(), mask=~valid_N),
         pa.array(outcomes.height_N, pa.int32(), mask=~valid_N),
+        *class_columns(*outcomes.classes, valid_N),
         pa.array(outcomes.codes, pa.string()),
         pa.array(outcomes.messages, pa.string()),
         pa.array(outcomes.attempts_N, pa.int32()),
@@ -290,6 +289,7 @@ def _in_order(engine: "Engine", batches: Iterator[list["Item"]]) -> "Iterator[pd
                 outcomes.norm_N[row] if kept else None,
                 outcomes.width_N[row] if kept else None,
                 outcomes.height_N[row] if kept else None,
+                *(None if part is None or not kept else part[row] for part in outcomes.classes),
                 outcomes.codes[row],
                 outcomes.messages[row],
                 outcomes.attempts_N[row],

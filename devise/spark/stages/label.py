@@ -1,6 +1,8 @@
-"""The label stage: every embedding's nearest words, exactly; the mathematics is `devise.search.zeroshot`."""
+"""The label stage: every embedding's best words, exactly; the mathematics is `devise.search.ranking`."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 from pyspark.accumulators import Accumulator
@@ -10,7 +12,7 @@ from pyspark.sql.types import StructType
 
 from devise.errors import AccountingError
 from devise.spark.frame import progress, schemas, tables
-from devise.spark.frame.columns import refuse_other_dims, vectors
+from devise.spark.frame.columns import classes, refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import Change, count_live, few, find_change, read_live
 from devise.spark.frame.metering import counted, tally
@@ -19,7 +21,7 @@ from devise.spark.frame.tables import Written
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 
-LABELLED = StructType(schemas.LABELS.fields[:6])
+LABELLED = StructType(schemas.LABELS.fields[:7])
 ROWS_PER_FILE = 4_000_000
 """Of a sorted table of labels, at least half of them: 100 MB."""
 
@@ -28,14 +30,16 @@ def label_images(
     embeddings: DataFrame,
     warehouse: str,
     vocabulary: Manifest,
+    card: Mapping[str, Any],
     k: int,
     candidates: Sequence[str] | None,
     done: Accumulator | None = None,
 ) -> DataFrame:
-    """The k best labels of each image with their cosine, by rank; ties go to the lower label_id.
+    """The k best labels of each image by `search.ranking`, by rank; ties go to the lower label_id.
 
     Args:
         embeddings: schemas.EMBEDDINGS.
+        card: of the model.
         candidates: only these labels, or None for the whole vocabulary.
         done: a `tally` of images labelled.
 
@@ -46,17 +50,17 @@ def label_images(
     def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import numpy as np
 
-        from devise.search.zeroshot import top_labels
-        from devise.words import vocabulary as vocabularies
+        from devise.search import vocabularies
 
-        known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
-        chosen = known.find(candidates) if candidates is not None else None
+        known, ranker = vocabularies.open_ranker(warehouse, vocabulary, card, candidates)
         for batch in batches:
             if batch.num_rows == 0:
                 continue
             embedding_ND = vectors(batch.column("embedding"))
             refuse_other_dims(embedding_ND.shape[1], known.vectors.shape[1])
-            label_id_NK, score_NK = top_labels(embedding_ND, known.vectors, k, chosen)
+            class_id_NT, probability_NT = classes(batch)
+            ranked = ranker.top(embedding_ND, class_id_NT, probability_NT, k)
+            label_id_NK = ranked.label_id_NK
             n, width = label_id_NK.shape
             repeated = np.repeat(np.arange(n), width)
             columns = [
@@ -65,13 +69,15 @@ def label_images(
                 pa.array(np.tile(np.arange(1, width + 1, dtype=np.int32), n)),
                 pa.array([known.labels[i] for i in label_id_NK.reshape(-1)], pa.string()),
                 pa.array([known.synsets[i] for i in label_id_NK.reshape(-1)], pa.string()),
-                pa.array(score_NK.reshape(-1)),
+                pa.array(ranked.score_NK.reshape(-1)),
+                pa.array(ranked.relevance_NK.reshape(-1)),
             ]
             if done is not None:
                 done.add({progress.IMAGES: n})
             yield schemas.record_batch(columns, LABELLED)
 
-    return embeddings.select("image_id", "uri", "embedding").mapInArrow(counted(rank), LABELLED)
+    wanted = embeddings.select("image_id", "uri", "embedding", "class_ids", "class_probabilities")
+    return wanted.mapInArrow(counted(rank), LABELLED)
 
 
 def write_labels(task: Task) -> None:
@@ -96,7 +102,8 @@ def write_labels(task: Task) -> None:
         embeddings = change.embeddings
         n_kept, n_new = before.details["n_images"] - change.n_lost, change.n_gained
     done = tally(task.spark.sparkContext)
-    labels = label_images(embeddings, config.warehouse, task.input("vocabulary"), config.k, config.candidates, done)
+    vocabulary = task.input("vocabulary")
+    labels = label_images(embeddings, config.warehouse, vocabulary, read_card(task), config.k, config.candidates, done)
     new = identify(labels, task.model_id, task.vocabulary_id)
     told = progress.told("label_images", n_new, progress.counted_by(done))
     if before is None or embedded.base:
@@ -111,7 +118,7 @@ def write_labels(task: Task) -> None:
                 files = [*files, *tables.write(rows, task.folder("labels"), schemas.LABELS, "new").files]
         written = task.written["labels"] = Written(schemas.LABELS.names, files)
     n_images = n_kept + n_new
-    width = min(config.k, task.input("vocabulary").rows)
+    width = min(config.k, vocabulary.rows)
     if config.candidates is not None:  # two names of one label are one candidate, which the vocabulary's words tell
         width = min(width, written.rows // max(1, n_images))
     if written.rows != width * n_images:
@@ -120,6 +127,12 @@ def write_labels(task: Task) -> None:
         )
     task.details |= {"n_images": n_images, "labelled": n_new}
     say("label_images", f"{n_new:,} images labelled, {n_kept:,} carried from the run before")
+
+
+def read_card(task: Task) -> dict[str, Any]:
+    """What is known of the model, without its weights."""
+    path = manifest.localise_one(task.config.warehouse, task.input("model"), end="card.json")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _labels_before(task: Task, change: Change | None) -> Manifest | None:

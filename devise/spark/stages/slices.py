@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from devise.errors import AccountingError, AlreadyExists, ImageError
 from devise.spark.frame import progress, schemas
-from devise.spark.frame.columns import vector_column
+from devise.spark.frame.columns import class_columns, vector_column
 from devise.spark.frame.live import FRESH
 from devise.spark.frame.parts import Part, file_of
 from devise.spark.frame.progress import Counts
@@ -257,6 +257,7 @@ def split(outcomes: "Outcomes", rows: list[int], attempts: dict[int, int], model
         pa.array(outcomes.norm_N[kept], pa.float32()),
         pa.array(outcomes.width_N[kept], pa.int32()),
         pa.array(outcomes.height_N[kept], pa.int32()),
+        *(column.take(pa.array(kept, pa.int64())) for column in class_columns(*outcomes.classes, outcomes.kept_N)),
         pa.array([model_id] * len(kept), pa.string()),
     ]
     made = [int(outcomes.attempts_N[row]) + attempts.get(outcomes.items[row].image_id, 0) for row in lost]

@@ -14,6 +14,7 @@ from pyspark.sql.types import StructField, StructType
 from devise.config import EngineConfig, TrainConfig
 from devise.errors import TrainingError
 from devise.learning.labelled import folder_names
+from devise.search.vocabularies import read_class_vectors, require_classes
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vector_column, vectors
 from devise.spark.frame.job import Task, say
@@ -21,7 +22,6 @@ from devise.spark.frame.metering import counted
 from devise.spark.frame.tables import Written, deliver, receipt_batch, receipts
 from devise.spark.stages.engines import engine_on_worker, to_items
 from devise.spark.stages.labelled import labelled_images, read_json
-from devise.spark.stages.vocabulary import read_class_vectors, require_classes
 from devise.store import storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import File
@@ -89,13 +89,12 @@ def compute_features(images: DataFrame, config: TrainConfig) -> DataFrame:
     """COMPUTED: pooled features and class probabilities of each image, or the reject code."""
 
     def compute(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
 
         from devise.learning import fitting
 
         opened = engine_on_worker(fitting.frozen_network(config), EngineConfig(), output="features")
         for found in opened.run(to_items(batches)):
-            valid_N = np.array([code is None for code in found.codes], dtype=bool)
+            valid_N = found.kept_N
             probabilities = found.probabilities_NC
             columns = [
                 pa.array([item.image_id for item in found.items]),
@@ -120,7 +119,6 @@ def fit(task: Task, rows: DataFrame) -> list[File]:
     held_out = read_held_out(config)
 
     def train(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
 
         from devise.learning import fitting
         from devise.vision import model as models
@@ -135,7 +133,7 @@ def fit(task: Task, rows: DataFrame) -> list[File]:
             read_class_vectors(config.warehouse, vocabulary),
             held_out,
             table.drop_columns("features"),
-            np.asarray(vectors(table.column("features").combine_chunks())) if config.loss != "none" else None,
+            _features_of(table.column("features").combine_chunks()),
             report=lambda line: say("train_model", line),
         )
         attempt = uuid.uuid4().hex  # unique to the attempt: a twin overwrites nothing
@@ -146,6 +144,13 @@ def fit(task: Task, rows: DataFrame) -> list[File]:
                 yield receipt_batch(file.model_copy(update={"path": f"{attempt}/{file.path}"}))
 
     return receipts(rows.select(TO_FIT.names).coalesce(1).mapInArrow(counted(train), schemas.RECEIPTS).collect())
+
+
+def _features_of(column: pa.ListArray) -> "object | None":
+    """features_NF; None where there are none: no picture, or a core that is not trained yet."""
+    import numpy as np
+
+    return np.asarray(vectors(column)) if column.null_count == 0 else None
 
 
 def read_held_out(config: TrainConfig) -> list[str]:

@@ -7,24 +7,18 @@ import tempfile
 import uuid
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from devise.config import VocabularyConfig
-from devise.errors import TrainingError
 from devise.facts import shipped
+from devise.search.vocabularies import CLASSES, HYPERNYMS
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.tables import Written, deliver
 from devise.store import scratch, storage
-from devise.warehouse import manifest
-from devise.warehouse.manifest import Manifest
 from devise.words import coverage, vocabulary
-from devise.words.classes import ClassList, ClassMatches, ClassVectors, read_classes
-
-CLASSES = "_classes-"
-"""How the name of the file of the core visual model's classes begins; SQL engines pass over a leading underscore."""
+from devise.words.classes import ClassList, ClassMatches, read_classes
 
 
 def write_vocabulary(task: Task) -> None:
@@ -35,7 +29,7 @@ def write_vocabulary(task: Task) -> None:
         shipped.find(setting, uri) or scratch.localise_table(storage.normalise(uri)) if uri else None
         for setting, uri in (("hierarchy", config.hierarchy), ("classes", config.classes))
     )
-    built, found = coverage.make(str(vectors), hierarchy, config.nouns, classes, shipped_classes())
+    built, found = coverage.make(str(vectors), hierarchy, config.nouns, classes, shipped_classes(), config.levels)
     for line in found.lines():
         say("build_vocabulary", line)
     task.vocabulary_id = vocabulary.vocabulary_id(built)
@@ -46,7 +40,15 @@ def write_vocabulary(task: Task) -> None:
         pq.write_table(vocabulary.to_arrow(built), path, compression="zstd")
         files = [deliver(path, folder, rows=len(built.labels))]
         if found.classes is not None:
-            files.append(deliver(_write_classes(found.classes, Path(place)), folder, rows=-1))
+            files.append(deliver(_write_arrow(_class_table(found.classes), CLASSES, Path(place)), folder, rows=-1))
+        if found.hypernyms:
+            above = pa.table(
+                {
+                    "synset": pa.array(found.hypernyms, pa.string()),
+                    "hypernyms": pa.array(found.hypernyms.values(), pa.list_(pa.string())),
+                }
+            )
+            files.append(deliver(_write_arrow(above, HYPERNYMS, Path(place)), folder, rows=-1))
     task.written["vocabulary"] = Written(schemas.VOCABULARY.names, files)
 
 
@@ -55,32 +57,9 @@ def shipped_classes() -> ClassList:
     return read_classes(shipped.CLASSES["imagenet1k"])
 
 
-def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
-    """The classes of the core visual model as a vocabulary's run has them; None if it was built without classes."""
-    if not _has_classes(found):
-        return None
-    with pa.memory_map(str(manifest.localise_one(warehouse, found, CLASSES))) as source:
-        table = pa.ipc.open_file(source).read_all()
-        vectors_CD = np.array(table.column("vector").to_pylist(), dtype=np.float32)
-        return ClassVectors(table.column("name").to_pylist(), table.column("texts").to_pylist(), vectors_CD)
-
-
-def require_classes(found: Manifest) -> None:
-    """`TrainingError` if a vocabulary's run has no classes: a projection cannot start from them."""
-    if not _has_classes(found):
-        raise TrainingError(
-            f"vocabulary, run {found.run}: built without `classes`, wanted the class table of the weights, "
-            "which projection convex starts from"
-        )
-
-
-def _has_classes(found: Manifest) -> bool:
-    return any(file.path.startswith(CLASSES) for file in found.files)
-
-
-def _write_classes(found: ClassMatches, place: Path) -> Path:
+def _class_table(found: ClassMatches) -> pa.Table:
     named = list(zip(found.classes, found.labels, strict=True))
-    table = pa.table(
+    return pa.table(
         {
             "index": pa.array([one.index for one in found.classes], pa.int32()),
             "wnid": pa.array([one.wnid for one in found.classes], pa.string()),
@@ -92,7 +71,10 @@ def _write_classes(found: ClassMatches, place: Path) -> Path:
             "vector": pa.array(found.vectors_CD.tolist(), pa.list_(pa.float32())),
         }
     )
-    path = place / f"{CLASSES}{uuid.uuid4().hex}.arrow"
+
+
+def _write_arrow(table: pa.Table, begins: str, place: Path) -> Path:
+    path = place / f"{begins}{uuid.uuid4().hex}.arrow"
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return path

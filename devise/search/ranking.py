@@ -1,0 +1,132 @@
+"""Which labels an image gets: nearness, what its most probable classes say of more general nouns, and which are seen.
+
+Shape letters: N images, B of a block, K labels, T classes, D dims, V vocabulary.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from devise.search.zeroshot import top_labels
+from devise.words.ancestry import Ancestry
+
+EVIDENCE, SEEN_PENALTY = 2.5, 2.0
+"""Weights in deviations, chosen on classes held out of ImageNet's and on their ancestors (docs/quality.md)."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The best labels of each image, best first.
+
+    Attributes:
+        label_id_NK: int32.
+        score_NK: float32, cosine of embedding and word vector.
+        relevance_NK: float32, what they are ranked by, in standard deviations of an image's cosines over the labels.
+    """
+
+    label_id_NK: np.ndarray
+    score_NK: np.ndarray
+    relevance_NK: np.ndarray
+
+
+class Ranker:
+    """Ranks labels by relevance: cosine / deviation + evidence x information - penalty.
+
+    - cosine / deviation: the deviation is that of the image's cosines over all labels.
+    - evidence: the probability of the seen classes that are the label or below it in the hierarchy, summed, times how
+      much the label says: 1 - log(classes below it) / log(classes) (Deng et al. 2012, section 3). A label that no
+      class is below has none; without it a general noun is always behind its kinds.
+    - penalty: of labels that the model was trained on, which else win over all others (calibrated stacking, Chao et
+      al. 2016, equation 3).
+
+    Args:
+        vectors_VD: float32 unit rows, of all labels.
+        ancestry: made with the labels' synsets.
+        class_synsets: the synset of each class of the weights, in their order; None without one.
+        seen: label ids that the penalty is for.
+        evidence, seen_penalty: weights of the two, in deviations.
+        candidates: label ids that may be chosen; None for all. Those in `denied` are not.
+
+    Raises:
+        ValueError: no label is left to choose.
+    """
+
+    def __init__(
+        self,
+        vectors_VD: np.ndarray,
+        ancestry: Ancestry,
+        class_synsets: Sequence[str | None] = (),
+        seen: Collection[int] = (),
+        *,
+        evidence: float,
+        seen_penalty: float,
+        candidates: np.ndarray | None = None,
+        denied: Collection[int] = (),
+    ):
+        self.vectors_VD, self.evidence, self.seen_penalty = vectors_VD, evidence, seen_penalty
+        chosen = np.arange(len(vectors_VD)) if candidates is None else np.unique(candidates)
+        self.candidates = chosen[~np.isin(chosen, list(denied))]
+        if len(self.candidates) == 0:
+            raise ValueError("found no candidate that is not denied, wanted at least one")
+        self._column_V = np.full(len(vectors_VD), -1, dtype=np.int64)
+        self._column_V[self.candidates] = np.arange(len(self.candidates))
+        mean_D = vectors_VD.mean(axis=0, dtype=np.float64)
+        self._covariance_DD = vectors_VD.T.astype(np.float64) @ vectors_VD / len(vectors_VD) - np.outer(mean_D, mean_D)
+        self._seen_columns = np.unique(self._column_V[list(seen)]) if len(seen) else np.empty(0, np.int64)
+        self._seen_columns = self._seen_columns[self._seen_columns >= 0]
+        self._starts_C, self._columns, self._information = self._above(ancestry, class_synsets)
+
+    def top(
+        self, embedding_ND: np.ndarray, class_id_NT: np.ndarray | None, probability_NT: np.ndarray | None, k: int
+    ) -> Ranked:
+        """The k most relevant labels of each image, ties by label id; fewer if there are fewer candidates.
+
+        Args:
+            embedding_ND: float32 unit rows.
+            class_id_NT, probability_NT: each image's most probable classes, as places in `class_synsets`; None where
+                the model knows no classes.
+        """
+        variance_N = np.einsum("nd,de,ne->n", embedding_ND, self._covariance_DD, embedding_ND, optimize=True)
+        scaled_ND = embedding_ND / np.sqrt(np.maximum(variance_N, 1e-12))[:, None].astype(np.float32)
+
+        def adjust(relevance_BV: np.ndarray, part: slice) -> None:
+            if self.seen_penalty:
+                relevance_BV[:, self._seen_columns] -= np.float32(self.seen_penalty)
+            if self.evidence and class_id_NT is not None and len(self._columns):
+                self._add_evidence(relevance_BV, class_id_NT[part], probability_NT[part])
+
+        every = len(self.candidates) == len(self.vectors_VD)
+        label_id_NK, relevance_NK = top_labels(
+            scaled_ND, self.vectors_VD, k, None if every else self.candidates, adjust
+        )
+        score_NK = (self.vectors_VD[label_id_NK] * embedding_ND[:, None, :]).sum(axis=2, dtype=np.float32)
+        return Ranked(label_id_NK, score_NK, relevance_NK)
+
+    def _add_evidence(self, relevance_BV: np.ndarray, class_id_BT: np.ndarray, probability_BT: np.ndarray) -> None:
+        first_BT, end_BT = self._starts_C[class_id_BT], self._starts_C[class_id_BT + 1]
+        length = (end_BT - first_BT).reshape(-1)
+        within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        places = np.repeat(first_BT.reshape(-1), length) + within
+        rows = np.repeat(np.repeat(np.arange(len(class_id_BT)), class_id_BT.shape[1]), length)
+        shares = np.repeat(probability_BT.reshape(-1), length) * self._information[places]
+        # One after the other, in the order of the classes: an image's sums have the same bits in any batch.
+        np.add.at(relevance_BV, (rows, self._columns[places]), (self.evidence * shares).astype(np.float32))
+
+    def _above(
+        self, ancestry: Ancestry, class_synsets: Sequence[str | None]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The candidates that are a class or above it: where each class's begin, their columns, what they say."""
+        named = [synset for synset in class_synsets if synset is not None]
+        below, full = ancestry.count_below(named), math.log(max(2, len(named)))
+        starts, columns, information = [0], [], []
+        for synset in class_synsets:
+            for above in ancestry.above(synset) if synset is not None else ():
+                says = 1.0 - math.log(below[above]) / full
+                for label in ancestry.labels_of.get(above, ()) if says > 0 else ():
+                    if self._column_V[label] >= 0:
+                        columns.append(self._column_V[label])
+                        information.append(says)
+            starts.append(len(columns))
+        return np.array(starts), np.array(columns, dtype=np.int64), np.array(information, dtype=np.float32)

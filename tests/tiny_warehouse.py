@@ -82,7 +82,8 @@ def _model(warehouse: str, words: Vocabulary) -> Manifest:
     torch.manual_seed(0)
     core = build_core("small_cnn", n_classes=4)
     projection = convex_projection(core.classifier, words.vectors[:4], 1.0, 4)
-    model.save(model.DeviseModel(core, projection, Preprocessing(32, 32)), place / "attempt")
+    told = {"seen": words.labels[:4], "class_synsets": words.synsets[:4]}
+    model.save(model.DeviseModel(core, projection, Preprocessing(32, 32), **told), place / "attempt")
     names = {f"attempt/{path.name}": -1 for path in sorted((place / "attempt").iterdir())}
     return _commit(warehouse, "model", names, rejects={"truncated": 2})
 

@@ -74,14 +74,15 @@ def open_ranker(
     """The labels of a vocabulary's run and their ranker, opened once in this process.
 
     Args:
-        card: of the model that was trained on the vocabulary: its `class_synsets` and what it has `seen`.
+        card: of the model that was trained on the vocabulary: its `class_synsets` and what it has `seen`; a card of
+            before labels were ranked by them has none, and its embeddings have no classes.
 
     Raises:
         VocabularyError: a candidate is no label.
     """
     labels = manifest.localise_one(warehouse, found, end=".parquet")
     above = _hypernyms(warehouse, found)
-    told = tuple(card["class_synsets"]), tuple(card["seen"])
+    told = tuple(card.get("class_synsets", ())), tuple(card.get("seen", ()))
     return _open_ranker(labels, above, *told, None if candidates is None else tuple(candidates))
 
 

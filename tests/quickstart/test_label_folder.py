@@ -9,7 +9,6 @@ from tiny_warehouse import NOUNS, publish
 from devise import cli
 from devise.errors import EmptyCorpus, StorageError
 from devise.quickstart import kit, label, pages
-from devise.search.zeroshot import top_labels
 from devise.store import storage
 from devise.vision.engine import Engine, Item
 
@@ -31,17 +30,17 @@ def test_labels_are_those_of_the_engine_and_the_exact_product(made):
     items = [Item(number, stat.uri, stat.etag, stat.size_bytes) for number, stat in enumerate(pictures)]
     engine = Engine(opened.model, lambda item: storage.fetch_image(item.uri, item.etag), threads=1)
     rows = {
-        item.uri: outcome.embedding_ND[row]
+        item.uri: [part[row] for part in (outcome.embedding_ND, *outcome.classes)]
         for outcome in engine.run(items)
         for row, item in enumerate(outcome.items)
         if outcome.codes[row] is None
     }
     uris = sorted(rows)
-    ids_NK, scores_NK = top_labels(np.stack([rows[uri] for uri in uris]), opened.known.vectors, 3)
+    ranked = opened.ranker.top(*(np.stack(part) for part in zip(*(rows[uri] for uri in uris), strict=True)), 3)
     kept = [one for one in found if one.code is None]
     assert [one.uri for one in kept] == uris and len(uris) == 12
-    assert [[name for name, _, _ in one.labels] for one in kept] == [[NOUNS[i] for i in row] for row in ids_NK]
-    assert np.allclose([[score for _, _, score in one.labels] for one in kept], scores_NK, atol=1e-6)
+    assert [[name for name, _, _ in one.labels] for one in kept] == [[NOUNS[i] for i in row] for row in ranked.label_id_NK]
+    assert np.allclose([[score for _, _, score in one.labels] for one in kept], ranked.score_NK, atol=1e-6)
 
 
 def test_a_picture_that_cannot_be_read_is_a_row_with_its_code(made, tmp_path):

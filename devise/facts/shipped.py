@@ -14,7 +14,9 @@ CLASSES = {"imagenet1k": HERE / "imagenet1k.tsv.gz"}
 """The classes of ILSVRC 2012 in the order of networks trained on them: index, wnid, name, synonyms."""
 VECTORS = {"wordnet": HERE / "wordnet.vec.gz"}
 """Word vectors of nouns, made of WordNet 3.0 alone: fastText text format."""
-BY_SETTING = {"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES, "vectors": VECTORS}
+DENIED = {"shipped": HERE / "denied.tsv.gz"}
+"""Words and WordNet 3.0's synsets that are never told of a picture, each with the reason."""
+BY_SETTING = {"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES, "vectors": VECTORS, "deny": DENIED}
 """The last part of a setting's name -> what it may name."""
 
 

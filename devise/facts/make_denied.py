@@ -62,7 +62,8 @@ ROOTS = {
         mistress, 10636488 spinster, 10075063 eyeful, 10613996 smasher, 10584729 sex_kitten, 10270383 Lolita, 10368624
         nymphet, 09852430 B-girl, 10403366 party_girl, 10665587 stud, 10192839 hunk, 10015792 dirty_old_man, 10621140
         sod, 10452752 ponce, 10123711 geezer, 09933842 codger, 09854708 bimbo, 09875663 broad, 10730820 trophy_wife,
-        09965134 coquette, 10055410 enchantress, 10603378 sissy, 09900873 catamite, 10715030 tomboy, 09982152 cuckold""",
+        09965134 coquette, 10055410 enchantress, 10603378 sissy, 09900873 catamite, 10715030 tomboy, 09982152
+        cuckold""",
     "origin": """
         09636106 person_of_color, 09638875 White, 09644820 Amerindian, 09634494 African, 09620078 inhabitant, 09620794
         native, 09625401 national, 09681351 Jew, 09676884 Slav, 09881613 Bushman, 10404550 passer, 10311661 mestiza,
@@ -73,7 +74,8 @@ ROOTS = {
         09628382 religious_person, 09625789 nonreligious_person, 09679170 gentile, 09779124 agnostic, 10503452
         radical, 10618848 socialist, 09957156 conservative, 10256756 liberal, 10257084 liberal, 09796974
         anti-American, 10084635 feminist, 10316013 militarist, 10390199 pacifist, 10346015 nationalist, 10002031
-        democrat, 10522495 republican, 10002151 Democrat, 10522633 Republican, 09945603 Communist, 10018021 dissenter""",
+        democrat, 10522495 republican, 10002151 Democrat, 10522633 Republican, 09945603 Communist, 10018021
+        dissenter""",
     "want or bondage": """
         10609325 slave, 10580535 serf, 10386515 outcaste, 10361525 nonperson, 10576223 segregate, 09842823 bastard,
         10744544 vagrant, 10741367 urchin, 10763075 waif, 09962414 convert, 10384496 orphan, 10384392 orphan, 10752480

@@ -15,6 +15,7 @@ from devise.search.hedging import Nodes, Told
 TEMPERATURES = (1.0, 2.0, 4.0)
 LABEL_SHARES = (0.25, 0.5, 0.75)
 """What is tried: the likelihood is flat between them."""
+TERMS = ("intercept", "log_odds", "certain", "specificity")
 LEAST_IMAGES = 100
 STEPS = 50
 SETTLED = 1e-8
@@ -66,29 +67,21 @@ def fit_calibration(
     kept = dict(n_images=n_images, n_classes=n_classes, protocol=protocol, model=model, vocabulary=vocabulary)
     best: tuple[float, Calibration] | None = None
     for temperature in TEMPERATURES:
-        masses = nodes.masses(*ranked, temperature)
+        masses = _tellable(nodes, nodes.masses(*ranked, temperature))
+        specificity_M = nodes.specificity_S[masses.node]
         right_M = is_right(nodes, masses.image, masses.node, truths)
         if right_M.all() or not right_M.any():
             raise TrainingError(
-                f"found {int(right_M.sum())} right nodes of {len(right_M)}, wanted some right, some wrong"
+                f"found {int(right_M.sum())} right nodes of {len(right_M)} to calibrate by, wanted some right and some "
+                "wrong"
             )
         weight_M = _by_image(masses, weight_N)
         for label_share in LABEL_SHARES:
-            start = Calibration(
-                temperature=temperature,
-                label_share=label_share,
-                intercept=0,
-                log_odds=0,
-                certain=0,
-                specificity=0,
-                **kept,
-            )
-            terms_M4 = start.features(masses, nodes.specificity_S[masses.node])
+            fixed = dict(kept, temperature=temperature, label_share=label_share)
+            terms_M4 = Calibration(**fixed, **dict.fromkeys(TERMS, 0.0)).features(masses, specificity_M)
             loss, terms = _fit_rising(terms_M4, right_M, weight_M)
             if best is None or loss < best[0]:
-                names = ("intercept", "log_odds", "certain", "specificity")
-                found = {**start.__dict__, **dict(zip(names, map(float, terms), strict=True))}
-                best = loss, Calibration(**found)
+                best = loss, Calibration(**fixed, **dict(zip(TERMS, map(float, terms), strict=True)))
     return best[1]
 
 
@@ -98,6 +91,12 @@ def is_right(nodes: Nodes, image_M: np.ndarray, node_M: np.ndarray, truths: Sequ
     n_nodes = len(nodes.synsets)
     keys = np.concatenate([own + image * n_nodes for image, own in enumerate(true)] or [np.empty(0, np.int64)])
     return np.isin(np.asarray(image_M, np.int64) * n_nodes + node_M, keys) & (np.asarray(node_M) >= 0)
+
+
+def _tellable(nodes: Nodes, masses: Masses) -> Masses:
+    """Without the nodes that tell nothing: the root, and synsets of classes that no label is at or below."""
+    kept_M = nodes.specificity_S[masses.node] > 0
+    return masses._replace(**{name: getattr(masses, name)[kept_M] for name in masses._fields if name != "total_N"})
 
 
 def _by_image(masses: Masses, weight_N: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ class Calibration:
     def probability(self, masses: Masses, specificity_M: np.ndarray) -> np.ndarray:
         """float64 (M,), 0 to 1: how often a node of such masses is the truth or an ancestor of it."""
         terms = np.array([self.intercept, self.log_odds, self.certain, self.specificity])
-        return 1 / (1 + np.exp(-(self.features(masses, specificity_M) @ terms)))
+        return np.exp(-np.logaddexp(0, -(self.features(masses, specificity_M) @ terms)))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
@@ -101,7 +101,7 @@ class Calibration:
                 if not isinstance(value, allowed) or isinstance(value, bool):
                     raise ValueError(f"{name}: found {value!r}, wanted {kinds[name].__name__}")
             return cls(**read)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ModelError(f"{where}: is no calibration: {error}") from None
 
 

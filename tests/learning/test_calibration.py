@@ -95,7 +95,8 @@ def test_right_are_the_truth_and_its_ancestors_and_nothing_else(nodes):
     image = np.zeros(len(asked), dtype=int)
     found = is_right(nodes, image, np.array([at[name] for name, _ in asked]), [["leaf0"]])
     assert found.tolist() == [right for _, right in asked]
-    assert not is_right(nodes, np.array([0]), np.array([-1]), [["leaf0"]]).any()
+    last = [[nodes.synsets[-1]], ["leaf0"]]  # -1 of an image is not the last node of the one before
+    assert is_right(nodes, np.array([0, 1]), np.array([len(nodes.synsets) - 1, -1]), last).tolist() == [True, False]
 
 
 def test_a_point_of_the_curve_by_hand(nodes):

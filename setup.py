@@ -25,7 +25,7 @@ setup(
         "devise.conf": ["*.yaml", "spark/*.conf"],
         # What `devise emr up` stages, and the template of its stack.
         "devise.deploy": ["*.sh", "cloudformation/*.yaml"],
-        "devise.facts": ["*.gz", "WORDNET-LICENSE"],
+        "devise.facts": ["*.gz", "*.safetensors", "*.json", "WORDNET-LICENSE"],
         "devise.quickstart": ["*.yaml"],
         "devise.sample": ["*.gz", "*.tsv", "*.yaml"],
     },

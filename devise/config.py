@@ -217,7 +217,14 @@ class LabelConfig(JobConfig):
     k: Count = 5
     """Labels per image."""
     candidates: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Only these labels; default the whole vocabulary."""
+    """Only these labels; default the whole vocabulary. Probabilities and answers are of the whole vocabulary alone."""
+    deny: Text = "shipped"
+    """Labels that are never told: `shipped` (slurs, and nouns of people that no picture shows to be true), a file with
+    a word a line, or `none` (docs/safe-answers.md)."""
+    answer_target: Annotated[Fraction, Field(gt=0)] = 0.85
+    """Least probability of an image's answer, which is the most specific noun that has it; 1 gives none."""
+    answer_specificity: Fraction = 0.14
+    """Least specificity of an answer: 0 lets `entity` be one, 0.22 is just above `artifact`, 1 takes kinds alone."""
 
 
 class IndexConfig(JobConfig):

@@ -6,6 +6,7 @@ writes   labels      (schemas.LABELS), k rows an image
 """
 
 from devise.config import LabelConfig
+from devise.facts import shipped
 from devise.spark.frame import command, job
 from devise.spark.stages import label
 
@@ -27,6 +28,7 @@ JOB = job.Job(
         "labels": "previous",
     },
     writes=("labels",),
+    files=lambda config: [None if config.deny == "none" else shipped.tag("deny", config.deny)],
 )
 
 if __name__ == "__main__":

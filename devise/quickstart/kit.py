@@ -8,11 +8,11 @@ import pyarrow as pa
 
 import devise
 from devise import settings
-from devise.config import TrainConfig, VocabularyConfig
+from devise.config import LabelConfig, TrainConfig, VocabularyConfig
 from devise.facts import shipped
 from devise.learning import fitting
-from devise.search import query, vocabularies
-from devise.search.ranking import Ranker
+from devise.search import labelling, query, vocabularies
+from devise.search.labelling import Labeller
 from devise.store import scratch, storage
 from devise.vision import model as models
 from devise.vision.model import DeviseModel
@@ -20,6 +20,7 @@ from devise.warehouse import manifest, pointer
 from devise.words import coverage, vocabulary
 from devise.words.ancestry import Ancestry
 from devise.words.classes import ClassVectors, read_classes
+from devise.words.denied import Denied
 from devise.words.vocabulary import Vocabulary
 
 CONFIG = "starter.yaml"
@@ -33,7 +34,7 @@ class Kit:
 
     model: DeviseModel
     known: Vocabulary
-    ranker: Ranker
+    labeller: Labeller
     name: str
 
 
@@ -71,8 +72,18 @@ def starter(overrides: Sequence[str] = (), report: Callable[[str], None] = lambd
     )
     model = fitting.fit(train, known, vocabulary.vocabulary_id(known), classes, (), pa.table({}), None, report)
     ancestry = Ancestry(found.hypernyms, known.synsets)
-    ranker = vocabularies.make_ranker(known, ancestry, model.card["class_synsets"], model.card["seen"])
-    return Kit(model, known, ranker, f"{train.architecture}, {len(known.labels):,} nouns")
+    label = settings.load(config_path(), "label_images", LabelConfig, NO_RUN, list(overrides))
+    labeller = labelling.make_labeller(
+        known,
+        ancestry,
+        model.card,
+        Denied.load(denied) if (denied := vocabularies.find_denied(label.deny)) else None,
+        None,
+        known.find(label.candidates) if label.candidates is not None else None,
+        target=label.answer_target,
+        least_specificity=label.answer_specificity,
+    )
+    return Kit(model, known, labeller, f"{train.architecture}, {len(known.labels):,} nouns")
 
 
 def of_warehouse(warehouse: str) -> Kit:
@@ -84,8 +95,9 @@ def of_warehouse(warehouse: str) -> Kit:
     live = pointer.published(warehouse)
     model, words = (query.newest_live(warehouse, live, table) for table in ("model", "vocabulary"))
     loaded = models.load(query.model_folder(manifest.localise(warehouse, model), model))
-    known, ranker = vocabularies.open_ranker(warehouse, words, loaded.card)
-    return Kit(loaded, known, ranker, f"model of run {model.run}, {len(known.labels):,} labels")
+    labeller = labelling.open_labeller(LabelConfig(warehouse=warehouse, run=NO_RUN), words, model)
+    known = labeller.known
+    return Kit(loaded, known, labeller, f"model of run {model.run}, {len(known.labels):,} labels")
 
 
 def _local(name: str, value: str | None) -> Path | None:

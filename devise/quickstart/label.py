@@ -82,7 +82,7 @@ def label(kit: Kit, pictures: Sequence[Stat], k: int, **engine: object) -> Itera
 
 def _name(kit: Kit, uris: Sequence[str], found: Sequence[tuple], k: int) -> Iterator[Labelled]:
     known = kit.known
-    ranked = kit.ranker.top(*(None if part[0] is None else np.stack(part) for part in zip(*found, strict=True)), k)
+    ranked = kit.labeller.label(*(None if part[0] is None else np.stack(part) for part in zip(*found, strict=True)), k)
     for uri, ids, scores in zip(uris, ranked.label_id_NK, ranked.score_NK, strict=True):
         named = zip(ids, scores, strict=True)
         yield Labelled(uri, tuple((known.labels[i], known.synsets[i], float(score)) for i, score in named))

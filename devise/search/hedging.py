@@ -38,15 +38,23 @@ class Nodes:
         ancestry: of the vocabulary's labels and of the classes.
         class_synsets: the synset of each of the weights' classes, in order; None for one without.
         may_tell_V: bool, the labels that may be answers: not the denied ones.
+        first_V: bool, the labels that are the first name of their synset; None for none.
 
     Attributes:
         synsets: of each node; None for a label that is its own.
         specificity_S: float64, `Ancestry.specificity`; 1 for a label that is its own.
-        label_id_S: int32, the label that a node is told by: the first of its synset that may be told; -1 for none.
+        label_id_S: int32, the label that a node is told by, of its synset's that may be told: the first of `first_V`,
+            else the first; -1 for none.
         of_label_V: int64, the node of each label.
     """
 
-    def __init__(self, ancestry: Ancestry, class_synsets: Sequence[str | None], may_tell_V: np.ndarray):
+    def __init__(
+        self,
+        ancestry: Ancestry,
+        class_synsets: Sequence[str | None],
+        may_tell_V: np.ndarray,
+        first_V: np.ndarray | None = None,
+    ):
         if len(ancestry.synsets) != len(may_tell_V):
             raise ValueError(f"{len(ancestry.synsets)} labels with synsets, may_tell {len(may_tell_V)}: wanted as many")
         self.ancestry, self.synsets = ancestry, []
@@ -61,8 +69,10 @@ class Nodes:
         self.of_label_V = self._labels.values[self._labels.starts[:-1]]
         self.specificity_S = np.array([1.0 if one is None else ancestry.specificity(one) for one in self.synsets])
         self.label_id_S = np.full(len(self.synsets), -1, dtype=np.int32)
-        telling = np.flatnonzero(may_tell_V)[::-1]
-        self.label_id_S[self.of_label_V[telling]] = telling  # the first label is written last
+        telling = np.flatnonzero(may_tell_V)[::-1]  # the first label is written last
+        if first_V is not None:
+            telling = np.concatenate([telling[~first_V[telling]], telling[first_V[telling]]])
+        self.label_id_S[self.of_label_V[telling]] = telling
 
     def _above(self, synset: str | None) -> list[int] | None:
         """The nodes of a synset and its ancestors, itself first."""

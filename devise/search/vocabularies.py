@@ -1,25 +1,22 @@
-"""What a run of the vocabulary holds: labels, the weights' classes, the hierarchy above both; and its ranker."""
+"""What a run of the vocabulary holds beside labels: the weights' classes, and the hierarchy above both."""
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from devise.errors import TrainingError
-from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Ranker
+from devise.facts import shipped
+from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
-from devise.words import vocabulary as vocabularies
 from devise.words.ancestry import Ancestry
 from devise.words.classes import ClassVectors
-from devise.words.vocabulary import Vocabulary
 
-CLASSES, HYPERNYMS = "_classes-", "_hypernyms-"
-"""How the names of the files of the core visual model's classes, and of the hierarchy above labels and classes, begin;
-SQL engines pass over a leading underscore."""
+CLASSES, HYPERNYMS, CALIBRATION = "_classes-", "_hypernyms-", "calibration.json"
+"""How the names of the files of the core visual model's classes, and of the hierarchy above labels and classes, begin
+(SQL engines pass over a leading underscore); and the file of a model's run that says how its probabilities are made."""
 
 
 def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
@@ -33,7 +30,7 @@ def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
 
 def read_ancestry(warehouse: str, found: Manifest, synsets: Sequence[str | None]) -> Ancestry:
     """The hierarchy above the labels, of these `synsets`, and the classes; empty if the vocabulary has none."""
-    return _ancestry_in(_hypernyms(warehouse, found), synsets)
+    return ancestry_in(find_one(warehouse, found, HYPERNYMS), synsets)
 
 
 def require_classes(found: Manifest) -> None:
@@ -45,69 +42,26 @@ def require_classes(found: Manifest) -> None:
         )
 
 
-def make_ranker(
-    known: Vocabulary,
-    ancestry: Ancestry,
-    class_synsets: Sequence[str | None],
-    seen: Collection[str],
-    *,
-    evidence: float = EVIDENCE,
-    seen_penalty: float = SEEN_PENALTY,
-    candidates: np.ndarray | None = None,
-    denied: Collection[int] = (),
-) -> Ranker:
-    """The ranker of a vocabulary; `seen` are names of what the model was trained on, `denied` are label ids."""
-    by_name = {label: number for number, label in enumerate(known.labels)}
-    numbers = (by_name[name] if name in by_name else known.find_one(name) for name in seen)
-    return Ranker(
-        *(known.vectors, ancestry, class_synsets, {number for number in numbers if number is not None}),
-        evidence=evidence,
-        seen_penalty=seen_penalty,
-        candidates=candidates,
-        denied=denied,
-    )
+def find_denied(deny: str) -> Path | None:
+    """The local file of the setting `deny`; None for `none`."""
+    if deny == "none":
+        return None
+    return shipped.find("deny", deny) or scratch.localise(storage.normalise(deny))
 
 
-def open_ranker(
-    warehouse: str, found: Manifest, card: Mapping[str, Any], candidates: Sequence[str] | None = None
-) -> tuple[Vocabulary, Ranker]:
-    """The labels of a vocabulary's run and their ranker, opened once in this process.
-
-    Args:
-        card: of the model that was trained on the vocabulary: its `class_synsets` and what it has `seen`; a card of
-            before labels were ranked by them has none, and its embeddings have no classes.
-
-    Raises:
-        VocabularyError: a candidate is no label.
-    """
-    labels = manifest.localise_one(warehouse, found, end=".parquet")
-    above = _hypernyms(warehouse, found)
-    told = tuple(card.get("class_synsets", ())), tuple(card.get("seen", ()))
-    return _open_ranker(labels, above, *told, None if candidates is None else tuple(candidates))
-
-
-@lru_cache(maxsize=2)
-def _open_ranker(
-    labels: Path,
-    hypernyms: Path | None,
-    class_synsets: tuple[str | None, ...],
-    seen: tuple[str, ...],
-    candidates: tuple[str, ...] | None,
-) -> tuple[Vocabulary, Ranker]:
-    known = vocabularies.load(labels)
-    chosen = known.find(candidates) if candidates is not None else None
-    ancestry = _ancestry_in(hypernyms, known.synsets)
-    return known, make_ranker(known, ancestry, class_synsets, seen, candidates=chosen)
-
-
-def _ancestry_in(path: Path | None, synsets: Sequence[str | None]) -> Ancestry:
+def ancestry_in(path: Path | None, synsets: Sequence[str | None]) -> Ancestry:
+    """`read_ancestry` of its file."""
     if path is None:
         return Ancestry({}, synsets)
-    return Ancestry(dict(zip(*(column.to_pylist() for column in _read(path).columns), strict=True)), synsets)
+    synset, hypernyms, name = (column.to_pylist() for column in _read(path).columns)
+    return Ancestry(dict(zip(synset, hypernyms, strict=True)), synsets, dict(zip(synset, name, strict=True)))
 
 
-def _hypernyms(warehouse: str, found: Manifest) -> Path | None:
-    return manifest.localise_one(warehouse, found, HYPERNYMS) if _has(found, HYPERNYMS) else None
+def find_one(warehouse: str, found: Manifest, start: str = "", end: str = "") -> Path | None:
+    """The run's one file whose name begins and ends so, on this host; None if it has none."""
+    if not any(file.path.startswith(start) and file.path.endswith(end) for file in found.files):
+        return None
+    return manifest.localise_one(warehouse, found, start, end)
 
 
 def _has(found: Manifest, begins: str) -> bool:

@@ -14,10 +14,16 @@ class Ancestry:
     Args:
         hypernyms: synset -> the synsets directly above it; a synset that is absent has none.
         synsets: the synset of each label, in order of label id; None for a label without one.
+        names: synset -> its first name, as a label is spelled; need not have every synset.
     """
 
-    def __init__(self, hypernyms: Mapping[str, Sequence[str]], synsets: Sequence[str | None]):
-        self.hypernyms, self.synsets = hypernyms, synsets
+    def __init__(
+        self,
+        hypernyms: Mapping[str, Sequence[str]],
+        synsets: Sequence[str | None],
+        names: Mapping[str, str] | None = None,
+    ):
+        self.hypernyms, self.synsets, self.names = hypernyms, synsets, names or {}
         self._above: dict[str, dict[str, int]] = {}
 
     def above(self, synset: str) -> dict[str, int]:

@@ -39,6 +39,8 @@ class Coverage:
     """What was read, a line a file: its layout as it was told by content, and its rows."""
     hypernyms: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
     """Of the synsets of labels and classes, and of all above them; empty without a hierarchy."""
+    names: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """The first name of each of these synsets."""
 
     def lines(self) -> list[str]:
         """For printing; of the misses the first 50."""
@@ -104,7 +106,8 @@ def make(
         return built, found
     named = [*built.synsets, *(matches.synsets if matches else [])]
     above = closed_upward(tree.hypernyms, (synset for synset in named if synset is not None))
-    return _smoothed(built, replace(found, hypernyms=above), levels)
+    names = {synset: readable(tree.members[synset][0]) for synset in above if tree.members.get(synset)}
+    return _smoothed(built, replace(found, hypernyms=above, names=names), levels)
 
 
 def _smoothed(built: Vocabulary, found: Coverage, levels: int) -> tuple[Vocabulary, Coverage]:

@@ -36,10 +36,12 @@ def test_labels_are_those_of_the_engine_and_the_exact_product(made):
         if outcome.codes[row] is None
     }
     uris = sorted(rows)
-    ranked = opened.ranker.top(*(np.stack(part) for part in zip(*(rows[uri] for uri in uris), strict=True)), 3)
+    ranked = opened.labeller.label(*(np.stack(part) for part in zip(*(rows[uri] for uri in uris), strict=True)), 3)
     kept = [one for one in found if one.code is None]
     assert [one.uri for one in kept] == uris and len(uris) == 12
-    assert [[name for name, _, _ in one.labels] for one in kept] == [[NOUNS[i] for i in row] for row in ranked.label_id_NK]
+    assert [[name for name, _, _ in one.labels] for one in kept] == [
+        [NOUNS[i] for i in row] for row in ranked.label_id_NK
+    ]
     assert np.allclose([[score for _, _, score in one.labels] for one in kept], ranked.score_NK, atol=1e-6)
 
 

@@ -16,13 +16,17 @@ K = 5
 
 @pytest.mark.parametrize(("n_before", "fits"), [(5, True), (6, False), (4, False)])
 def test_labels_of_an_image_too_many_or_too_few_are_refused(spark, tmp_path, monkeypatch, n_before, fits):
-    rows = [(number, "u", rank, "sail", None, 0.5, 2.0, "m", "v") for number in range(n_before) for rank in range(1, K + 1)]
+    rows = [
+        (number, "u", rank, "sail", None, 0.5, 2.0, None, None, None, None, "m", "v")
+        for number in range(n_before)
+        for rank in range(1, K + 1)
+    ]
     labels = spark.createDataFrame(rows, schemas.LABELS)
     none = spark.createDataFrame([], schemas.EMBEDDINGS)
     change = Change("r2", none.select("image_id", "uri", "etag"), 0, 0, none)
     monkeypatch.setattr(label, "find_change", lambda task: change)
     monkeypatch.setattr(label, "_labels_before", lambda task, change: SimpleNamespace(details={"n_images": 5}))
-    monkeypatch.setattr(label, "read_card", lambda task: {"seen": [], "class_synsets": []})
+    monkeypatch.setattr(label, "labelled_by", lambda task: "c d")
     monkeypatch.setattr(label, "label_images", lambda *given: spark.createDataFrame([], label.LABELLED))
     embeddings = SimpleNamespace(base=False, details={"embedded": 0, "unchanged": 5})
     task = SimpleNamespace(
@@ -32,7 +36,7 @@ def test_labels_of_an_image_too_many_or_too_few_are_refused(spark, tmp_path, mon
     )  # fmt: skip
     if fits:
         label.write_labels(task)
-        assert task.details == {"n_images": 5, "labelled": 0}
+        assert task.details == {"n_images": 5, "labelled": 0, "labelled_by": "c d"}
     else:
         with pytest.raises(AccountingError, match=f"{n_before * K} label rows of 5 images, 0 of them new"):
             label.write_labels(task)

@@ -102,6 +102,10 @@ LABELS = _table(
     ("synset", TEXT, "id of its synset in the noun hierarchy, null without one"),
     ("score", FLOAT, "cosine of embedding and word vector, -1 to 1"),
     ("relevance", FLOAT, "what an image's labels are ranked by, in standard deviations of its cosines over all labels"),
+    ("probability", FLOAT, "0 to 1, that the label is true of the image; null where the model is not calibrated"),
+    ("answer", TEXT, "of rank 1: the most specific noun that is sure enough, a label or a more general one; else null"),
+    ("answer_synset", TEXT, "id of the answer's synset"),
+    ("answer_probability", FLOAT, "0 to 1, that the answer is true of the image"),
     _MODEL,
     _VOCABULARY,
 )

@@ -1,8 +1,7 @@
-"""The label stage: every embedding's best words, exactly; the mathematics is `devise.search.ranking`."""
+"""The label stage: every embedding's best words, exactly; the mathematics is `devise.search.labelling`."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyspark.accumulators import Accumulator
@@ -10,7 +9,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from devise.config import LabelConfig
 from devise.errors import AccountingError
+from devise.search import vocabularies
 from devise.spark.frame import progress, schemas, tables
 from devise.spark.frame.columns import classes, refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
@@ -18,29 +19,29 @@ from devise.spark.frame.live import Change, count_live, few, find_change, read_l
 from devise.spark.frame.metering import counted, tally
 from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import Written
-from devise.warehouse import manifest
+from devise.store import scratch
 from devise.warehouse.manifest import Manifest
 
-LABELLED = StructType(schemas.LABELS.fields[:7])
+if TYPE_CHECKING:
+    from devise.search.labelling import Labels
+    from devise.words.vocabulary import Vocabulary
+
+LABELLED = StructType(schemas.LABELS.fields[:11])
 ROWS_PER_FILE = 4_000_000
 """Of a sorted table of labels, at least half of them: 100 MB."""
 
 
 def label_images(
     embeddings: DataFrame,
-    warehouse: str,
+    config: LabelConfig,
     vocabulary: Manifest,
-    card: Mapping[str, Any],
-    k: int,
-    candidates: Sequence[str] | None,
+    model: Manifest,
     done: Accumulator | None = None,
 ) -> DataFrame:
-    """The k best labels of each image by `search.ranking`, by rank; ties go to the lower label_id.
+    """The k best labels of each image by `search.labelling`, by rank; ties go to the lower label_id.
 
     Args:
         embeddings: schemas.EMBEDDINGS.
-        card: of the model.
-        candidates: only these labels, or None for the whole vocabulary.
         done: a `tally` of images labelled.
 
     Returns:
@@ -48,36 +49,50 @@ def label_images(
     """
 
     def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
+        from devise.search import labelling
 
-        from devise.search import vocabularies
-
-        known, ranker = vocabularies.open_ranker(warehouse, vocabulary, card, candidates)
+        labeller = labelling.open_labeller(config, vocabulary, model)
         for batch in batches:
             if batch.num_rows == 0:
                 continue
             embedding_ND = vectors(batch.column("embedding"))
-            refuse_other_dims(embedding_ND.shape[1], known.vectors.shape[1])
-            class_id_NT, probability_NT = classes(batch)
-            ranked = ranker.top(embedding_ND, class_id_NT, probability_NT, k)
-            label_id_NK = ranked.label_id_NK
-            n, width = label_id_NK.shape
-            repeated = np.repeat(np.arange(n), width)
-            columns = [
-                batch.column("image_id").take(pa.array(repeated)),
-                batch.column("uri").take(pa.array(repeated)),
-                pa.array(np.tile(np.arange(1, width + 1, dtype=np.int32), n)),
-                pa.array([known.labels[i] for i in label_id_NK.reshape(-1)], pa.string()),
-                pa.array([known.synsets[i] for i in label_id_NK.reshape(-1)], pa.string()),
-                pa.array(ranked.score_NK.reshape(-1)),
-                pa.array(ranked.relevance_NK.reshape(-1)),
-            ]
+            refuse_other_dims(embedding_ND.shape[1], labeller.known.vectors.shape[1])
+            found = labeller.label(embedding_ND, *classes(batch), config.k)
             if done is not None:
-                done.add({progress.IMAGES: n})
-            yield schemas.record_batch(columns, LABELLED)
+                done.add({progress.IMAGES: batch.num_rows})
+            yield label_rows(batch, found, labeller.known)
 
     wanted = embeddings.select("image_id", "uri", "embedding", "class_ids", "class_probabilities")
     return wanted.mapInArrow(counted(rank), LABELLED)
+
+
+def label_rows(batch: pa.RecordBatch, found: "Labels", known: "Vocabulary") -> pa.RecordBatch:
+    """LABELLED: a row an image and rank, the answer on the first of each."""
+    import numpy as np
+
+    n, width = found.label_id_NK.shape
+    each = pa.array(np.repeat(np.arange(n), width))
+    rank = np.tile(np.arange(1, width + 1, dtype=np.int32), n)
+    ids = found.label_id_NK.reshape(-1)
+    answers = [known.labels[number] if number >= 0 else None for number in found.answer_id_N]
+    sure = pa.array(found.answer_probability_N, mask=found.answer_id_N < 0)
+    on_first = [
+        pa.array(column).cast(kind).take(pa.array(np.repeat(np.arange(n), width), mask=rank > 1))
+        for column, kind in ((answers, pa.string()), (found.answer_synsets, pa.string()), (sure, pa.float32()))
+    ]
+    probability = found.probability_NK
+    columns = [
+        batch.column("image_id").take(each),
+        batch.column("uri").take(each),
+        pa.array(rank),
+        pa.array([known.labels[number] for number in ids], pa.string()),
+        pa.array([known.synsets[number] for number in ids], pa.string()),
+        pa.array(found.score_NK.reshape(-1)),
+        pa.array(found.relevance_NK.reshape(-1)),
+        pa.nulls(n * width, pa.float32()) if probability is None else pa.array(probability.reshape(-1)),
+        *on_first,
+    ]
+    return schemas.record_batch(columns, LABELLED)
 
 
 def write_labels(task: Task) -> None:
@@ -103,7 +118,7 @@ def write_labels(task: Task) -> None:
         n_kept, n_new = before.details["n_images"] - change.n_lost, change.n_gained
     done = tally(task.spark.sparkContext)
     vocabulary = task.input("vocabulary")
-    labels = label_images(embeddings, config.warehouse, vocabulary, read_card(task), config.k, config.candidates, done)
+    labels = label_images(embeddings, config, vocabulary, task.input("model"), done)
     new = identify(labels, task.model_id, task.vocabulary_id)
     told = progress.told("label_images", n_new, progress.counted_by(done))
     if before is None or embedded.base:
@@ -125,14 +140,15 @@ def write_labels(task: Task) -> None:
         raise AccountingError(
             f"{written.rows} label rows of {n_images} images, {n_new} of them new, wanted {width} an image"
         )
-    task.details |= {"n_images": n_images, "labelled": n_new}
+    task.details |= {"n_images": n_images, "labelled": n_new, "labelled_by": labelled_by(task)}
     say("label_images", f"{n_new:,} images labelled, {n_kept:,} carried from the run before")
 
 
-def read_card(task: Task) -> dict[str, Any]:
-    """What is known of the model, without its weights."""
-    path = manifest.localise_one(task.config.warehouse, task.input("model"), end="card.json")
-    return json.loads(path.read_text(encoding="utf-8"))
+def labelled_by(task: Task) -> str:
+    """A text that changes with what tells probabilities and answers, beside model, vocabulary and settings."""
+    model, denied = task.input("model"), vocabularies.find_denied(task.config.deny)
+    calibration = [file.sha256 for file in model.files if file.path.endswith(vocabularies.CALIBRATION)]
+    return " ".join([*calibration, scratch.hash_file(denied) if denied else "none"])
 
 
 def _labels_before(task: Task, change: Change | None) -> Manifest | None:
@@ -140,8 +156,9 @@ def _labels_before(task: Task, change: Change | None) -> Manifest | None:
     before = task.inputs["labels"][-1] if task.inputs["labels"] else None
     if before is None or change is None or before.inputs["images"][0].split()[0] != change.since:
         return None
-    of = (task.model_id, task.vocabulary_id, task.config.config_hash())
-    return before if (before.model_id, before.vocabulary_id, before.config_hash) == of else None
+    of = (task.model_id, task.vocabulary_id, task.config.config_hash(), labelled_by(task))
+    told = before.details.get("labelled_by")
+    return before if (before.model_id, before.vocabulary_id, before.config_hash, told) == of else None
 
 
 def identify(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:

@@ -46,6 +46,7 @@ def write_vocabulary(task: Task) -> None:
                 {
                     "synset": pa.array(found.hypernyms, pa.string()),
                     "hypernyms": pa.array(found.hypernyms.values(), pa.list_(pa.string())),
+                    "name": pa.array([found.names.get(synset) for synset in found.hypernyms], pa.string()),
                 }
             )
             files.append(deliver(_write_arrow(above, HYPERNYMS, Path(place)), folder, rows=-1))

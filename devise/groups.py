@@ -1,4 +1,4 @@
-"""Groups of settings that sections of several jobs have: labelled pictures, the embed engine; knows no job, no file."""
+"""Groups of settings: labelled pictures, splits of them to measure on, the embed engine; knows no job, no file."""
 
 from typing import Annotated, Literal
 
@@ -30,6 +30,22 @@ class LabelledConfig(Section):
         if self.kind == "table" and self.names is not None:
             raise ValueError("names: has no effect on kind table, whose labels are in the table")
         return self
+
+
+class SplitConfig(Section):
+    name: Text
+    """Name of the measured split, as it stands in the metrics table."""
+    labelled: LabelledConfig
+    candidates: Literal["given", "vocabulary"] | Annotated[list[Text], Field(min_length=1)] = "vocabulary"
+    """Rank among the split's own labels, the whole vocabulary, or the labels listed."""
+
+
+class GeneralisedConfig(Section):
+    name: Text
+    """Name of the pair, as it stands in the metrics table."""
+    seen: Text
+    zero_shot: Text
+    """Names of two splits: each one's images are ranked among the labels of both. Their `candidates` play no part."""
 
 
 class EngineConfig(Section):

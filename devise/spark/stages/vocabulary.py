@@ -65,6 +65,16 @@ def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
         return ClassVectors(table.column("name").to_pylist(), table.column("texts").to_pylist(), vectors_CD)
 
 
+def read_class_synsets(warehouse: str, found: Manifest) -> dict[str, tuple[str | None, str | None]]:
+    """The wnid and the synset of each class by its name, as a vocabulary's run has them; empty without classes."""
+    if not _has_classes(found):
+        return {}
+    with pa.memory_map(str(manifest.localise_one(warehouse, found, CLASSES))) as source:
+        table = pa.ipc.open_file(source).read_all()
+        columns = [table.column(name).to_pylist() for name in ("name", "wnid", "synset")]
+    return {name: (wnid, synset) for name, wnid, synset in zip(*columns, strict=True)}
+
+
 def require_classes(found: Manifest) -> None:
     """`TrainingError` if a vocabulary's run has no classes: a projection cannot start from them."""
     if not _has_classes(found):

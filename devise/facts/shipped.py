@@ -14,7 +14,7 @@ CLASSES = {"imagenet1k": HERE / "imagenet1k.tsv.gz"}
 """The classes of ILSVRC 2012 in the order of networks trained on them: index, wnid, name, synonyms."""
 VECTORS = {"wordnet": HERE / "wordnet.vec.gz"}
 """Word vectors of nouns, made of WordNet 3.0 alone: fastText text format."""
-BY_SETTING = {"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES, "vectors": VECTORS}
+BY_SETTING = {"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES | HIERARCHY, "vectors": VECTORS}
 """The last part of a setting's name -> what it may name."""
 
 

@@ -122,7 +122,7 @@ def write(facts: Facts) -> str:
 def _model(facts: Facts) -> list[str]:
     model, vocabulary = facts.model, facts.vocabulary
     held_out = [f"{len(model['held_out'])} nouns"] if model.get("held_out") else []
-    held_out += [f"those of {_cell(model['held_out_file'])}"] if model.get("held_out_file") else []
+    held_out += [f"those of {model['held_out_file']}"] if model.get("held_out_file") else []
     labelled = model.get("labelled")
     rows = [
         ("model", f"{facts.model_id}, of run {facts.model_run}"),
@@ -245,7 +245,9 @@ def _biases(facts: Facts) -> list[str]:
     if facts.vocabulary.get("hierarchy") or facts.vocabulary.get("vectors") == "wordnet":
         lines.append(OF_NOUNS)
     if facts.n_people is not None:
-        lines.append(f"- {facts.n_people:,} of the {facts.n_labels:,} labels name a kind of person. {OF_PEOPLE}")
+        lines.append(
+            f"- {facts.n_people:,} of the {facts.n_labels:,} labels name a person or a kind of person. {OF_PEOPLE}"
+        )
     return [*lines, "- No measurement here tells how accuracy differs between groups of people, or between places."]
 
 

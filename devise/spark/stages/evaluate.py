@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 RECALL_SETTINGS = ("recall_queries", "seed")
 """Settings that decide which queries recall is measured with."""
+SAID = ("hit", "hp", "generalised_harmonic", "recall")
+"""Figures that are printed."""
 OF_LABELS = (1, 5)
 """List lengths of the table of labels."""
 PAIRS, PICTURES = 24, 4
@@ -127,21 +129,16 @@ def measure_pairs(task: Task, splits: Sequence[Split]) -> list[tuple[str, "Figur
     from devise.learning import figures
 
     config: EvaluateConfig = task.config
+    flat_config = config.model_copy(update={"hierarchy": None})  # hits alone are asked for
     by_name, ks, found = {split.config.name: split for split in splits}, sorted(config.ks), []
     for pair in config.generalised:
         sides = [by_name[pair.seen], by_name[pair.zero_shot]]
         candidates = np.union1d(*(side.own for side in sides)).astype(np.int32)
-        sums = [
-            judged.sum_labels(
-                judged.judge(
-                    *(side.rows, config, task.input("vocabulary"), ks),
-                    *(side.config.labelled.kind == "wnids", candidates),
-                ),
-                ks,
-                len(candidates),
-            )
-            for side in sides
-        ]
+        sums = []
+        for side in sides:
+            given = (side.config.labelled.kind == "wnids", candidates)
+            flat = judged.judge(side.rows, flat_config, task.input("vocabulary"), ks, *given)
+            sums.append(judged.sum_labels(flat, ks, len(candidates)))
         found += [(pair.name, figure) for figure in figures.generalised(*sums, ks, config.seed)]
     return found
 
@@ -255,7 +252,8 @@ def evaluate(task: Task) -> Measured:
         embeddings = task.stage(read_embeddings(task, live), "embeddings")  # recall reads them several times
         rows += evaluate_index(task, embeddings, task.read("vocabulary"), chain)
     for name, split, k, value, low, high, n, *_ in rows:
-        say("evaluate_model", f"{name:<20} {split:<24} @{k:<3} {value:7.4f}  [{low:.4f}, {high:.4f}]  n = {n:,}")
+        if name in SAID:  # the others are in the table and on the model card
+            say("evaluate_model", f"{name:<20} {split:<24} @{k:<3} {value:7.4f}  [{low:.4f}, {high:.4f}]  n = {n:,}")
     return Measured(
         task.spark.createDataFrame(rows, schemas.METRICS),
         task.spark.createDataFrame(label_rows, schemas.LABEL_METRICS),

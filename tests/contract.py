@@ -139,7 +139,7 @@ SETTINGS = [
     Case("a split without a name", f"evaluate_model: {{splits: [{{name: '', {SPLIT}}}]}}", "splits.0.name: "),
     Case("a split of no labels", f"evaluate_model: {{splits: [{{name: a, {SPLIT}, candidates: []}}]}}", "candidates"),
     Case("a group of nothing", "evaluate_model: {splits: [{name: a, labelled: {source: x, only: y}}]}", "only: "),
-    Case("a pair without a split", f"evaluate_model: {{splits: [{{name: a, {SPLIT}}}], {PAIR}}}", "wanted two of ['a']"),
+    Case("a pair of no split", f"evaluate_model: {{splits: [{{name: a, {SPLIT}}}], {PAIR}}}", "wanted two of ['a']"),
     Case("a pair of one split", f"evaluate_model: {{splits: [{{name: b, {SPLIT}}}], {PAIR}}}", "found 'b' and 'b'"),
     Case("a pair called as a split", f"evaluate_model: {{splits: [{{name: p, {SPLIT}}}], {PAIR}}}", "found 'p' twice"),
     Case("hops without a hierarchy", f"evaluate_model: {{splits: [{{name: a, {HOPS}}}]}}", "names wordnet alone"),

@@ -18,7 +18,7 @@ class Relations:
 
     def __init__(self, ancestry: Ancestry, seen: Iterable[str]):
         self.ancestry, self.seen = ancestry, frozenset(seen)
-        self._above = {above for synset in self.seen for above in ancestry.above(synset)} - self.seen
+        self._above = {above for synset in self.seen for above in ancestry.above(synset)}
         self._parents = {parent for synset in self.seen for parent in ancestry.hypernyms.get(synset, ())}
 
     def of(self, synset: str | None) -> str | None:

@@ -252,7 +252,7 @@ def _biases(facts: Facts) -> list[str]:
 
 
 def _share(one: Figure) -> str:
-    if one.low == one.high == one.value:
+    if one.low == one.high:
         return f"{100 * one.value:.2f}"
     return f"{100 * one.value:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.groups import EngineConfig, LabelledConfig
+from devise.groups import EngineConfig, GeneralisedConfig, LabelledConfig, SplitConfig
 from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Section, Seed, Side, Size, Text, once
 
 SHIPPED_VECTORS = "wordnet"
@@ -263,26 +263,27 @@ class SearchConfig(JobConfig):
         return self
 
 
-class SplitConfig(Section):
-    name: Text
-    """Name of the measured split, as it stands in the metrics table."""
-    labelled: LabelledConfig
-    candidates: Literal["given", "vocabulary"] | Annotated[list[Text], Field(min_length=1)] = "vocabulary"
-    """Rank among the split's own labels, the whole vocabulary, or the labels listed."""
-
-
 class EvaluateConfig(JobConfig):
     splits: list[SplitConfig] = []
+    generalised: list[GeneralisedConfig] = []
+    """Pairs of splits for generalised zero-shot accuracy and its harmonic mean."""
     ks: Annotated[list[Count], Field(min_length=1), AfterValidator(once)] = [1, 2, 5, 10, 20]
     hierarchy: Text | None = None
-    """Noun hierarchy for hp@k, or `wordnet`; without it hp@k is not measured."""
+    """Noun hierarchy for hp@k and for a label's relation to the seen classes, or `wordnet`; without it neither is
+    measured. The vocabulary's own: its ids are those of the labels."""
     recall_queries: Count = 200
     """Queries of each kind for recall@k of the index against exact search."""
     seed: Seed = 0
+    """Of the queries, of the draws of the intervals, and of the shuffled names that the model is compared with."""
 
     @model_validator(mode="after")
     def _splits_are_told_apart(self) -> "EvaluateConfig":
-        once([unicodedata.normalize("NFC", split.name) for split in self.splits])
+        once([unicodedata.normalize("NFC", one.name) for one in (*self.splits, *self.generalised)])
+        names = [split.name for split in self.splits]
+        for pair in self.generalised:
+            if {pair.seen, pair.zero_shot} - set(names) or pair.seen == pair.zero_shot:
+                found = f"{pair.seen!r} and {pair.zero_shot!r}"
+                raise ValueError(f"generalised {pair.name}: found {found}, wanted two of {names}")
         if not self.splits and self.hierarchy is not None:
             raise ValueError("hierarchy: is for hp@k of `splits`, found none")
         return self

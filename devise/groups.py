@@ -1,4 +1,4 @@
-"""Groups of settings that sections of several jobs have: labelled pictures, the embed engine; knows no job, no file."""
+"""Groups of settings: labelled pictures, splits of them to measure on, the embed engine; knows no job, no file."""
 
 from typing import Annotated, Literal
 
@@ -14,8 +14,11 @@ class LabelledConfig(Section):
     kind: Literal["folders", "wnids", "table"] = "folders"
     """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
     names: Text | None = None
-    """kind wnids: class table that names each wnid, or `imagenet1k`. kind folders: JSON, folder name -> label, or
-    groups of those."""
+    """kind wnids: class table that names each wnid, `imagenet1k`, or `wordnet`, which names all of them. kind folders:
+    JSON, folder name -> label, or groups of those."""
+    hops: Literal[2, 3] | None = None
+    """With names `wordnet`: only ImageNet's 2-hop or 3-hop labels, as zero-shot papers call them: at most 1 or 2 edges
+    of WordNet from one of the 1,000 classes, and none of these (docs/quality.md)."""
     only: Text | None = None
     """With a JSON file of groups in `names`: the group to use."""
     fraction: Annotated[Fraction, Field(gt=0)] = 1.0
@@ -27,9 +30,27 @@ class LabelledConfig(Section):
             raise ValueError("only: names a group of the JSON file in `names`, for kind folders alone")
         if self.kind == "wnids" and self.names is None:
             raise ValueError("labels by wnid need `names`, a class table")
+        if self.hops is not None and (self.kind, self.names) != ("wnids", "wordnet"):
+            raise ValueError("hops: are told by kind wnids with names wordnet alone")
         if self.kind == "table" and self.names is not None:
             raise ValueError("names: has no effect on kind table, whose labels are in the table")
         return self
+
+
+class SplitConfig(Section):
+    name: Text
+    """Name of the measured split, as it stands in the metrics table."""
+    labelled: LabelledConfig
+    candidates: Literal["given", "vocabulary"] | Annotated[list[Text], Field(min_length=1)] = "vocabulary"
+    """Rank among the split's own labels, the whole vocabulary, or the labels listed."""
+
+
+class GeneralisedConfig(Section):
+    name: Text
+    """Name of the pair, as it stands in the metrics table."""
+    seen: Text
+    zero_shot: Text
+    """Names of two splits: each one's images are ranked among the labels of both. Their `candidates` play no part."""
 
 
 class EngineConfig(Section):

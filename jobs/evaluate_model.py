@@ -1,19 +1,21 @@
 """Measure the model on labelled images and the index against exact search.
 
-reads    images, embeddings, vocabulary, index (if there is one of this run), labelled images,
+reads    images, embeddings, model, vocabulary, index (if there is one of this run), labelled images,
          and the metrics that are live, whose recall holds on if the index has the same base
-writes   metrics     (schemas.METRICS), one row a measured figure
+writes   label_metrics (schemas.LABEL_METRICS) and metrics (schemas.METRICS), and beside these a model card and pages
 """
 
 from devise.config import EvaluateConfig
-from devise.facts import shipped
 from devise.spark.frame import command, job
-from devise.spark.stages.evaluate import evaluate
-from devise.spark.stages.labelled import input_files
+from devise.spark.stages.evaluate import evaluate, outside_files
+from devise.spark.stages.pages import write_pages
 
 
 def main(task: job.Task) -> None:
-    task.write("metrics", evaluate(task))
+    found = evaluate(task)
+    task.write("label_metrics", found.labels)
+    task.write("metrics", found.metrics)
+    write_pages(task, found)
 
 
 JOB = job.Job(
@@ -28,11 +30,8 @@ JOB = job.Job(
         "index": "through",
         "metrics": "previous",
     },
-    writes=("metrics",),
-    files=lambda config: [
-        shipped.tag("hierarchy", config.hierarchy),
-        *(file for split in config.splits for file in input_files(split.labelled)),
-    ],
+    writes=("label_metrics", "metrics"),
+    files=outside_files,
 )
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ JOB = job.Job(
         "labels": "this",
         "index": "through",
         "results": "any",
+        "label_metrics": "any",
         "metrics": "any",
     },
     writes=(),

@@ -87,6 +87,8 @@ def parquet(**columns) -> bytes:
 
 CATALOG, LABEL, EVALUATE, SEARCH = "catalog_images", "label_images", "evaluate_model", "search_images"
 SPLIT = "labelled: {source: x}"
+PAIR = "generalised: [{name: p, seen: b, zero_shot: b}]"
+HOPS = "labelled: {source: x, kind: wnids, names: imagenet1k, hops: 2}"
 BATCH = ("--set", "embed_images.engine.batch_size=0")
 TRAIN = "train_model: {architecture: mobilenet_v2, weights: w"
 
@@ -137,6 +139,10 @@ SETTINGS = [
     Case("a split without a name", f"evaluate_model: {{splits: [{{name: '', {SPLIT}}}]}}", "splits.0.name: "),
     Case("a split of no labels", f"evaluate_model: {{splits: [{{name: a, {SPLIT}, candidates: []}}]}}", "candidates"),
     Case("a group of nothing", "evaluate_model: {splits: [{name: a, labelled: {source: x, only: y}}]}", "only: "),
+    Case("a pair of no split", f"evaluate_model: {{splits: [{{name: a, {SPLIT}}}], {PAIR}}}", "wanted two of ['a']"),
+    Case("a pair of one split", f"evaluate_model: {{splits: [{{name: b, {SPLIT}}}], {PAIR}}}", "found 'b' and 'b'"),
+    Case("a pair called as a split", f"evaluate_model: {{splits: [{{name: p, {SPLIT}}}], {PAIR}}}", "found 'p' twice"),
+    Case("hops without a hierarchy", f"evaluate_model: {{splits: [{{name: a, {HOPS}}}]}}", "names wordnet alone"),
     Case("a hierarchy for nothing", "evaluate_model: {hierarchy: x}", "hierarchy: is for hp@k of `splits`"),
     Case("a margin for nothing", f"{TRAIN}, margin: 0.5}}", "margin: has no effect with weights"),
     Case("half a preprocessing", f"{TRAIN}, resize: 300}}", "resize and crop: found one of them, wanted both"),

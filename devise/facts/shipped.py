@@ -22,7 +22,10 @@ REFERENCE = HERE / "reference.safetensors"
 """Mean pooled features of photographs, by network id, of the networks whose weights are the starter's."""
 DENIED = {"shipped": HERE / "denied.tsv.gz"}
 """Words and WordNet 3.0's synsets that are never told of a picture, each with the reason."""
-BY_SETTING = {"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES, "vectors": VECTORS, "deny": DENIED}
+BY_SETTING = {
+    **{"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES | HIERARCHY, "vectors": VECTORS},
+    "deny": DENIED,
+}
 """The last part of a setting's name -> what it may name."""
 
 

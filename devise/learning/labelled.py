@@ -176,6 +176,14 @@ def resolve(
     return resolved
 
 
+def find_labels(
+    labels: Sequence[Sequence[str]], look_up: Callable[[str], int | None], alternatives: bool = False
+) -> np.ndarray:
+    """int32 ids, ascending, of all labels that images have; arguments and errors are those of `resolve`."""
+    own = resolve(labels, look_up, alternatives).label_ids
+    return np.unique([number for numbers in own for number in numbers]).astype(np.int32)
+
+
 @dataclass(frozen=True)
 class Guarded:
     """Which rows training may use, and which held-out nouns cost how many rows."""

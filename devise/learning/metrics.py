@@ -1,8 +1,9 @@
-"""hit@k, hp@k, recall@k and their intervals; numpy only, knows no models and no tables.
+"""hit@k, hp@k, recall@k, what chance gives, and Wilson's interval; numpy only, knows no models and no tables.
 
 Shape letters: N images, Q queries, K predictions.
 """
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -71,6 +72,26 @@ def recall_at_k(
         wanted += n_exact
         found += min(n_exact, int((good & (ids >= 0)).sum()))
     return found / wanted if wanted else 1.0
+
+
+def chance_at_k(n_true: int, n_candidates: int, k: int) -> float:
+    """Probability that one of an image's `n_true` labels is among `k` of the candidates drawn blindly; exact.
+
+    k / candidates for one true label. A list longer than the candidates holds them all. An image whose labels are no
+    candidates (`n_true` 0) has none.
+
+    Raises:
+        ValueError: no candidates, k below 1, or more true labels than candidates.
+    """
+    if n_candidates < 1 or k < 1 or not 0 <= n_true <= n_candidates:
+        raise ValueError(f"{n_true} true of {n_candidates} candidates, k {k}: wanted a candidate and k of 1 or more")
+    k = min(k, n_candidates)
+    return 1.0 - math.comb(n_candidates - n_true, k) / math.comb(n_candidates, k)
+
+
+def harmonic_mean(seen: float, zero_shot: float) -> float:
+    """2ab / (a + b) of two shares, 0 if both are: generalised zero-shot accuracy (Xian et al. 2017, section 4)."""
+    return 2 * seen * zero_shot / (seen + zero_shot) if seen + zero_shot > 0 else 0.0
 
 
 def interval(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:

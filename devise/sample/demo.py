@@ -127,17 +127,18 @@ def show(tables: Path, warehouse: str) -> None:
     def ask(query: str) -> list[tuple]:
         return duckdb.sql(query).fetchall()
 
-    print("\nPictures of nouns that were never trained on (n pictures, 95 % interval):")
-    n_drawn, n_labels = len(drawn_nouns()), manifest.read(warehouse, "vocabulary", live.runs("vocabulary")[-1]).rows
-    for split, k, value, low, high, n in ask(
-        f"SELECT split, k, value, low, high, n FROM '{tables}/metrics/run={RUN}/*.parquet' "
-        "WHERE name = 'hit' ORDER BY split, k"
+    print("\nPictures of nouns that were never trained on (n pictures, 95 % interval of other such nouns):")
+    metrics = f"'{tables}/metrics/run={RUN}/*.parquet'"
+    for split, k, value, low, high, n, chance in ask(
+        f"SELECT split, k, hit.value, hit.low, hit.high, hit.n, chance.value FROM {metrics} AS hit "
+        f"JOIN {metrics} AS chance USING (split, k) WHERE hit.name = 'hit' AND chance.name = 'hit_chance' ORDER BY 1, 2"
     ):
-        chance = k / (n_drawn if split.endswith("drawn") else n_labels)
         print(
             f"  {split:<22} hit@{k:<3} {value:6.1%} [{low:.1%}, {high:.1%}]  chance {chance:6.2%}  "
             f"{value / chance:6.1f} x  n = {n:,}"
         )
+    if cards := [file.path for file in manifest.read(warehouse, "metrics", RUN).files if file.path.endswith(".md")]:
+        print(f"  the whole of it: {where}/metrics/run={RUN}/{cards[0]}")
     print("\nQueries (the folder of each answer is what was drawn):")
     for query, answers in ask(
         "SELECT query, string_agg(split_part(uri, '/', -2), ' ' ORDER BY rank) "

@@ -134,20 +134,29 @@ def make_labeller(
             with candidates there are none.
         target, least_specificity: of an answer.
     """
-    class_synsets = card.get("class_synsets", ())
     rows = known.labels, known.synsets, known.synonyms
     denied_V = denied.rows(*rows) if denied is not None else np.zeros(len(known.labels), dtype=bool)
-    ranker = Ranker(
-        *(known.vectors, ancestry, class_synsets, seen_labels(known, card.get("seen", ()))),
+    ranker = make_ranker(known, ancestry, card, candidates, np.flatnonzero(denied_V))
+    if calibration is None or candidates is not None:
+        return Labeller(known, ranker)
+    nodes = make_nodes(known, ancestry, card.get("class_synsets", ()), denied_V)
+    return Labeller(known, ranker, nodes, calibration, target, least_specificity)
+
+
+def make_ranker(
+    known: Vocabulary,
+    ancestry: Ancestry,
+    card: Mapping[str, Any],
+    candidates: np.ndarray | None = None,
+    denied: Collection[int] = (),
+) -> Ranker:
+    """What ranks a vocabulary's labels for one model, by its card as `make_labeller` takes it."""
+    return Ranker(
+        *(known.vectors, ancestry, card.get("class_synsets", ()), seen_labels(known, card.get("seen", ()))),
         evidence=EVIDENCE,
         seen_penalty=SEEN_PENALTY,
         candidates=candidates,
-        denied=np.flatnonzero(denied_V),
-    )
-    if calibration is None or candidates is not None:
-        return Labeller(known, ranker)
-    return Labeller(
-        known, ranker, make_nodes(known, ancestry, class_synsets, denied_V), calibration, target, least_specificity
+        denied=denied,
     )
 
 

@@ -1,7 +1,9 @@
 """What a run of the vocabulary holds beside labels: the weights' classes, and the hierarchy above both."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +33,20 @@ def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
 def read_ancestry(warehouse: str, found: Manifest, synsets: Sequence[str | None]) -> Ancestry:
     """The hierarchy above the labels, of these `synsets`, and the classes; empty if the vocabulary has none."""
     return ancestry_in(find_one(warehouse, found, HYPERNYMS), synsets)
+
+
+def read_class_synsets(warehouse: str, found: Manifest) -> dict[str, tuple[str | None, str | None]]:
+    """The wnid and the synset of each class by its name, as a vocabulary's run has them; empty without classes."""
+    if not _has(found, CLASSES):
+        return {}
+    table = _read(manifest.localise_one(warehouse, found, CLASSES))
+    columns = (table.column(name).to_pylist() for name in ("name", "wnid", "synset"))
+    return {name: (wnid, synset) for name, wnid, synset in zip(*columns, strict=True)}
+
+
+def read_card(warehouse: str, model: Manifest) -> dict[str, Any]:
+    """What is known of a model, without its weights."""
+    return json.loads(manifest.localise_one(warehouse, model, end="card.json").read_text(encoding="utf-8"))
 
 
 def require_classes(found: Manifest) -> None:

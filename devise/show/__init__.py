@@ -1,5 +1,5 @@
-"""What a person looks at: contact sheets, and the answers of the terminal.
+"""What a person looks at: contact sheets, pages, the model card, and the answers of the terminal.
 
-It must not know Spark; nothing but the command line and the sample knows it.
+It must not know Spark, tables or how anything is computed: it is handed what it shows.
 Start with terminal.py.
 """

@@ -91,6 +91,19 @@ class Hierarchy:
         correct_C = self.correct_rows(synset, k, self.rows(names))
         return {candidate for candidate, correct in zip(names, correct_C, strict=True) if correct}
 
+    def near(self, synsets: Collection[str], edges: int) -> set[str]:
+        """Synsets at most so many edges, up or down, from one of `synsets`, without these; unknown ones have none."""
+        start = np.unique(self.rows(list(synsets)))
+        found_S = np.zeros(len(self._rows), dtype=bool)
+        found_S[start[start >= 0]] = True
+        front = np.flatnonzero(found_S)
+        for _ in range(edges):
+            near = self._next_to(front)
+            front = near[~found_S[near]]
+            found_S[front] = True
+        names = list(self._rows)
+        return {names[row] for row in np.flatnonzero(found_S)} - set(synsets)
+
     def rows(self, synsets: Sequence[str]) -> np.ndarray:
         """int64 (C,): the row of each synset, -1 for one that the hierarchy does not have."""
         return np.array([self._rows.get(synset, -1) for synset in synsets], dtype=np.int64)
@@ -117,8 +130,12 @@ class Hierarchy:
         front, radius = np.array([start]), 0
         while len(front):
             hops_S[front] = radius
-            degree = self._starts[front + 1] - self._starts[front]
-            within = np.arange(degree.sum()) - np.repeat(np.cumsum(degree) - degree, degree)
-            near = np.unique(self._neighbours[np.repeat(self._starts[front], degree) + within])
+            near = self._next_to(front)
             front, radius = near[hops_S[near] == UNREACHED], radius + 1
         return hops_S
+
+    def _next_to(self, front: np.ndarray) -> np.ndarray:
+        """The rows one edge from some of these, ascending."""
+        degree = self._starts[front + 1] - self._starts[front]
+        within = np.arange(degree.sum()) - np.repeat(np.cumsum(degree) - degree, degree)
+        return np.unique(self._neighbours[np.repeat(self._starts[front], degree) + within])

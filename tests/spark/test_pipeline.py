@@ -21,6 +21,7 @@ from devise.config import (
     EmbedConfig,
     EngineConfig,
     EvaluateConfig,
+    GeneralisedConfig,
     IndexConfig,
     LabelConfig,
     LabelledConfig,
@@ -42,6 +43,8 @@ from devise.jobs import (
     search_images,
     train_model,
 )
+from devise.learning.metrics import harmonic_mean
+from devise.learning.relations import RELATIONS
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
 from devise.sample.demo import SAMPLE
@@ -73,6 +76,7 @@ def configs(warehouse, corpus, run="r1", **embed):
     common = {"warehouse": warehouse, "run": run}
     labelled = LabelledConfig(source=corpus, kind="folders")
     seen = LabelledConfig(source=corpus, names=f"{warehouse}/names.json")
+    held_out = LabelledConfig(source=corpus, names=f"{warehouse}/held-out.json")
     vectors = str(SAMPLE / "vectors.vec.gz")
     return [
         (build_vocabulary.JOB, VocabularyConfig(**common, vectors=vectors, hierarchy=str(SAMPLE / "nouns.tsv.gz"))),
@@ -103,7 +107,12 @@ def configs(warehouse, corpus, run="r1", **embed):
                 ks=[1, 5],
                 hierarchy=str(SAMPLE / "nouns.tsv.gz"),
                 recall_queries=5,
-                splits=[SplitConfig(name="drawn", labelled=labelled, candidates=list(NOUNS))],
+                splits=[
+                    SplitConfig(name="drawn", labelled=labelled, candidates=list(NOUNS)),
+                    SplitConfig(name="trained on", labelled=seen),
+                    SplitConfig(name="held out", labelled=held_out, candidates="given"),
+                ],
+                generalised=[GeneralisedConfig(name="both", seen="trained on", zero_shot="held out")],
             ),
         ),
         (publish_run.JOB, PublishConfig(**common)),
@@ -119,6 +128,7 @@ def night(spark, root, corpus):
     """A published warehouse and its manifests."""
     warehouse = f"{root}/warehouse"
     storage.write_bytes(f"{warehouse}/names.json", json.dumps({noun: noun for noun in NOUNS}).encode())
+    storage.write_bytes(f"{warehouse}/held-out.json", json.dumps({"ferry": "ferry"}).encode())
     return warehouse, run_all(spark, configs(warehouse, corpus[0]))
 
 
@@ -188,6 +198,47 @@ def test_metrics_have_hits_and_hierarchical_precision_with_their_n(spark, night)
     assert found["hit", "drawn", 5].value == 1 and found["hit", "drawn", 5].n == 16  # four candidates, five guesses
     assert ("hp", "drawn", 1) in found
     assert all(row.low <= row.value + 1e-9 and row.value <= row.high + 1e-9 for row in found.values())
+
+
+def test_the_figures_of_a_split_agree_with_its_table_of_labels(spark, night):
+    found = {(row.name, row.split, row.k): row for row in rows(spark, night, "metrics")}
+    labels = [row for row in rows(spark, night, "label_metrics") if row.split == "drawn"]
+    assert {(row.label, row.n) for row in labels} == {(noun, 4) for noun in NOUNS}
+    for k, column in ((1, "hit_1"), (5, "hit_5")):
+        assert found["hit", "drawn", k].value == pytest.approx(np.mean([row[column] for row in labels]))
+        assert found["hit_macro", "drawn", k].value == pytest.approx(found["hit", "drawn", k].value)
+    assert found["hit_chance", "drawn", 1].value == 1 / 4 and found["hit_chance", "drawn", 5].value == 1
+    assert found["hit_shuffled", "drawn", 5].value == 1
+    for row in labels:
+        assert (row.confused_with is None) == (row.n_confused == 0) and row.n_confused <= row.n * (1 - row.hit_1)
+    relations = {row.label: row.relation for row in labels}
+    assert relations.pop("ferry") in RELATIONS[1:] and relations == dict.fromkeys(NOUNS[:3], "seen")
+    of_relations = [found.get((f"hit_{relation}", "drawn", 1)) for relation in RELATIONS]
+    assert sum(row.n for row in of_relations if row is not None) == 16
+
+
+def test_seen_and_held_out_pictures_are_ranked_among_the_labels_of_both(spark, night):
+    of_both = [row for row in rows(spark, night, "metrics") if row.split == "both"]
+    one, five = ({row.name: row for row in of_both if row.k == k} for k in (1, 5))
+    assert (one["generalised_seen"].n, one["generalised_zero_shot"].n) == (16, 4)
+    wanted = harmonic_mean(one["generalised_seen"].value, one["generalised_zero_shot"].value)
+    assert one["generalised_harmonic"].value == pytest.approx(wanted)
+    assert five["generalised_harmonic"].value == 1  # four labels, five guesses
+
+
+def test_a_model_card_and_pages_of_confusions_lie_beside_the_metrics(spark, night):
+    warehouse, found = night
+    beside = [file.path for file in found["metrics"].files if file.rows == -1]
+    (card,) = [name for name in beside if name.endswith(".md")]
+    text = storage.read_bytes(f"{warehouse}/metrics/run=r1/{card}").decode()
+    hit = next(row for row in rows(spark, night, "metrics") if (row.name, row.split, row.k) == ("hit", "drawn", 1))
+    for words in (found["model"].model_id, "### drawn", "### both", f"{100 * hit.value:.1f} ", "| 1 nouns |"):
+        assert words in text, words
+    confused = {row.split for row in rows(spark, night, "label_metrics") if row.n_confused}
+    pages = sorted(name for name in beside if name.endswith(".html"))
+    assert len(pages) == len(confused) > 0
+    page = storage.read_bytes(f"{warehouse}/metrics/run=r1/{pages[0]}").decode()
+    assert "data:image/webp;base64," in page and "cannot be shown" not in page
 
 
 def test_the_model_never_saw_the_held_out_noun(night):
@@ -430,7 +481,8 @@ def copy_inputs(night, place, keep=("images", "plan", "vocabulary", "model")):
     """Another warehouse with some tables of the night."""
     for table in keep:
         copy(f"{night[0]}/{table}", f"{place}/{table}")
-    storage.write_bytes(f"{place}/names.json", storage.read_bytes(f"{night[0]}/names.json"))
+    for name in ("names.json", "held-out.json"):
+        storage.write_bytes(f"{place}/{name}", storage.read_bytes(f"{night[0]}/{name}"))
     return place
 
 

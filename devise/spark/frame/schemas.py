@@ -118,13 +118,32 @@ RESULTS = _table(
     ("score", FLOAT, "cosine of the query's vector and the embedding, -1 to 1"),
 )
 METRICS = _table(
-    ("name", TEXT, "hit, hp or recall"),
-    ("split", TEXT, "what was measured on: a split's name, or a query kind"),
+    ("name", TEXT, "hit, hp or recall; hit_macro and so on: docs/quality.md says what each is"),
+    ("split", TEXT, "what was measured on: a split's name, that of a pair of splits, or a query kind"),
     ("k", INT, "length of the list looked at"),
     ("value", DOUBLE, "0 to 1"),
     ("low", DOUBLE, "lower end of the 95 % interval"),
     ("high", DOUBLE, "upper end of the 95 % interval"),
     ("n", LONG, "images or queries measured"),
+    _MODEL,
+    _VOCABULARY,
+)
+
+LABEL_METRICS = _table(
+    ("split", TEXT, "the split's name"),
+    ("label", TEXT, "a true label of its images"),
+    ("synset", TEXT, "id of its synset in the noun hierarchy, null without one"),
+    (
+        "relation",
+        TEXT,
+        "to the classes that the model learned from: seen, ancestor, descendant, sibling or unrelated; null without a "
+        "hierarchy or a synset",
+    ),
+    ("n", LONG, "its images"),
+    ("hit_1", DOUBLE, "hit@1 of these, 0 to 1"),
+    ("hit_5", DOUBLE, "hit@5 of these, 0 to 1"),
+    ("confused_with", TEXT, "the wrong label that stands first most often, null if none does"),
+    ("n_confused", LONG, "images of which it stands first"),
     _MODEL,
     _VOCABULARY,
 )
@@ -163,6 +182,7 @@ TABLES = {
     "features": FEATURES,
     "labels": LABELS,
     "results": RESULTS,
+    "label_metrics": LABEL_METRICS,
     "metrics": METRICS,
 }
 

@@ -45,9 +45,20 @@ def input_files(settings: LabelledConfig) -> tuple[str, str | None]:
     return settings.source, names
 
 
-def read_class_names(uri: str) -> dict[str, list[str]]:
-    """wnid -> its names, in order, of a list of classes; `VocabularyError` if it has names alone."""
+def read_class_names(uri: str, hops: int | None = None) -> dict[str, list[str]]:
+    """wnid -> its names, in order, of a list of classes, or of `wordnet`; `VocabularyError` if it has names alone.
+
+    Args:
+        hops: of `wordnet`, only the 2-hop or 3-hop labels of ImageNet's 1,000 classes.
+    """
     from devise.words.classes import read_classes
+    from devise.words.synsets import read_hierarchy
+
+    if uri in shipped.HIERARCHY:
+        tree = read_hierarchy(shipped.HIERARCHY[uri])
+        if hops is None:
+            return tree.members
+        return {wnid: tree.members[wnid] for wnid in tree.near(read_class_names("imagenet1k").keys(), hops - 1)}
 
     classes = read_classes(shipped.find("classes", uri) or scratch.localise_table(storage.normalise(uri)))
     if any(found.wnid is None for found in classes):
@@ -78,7 +89,7 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     root = storage.normalise(settings.source)
     names: dict | None = None
     if settings.kind == "wnids":
-        names = read_class_names(settings.names)
+        names = read_class_names(settings.names, settings.hops)
     elif settings.names is not None:
         names = labelled.folder_names(read_json(settings.names), settings.only, settings.names)
     kind = settings.kind

@@ -88,14 +88,11 @@ class Ranker:
             class_id_NT, probability_NT: each image's most probable classes, as places in `class_synsets`; None where
                 the model knows no classes.
         """
-        variance_N = np.einsum("nd,de,ne->n", embedding_ND, self._covariance_DD, embedding_ND, optimize=True)
-        scaled_ND = embedding_ND / np.sqrt(np.maximum(variance_N, 1e-12))[:, None].astype(np.float32)
+        scaled_ND = self._scaled(embedding_ND)
 
         def adjust(relevance_BV: np.ndarray, part: slice) -> None:
-            if self.seen_penalty:
-                relevance_BV[:, self._seen_columns] -= np.float32(self.seen_penalty)
-            if self.evidence and class_id_NT is not None and len(self._columns):
-                self._add_evidence(relevance_BV, class_id_NT[part], probability_NT[part])
+            classes = (None, None) if class_id_NT is None else (class_id_NT[part], probability_NT[part])
+            self._adjust(relevance_BV, *classes)
 
         every = len(self.candidates) == len(self.vectors_VD)
         label_id_NK, relevance_NK = top_labels(
@@ -103,6 +100,28 @@ class Ranker:
         )
         score_NK = (self.vectors_VD[label_id_NK] * embedding_ND[:, None, :]).sum(axis=2, dtype=np.float32)
         return Ranked(label_id_NK, score_NK, relevance_NK)
+
+    def relevance(
+        self, embedding_ND: np.ndarray, class_id_NT: np.ndarray | None, probability_NT: np.ndarray | None
+    ) -> np.ndarray:
+        """float32 (N, candidates): the relevance of all candidates, in order of label id; arguments as of `top`."""
+        relevance_NV = self._scaled(embedding_ND) @ self.vectors_VD[self.candidates].T
+        self._adjust(relevance_NV, class_id_NT, probability_NT)
+        return relevance_NV
+
+    def _scaled(self, embedding_ND: np.ndarray) -> np.ndarray:
+        """Embeddings divided by the deviation of their cosines over all labels."""
+        variance_N = np.einsum("nd,de,ne->n", embedding_ND, self._covariance_DD, embedding_ND, optimize=True)
+        return embedding_ND / np.sqrt(np.maximum(variance_N, 1e-12))[:, None].astype(np.float32)
+
+    def _adjust(
+        self, relevance_BV: np.ndarray, class_id_BT: np.ndarray | None, probability_BT: np.ndarray | None
+    ) -> None:
+        """Penalty and evidence, added in place."""
+        if self.seen_penalty:
+            relevance_BV[:, self._seen_columns] -= np.float32(self.seen_penalty)
+        if self.evidence and class_id_BT is not None and len(self._columns):
+            self._add_evidence(relevance_BV, class_id_BT, probability_BT)
 
     def _add_evidence(self, relevance_BV: np.ndarray, class_id_BT: np.ndarray, probability_BT: np.ndarray) -> None:
         first_BT, end_BT = self._starts_C[class_id_BT], self._starts_C[class_id_BT + 1]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.groups import EngineConfig, LabelledConfig
+from devise.groups import EngineConfig, FinetuneConfig, LabelledConfig, WithLabels
 from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Section, Seed, Side, Size, Text, once
 
 STARTER, TORCHVISION = "starter", "torchvision:"
@@ -142,7 +142,14 @@ class TrainConfig(JobConfig):
     core_epochs: Count = 12
     core_seconds: Positive = 90.0
     """Training a core from scratch: passes over the pictures, and the seconds after which it stops early."""
+    finetune: FinetuneConfig | None = None
+    """Train the core too, from the pictures; default: the core stays as its weights are."""
     seed: Seed = 0
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the pictures have no labels, and ConSE's embeddings of them are the targets."""
+        return self.labelled is not None and self.labelled.kind == "images"
 
     @property
     def weights_file(self) -> str | None:
@@ -157,6 +164,10 @@ class TrainConfig(JobConfig):
             raise ValueError(f"loss ridge is the closed form of projection linear, not of {self.projection}")
         if self.labelled is None and (self.loss != "none" or self.weights is None):
             raise ValueError("labelled pictures are needed to train (a loss is set, or the core has no weights)")
+        if self.has_teacher and (self.weights is None or self.projection == "convex" or self.loss == "hinge_rank"):
+            raise ValueError("labelled.kind images: wanted weights, projection linear or mlp, and loss cosine or ridge")
+        if self.finetune is not None and (self.weights is None or self.loss not in ("cosine", "hinge_rank")):
+            raise ValueError("finetune: wanted weights to start from, and loss cosine or hinge_rank")
         for one, other in (("resize", "crop"), ("mean", "std")):
             if (getattr(self, one) is None) != (getattr(self, other) is None):
                 raise ValueError(f"{one} and {other}: found one of them, wanted both or neither")
@@ -168,9 +179,10 @@ class TrainConfig(JobConfig):
     def _nothing_idle(self) -> "TrainConfig":
         stepwise, scratch = self.loss in ("cosine", "hinge_rank"), self.weights is None
         starts_from_ridge = self.projection == "linear" and self.loss != "none"
+        conse = self.projection == "convex" or self.has_teacher
         used = {
             "weights_sha256": self.weights_file is not None,
-            "temperature": self.projection == "convex", "top_t": self.projection == "convex",
+            "temperature": conse, "top_t": conse,
             "ridge_lambda": starts_from_ridge, "margin": self.loss == "hinge_rank",
             "epochs": stepwise, "learning_rate": stepwise, "core_epochs": scratch, "core_seconds": scratch,
         }  # fmt: skip
@@ -242,7 +254,7 @@ class SearchConfig(JobConfig):
 class SplitConfig(Section):
     name: Text
     """Name of the measured split, as it stands in the metrics table."""
-    labelled: LabelledConfig
+    labelled: WithLabels
     candidates: Literal["given", "vocabulary"] | Annotated[list[Text], Field(min_length=1)] = "vocabulary"
     """Rank among the split's own labels, the whole vocabulary, or the labels listed."""
 

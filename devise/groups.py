@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from devise.values import Count, Fraction, Positive, Section, Size, Text, Threads
 
@@ -11,8 +11,9 @@ class LabelledConfig(Section):
     source: Text
     """A folder of class folders or wnid-named files; or a table with columns uri and label: CSV or Parquet, one file or
     a folder of parts."""
-    kind: Literal["folders", "wnids", "table"] = "folders"
-    """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
+    kind: Literal["folders", "wnids", "table", "images"] = "folders"
+    """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table. `images`: any
+    pictures below the source, without labels; train_model alone takes them, with ConSE as their teacher."""
     names: Text | None = None
     """kind wnids: class table that names each wnid, or `imagenet1k`. kind folders: JSON, folder name -> label, or
     groups of those."""
@@ -29,7 +30,36 @@ class LabelledConfig(Section):
             raise ValueError("labels by wnid need `names`, a class table")
         if self.kind == "table" and self.names is not None:
             raise ValueError("names: has no effect on kind table, whose labels are in the table")
+        if self.kind == "images" and self.names is not None:
+            raise ValueError("names: has no effect on kind images, which have no labels")
         return self
+
+
+def _labels(config: LabelledConfig) -> LabelledConfig:
+    if config.kind == "images":
+        raise ValueError("kind images: has no labels to measure with")
+    return config
+
+
+WithLabels = Annotated[LabelledConfig, AfterValidator(_labels)]
+"""Pictures of which it is known what they show."""
+
+
+class FinetuneConfig(Section):
+    """Training of core and projection together, from the pictures, after the projection was fitted to the features."""
+
+    processes: Count = 1
+    """Processes that train side by side, each a Spark task of one barrier stage; on cards, one a card."""
+    layers: Count | None = None
+    """So many of the core's last layers with weights (convolutions, linear maps) train; default all."""
+    epochs: Count = 10
+    """Passes over the pictures at most; training stops once the watched classes get no better."""
+    learning_rate: Positive = 1e-4
+    """At its peak: it rises for the first quarter of the steps, then falls to 0."""
+    batch_size: Count = 32
+    """Pictures a step, of all processes together."""
+    watched: Annotated[Fraction, Field(gt=0, lt=1)] = 0.1
+    """Share of the labels, drawn by `seed`, whose pictures only tell when to stop."""
 
 
 class EngineConfig(Section):

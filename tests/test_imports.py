@@ -37,12 +37,15 @@ STAGE_ARROWS = {
     "doctor": {"executors"},
     "embed": {"accounting", "engines", "slices"},
     "evaluate": {"labelled", "recall"},
+    "finetune": {"fit"},
+    "fit": {"labelled", "vocabulary"},
     "index": {"delta", "fill", "recall"},
     "labelled": {"catalog"},
     "plan": {"accounting"},
     "recall": {"search"},
+    "ridge": {"labelled", "vocabulary"},
     "search": {"embed"},
-    "train": {"engines", "labelled", "vocabulary"},
+    "train": {"engines", "finetune", "fit", "labelled", "ridge", "vocabulary"},
 }
 """Stage -> the stages whose parts it uses; the others use none."""
 HEAVY = {

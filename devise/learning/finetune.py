@@ -140,7 +140,7 @@ class Tuning:
         if not math.isfinite(total[0]):
             raise TrainingError(f"the loss became {total[0]}: wanted finite; lower finetune.learning_rate")
         self.history.epoch = epoch
-        self.history.train_losses.append(total[0] / total[1])
+        self.history.train_losses.append(float(total[0] / total[1]))
 
     def _step(self, pixels: list[torch.Tensor], rows: list[int]) -> np.ndarray:
         """One step of the optimiser on the batch that all shares together are; its loss, summed, and its images."""
@@ -176,7 +176,16 @@ class Tuning:
         return losses.hinge_rank(unit_BD, vectors_LD, padded(labels).to(self.device), self.config.margin)
 
     def _watch(self) -> None:
-        """Loss and hits on the watched classes, their labels alone among themselves."""
+        """Note how the watched classes do now, and whether that is the best so far."""
+        loss, hits = self._measure()
+        found = self.history
+        found.held_out_losses.append(loss)
+        found.held_out_hits.append(hits)
+        if loss < found.held_out_losses[found.best_epoch]:
+            found.best_epoch = found.epoch
+
+    def _measure(self) -> tuple[float, float | None]:
+        """Loss and share of hits on the watched classes, their labels alone among themselves."""
         listing, size = self.watched, max(1, self.settings.batch_size // ranks.count())
         own = np.arange(len(listing))[ranks.number() :: ranks.count()]
         batches = np.array_split(own, math.ceil(len(own) / size)) if len(own) else []
@@ -195,11 +204,7 @@ class Tuning:
         loss, n_images, hits = ranks.add_up(sums).tolist()
         if not n_images:
             raise TrainingError(f"none of {len(listing)} pictures of the watched classes can be read")
-        found = self.history
-        found.held_out_losses.append(loss / n_images)
-        found.held_out_hits.append(None if listing.taught else hits / n_images)
-        if found.held_out_losses[-1] < found.held_out_losses[found.best_epoch]:
-            found.best_epoch = found.epoch
+        return loss / n_images, None if listing.taught else hits / n_images
 
     def _read(self, listing: Listing, batches: Sequence[np.ndarray], first: int) -> Iterator[tuple[list[int], list]]:
         """Rows and pixels of each batch, without those that cannot be read, which are marked from `first` on."""

@@ -8,19 +8,19 @@ other settings or images is not looked at.
 
 import hashlib
 import json
-import re
 import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from devise import errors
 from devise.config import TrainConfig
-from devise.errors import AlreadyExists, ConfigError, DeviseError, ImageError
+from devise.errors import AlreadyExists, ConfigError, DeviseError
 from devise.spark.frame import metering
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.memory import is_one_machine
@@ -30,8 +30,6 @@ from devise.store import scratch, storage, traffic
 from devise.warehouse.manifest import File
 
 START = "start.json"
-RAISED = re.compile(r"^devise\.errors\.(\w+): (.*)$", re.MULTILINE)
-"""What a process raised, in the midst of what torch's launcher says of it."""
 
 
 def tune(task: Task, rows: DataFrame) -> list[File]:
@@ -103,26 +101,35 @@ def _write_start(config: TrainConfig, vocabulary: str, folder: str, fitted: Any,
 
 
 def _launch(spark: SparkSession, config: TrainConfig, place: str, folder: str) -> str:
-    """What process 0 returns; what one raised as a `DeviseError` is raised again."""
+    """What process 0 returns; a `DeviseError` that one of them raised is raised again."""
     from pyspark.ml.torch.distributor import TorchDistributor
 
     context, n = spark.sparkContext, config.finetune.processes
     on_cards = int(context.getConf().get("spark.task.resource.gpu.amount", "0")) > 0
     # Spark tells each Python process to use the cores of its task; on one machine those of no other task are in use.
     threads = max(1, context.defaultParallelism // n) if is_one_machine(context.master) else None
+    fault = storage.join(place, f"fault-{uuid.uuid4().hex}.json")
     try:
         return TorchDistributor(num_processes=n, local_mode=False, use_gpu=on_cards).run(
-            train, config.model_dump_json(), place, folder, threads
+            train, config.model_dump_json(), place, folder, threads, fault
         )
-    except PySparkException as error:
-        for name, text in RAISED.findall(str(error)):
-            kind = getattr(errors, name, None)
-            if isinstance(kind, type) and issubclass(kind, DeviseError) and kind is not ImageError:
-                raise kind(text) from error
+    except (PySparkException, Py4JJavaError) as error:
+        if (told := storage.read_tagged(fault)) is None:
+            raise
+        name, text = json.loads(told[0])
+        raise getattr(errors, name)(text) from error
+
+
+def train(settings: str, place: str, folder: str, threads: int | None, fault: str) -> str | None:
+    """`train_with_others`; a `DeviseError` that ends it is left in the file `fault`: Spark hears only that one did."""
+    try:
+        return train_with_others(settings, place, folder, threads)
+    except DeviseError as error:
+        storage.write_bytes(fault, json.dumps([type(error).__name__, str(error)]).encode())
         raise
 
 
-def train(settings: str, place: str, folder: str, threads: int | None) -> str | None:
+def train_with_others(settings: str, place: str, folder: str, threads: int | None) -> str | None:
     """The work of one process: train with the others; process 0 writes the model.
 
     Args:

@@ -36,7 +36,8 @@ class TrainingFigures:
 
     Attributes:
         loss: the objective's name.
-        n_images: images learned from; n_held_out: images that only decided when to stop; n_labels: distinct labels.
+        n_images: images learned from; n_held_out: images that only decided when to stop; n_labels: distinct labels,
+            with a teacher as many as images.
         best_epoch: the epoch whose weights were kept; 0 is the projection as it came.
         train_losses: mean loss of each epoch run.
         held_out_losses: loss on the held-out images, before training and after each epoch; empty without any.

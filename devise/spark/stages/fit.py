@@ -66,7 +66,8 @@ def fit(
         )
         if parts:
             tally = sum((choosing.Tally.from_json(text) for _, text in parts), choosing.Tally())
-            tally.tell(tell)
+            if not config.has_teacher:
+                tally.tell(tell)
             sums = summing.add_pairwise(summing.unpack(storage.read_bytes(uri)) for uri, _ in parts)
             fitted = fitting.Fitted(summing.fit_from_sums(*common, sums, tally, tell), None, None)
         else:

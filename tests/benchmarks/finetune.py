@@ -103,7 +103,7 @@ def start(place: Path, job: str, run: str, processes: int | None = None, layers:
     )
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
-    return done.stdout
+    return done.stdout + done.stderr  # what tasks say goes to the latter
 
 
 def kill_after_an_epoch(place: Path, run: str) -> None:

@@ -227,7 +227,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(spark, place, wareh
     storage.delete_folder(f"file://{warehouse}/live/lease")  # a killed driver's stands for two minutes
     second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "goes on after epoch 2, whose checkpoint stands" in second.stdout
+    assert "goes on after epoch 2, whose checkpoint stands" in second.stdout + second.stderr
     tensors, card, _ = opened(warehouse, manifest.read(warehouse, "model", run))
     assert card["training"]["finetune"] == tuned[2]["training"]["finetune"]
     furthest = max(

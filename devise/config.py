@@ -4,21 +4,25 @@ pydantic checks kinds and ranges and refuses unknown keys; `devise.settings` rea
 `warehouse` and `s3` are top-level keys that every job shares; `run` comes from the command line.
 """
 
-import hashlib
-import json
 import unicodedata
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.groups import EngineConfig, GeneralisedConfig, LabelledConfig, SplitConfig
-from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Section, Seed, Side, Size, Text, once
+from devise.groups import (
+    EngineConfig,
+    FinetuneConfig,
+    GeneralisedConfig,
+    JobConfig,
+    LabelledConfig,
+    SplitConfig,
+)
+from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Seed, Side, Size, Text, once
 
 SHIPPED_VECTORS = "wordnet"
 """The vectors that ship; anything else is a file."""
 STARTER, TORCHVISION = "starter", "torchvision:"
 """Weights that packages bring: a name, and the beginning of names; anything else is a file."""
-RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SECTIONS = (
     "build_vocabulary", "train_model", "catalog_images", "embed_images", "label_images", "build_index",
     "search_images", "evaluate_model", "publish_run", "run_nightly",
@@ -29,38 +33,6 @@ SECTIONS = (
 def is_published(weights: str) -> bool:
     """Whether the setting names weights that a package brings, not a file."""
     return weights == STARTER or weights.startswith(TORCHVISION)
-
-
-class JobConfig(Section):
-    """What every job has: where the tables live and which run this is."""
-
-    warehouse: Text = Field(pattern=r"^[^*?{}\[\]\\]+$")
-    """URI or path under which all tables, models and indices live; Spark would take `*?{}[]\\` in it for a pattern."""
-    run: str = Field(pattern=RUN_PATTERN)
-    """Run id given by the scheduler: letters, digits, dot, dash, underscore; later runs sort later."""
-
-    def settings(self, only: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """The choices that decide the output: all but where it is written and under which run; or `only` these."""
-        return self.model_dump(mode="json", include=only and set(only), exclude={"warehouse", "run"})
-
-    def config_hash(self, only: tuple[str, ...] | None = None) -> str:
-        """64 hex digits over `settings()`; two runs with equal hashes and equal inputs make equal outputs."""
-        return hashlib.sha256(json.dumps(self.settings(only), sort_keys=True).encode()).hexdigest()
-
-
-class S3Config(Section):
-    """How s3:// is reached, for every job. Credentials are no settings: they come from the standard AWS chain."""
-
-    endpoint: str | None = Field(default=None, pattern=r"^https?://[^/@]+/?$")
-    """URL of an S3 server; default AWS's own, or what AWS_ENDPOINT_URL_S3 says."""
-    path_style: bool = False
-    """Bucket in the path of a request, not in the host's name; servers other than AWS mostly want it."""
-    region: Text | None = None
-    """Default: what the environment or the profile says."""
-    requester_pays: bool = False
-    """Agree to pay for requests on buckets that are set up so."""
-    kms_key: Text | None = None
-    """Encrypt what is written with this KMS key (SSE-KMS); default: as the bucket is set up."""
 
 
 class CatalogConfig(JobConfig):
@@ -135,10 +107,11 @@ class TrainConfig(JobConfig):
     standard deviation, bilinear."""
     projection: Literal["linear", "mlp", "convex"] = "convex"
     """`convex` starts from the weights' own classes, whose table build_vocabulary was given."""
-    loss: Literal["none", "cosine", "hinge_rank", "ridge"] = "none"
-    """`none` leaves a convex projection as it starts (ConSE)."""
+    loss: Literal["none", "cosine", "hinge_rank", "ridge", "softmax"] = "none"
+    """`none` leaves a convex projection as it starts (ConSE); `softmax` makes one of the pictures' own labels."""
     labelled: LabelledConfig | None = None
-    """Pictures to learn from; needed unless loss is none."""
+    """Pictures to learn from; needed unless loss is none. With loss none, those that say what pictures have in common,
+    and, if they bear labels of the weights' own classes, calibrate probabilities (docs/quality.md)."""
     held_out: list[Text] = []
     """Labels that training must never see; classes with such a label are dropped."""
     held_out_file: Text | None = None
@@ -157,7 +130,19 @@ class TrainConfig(JobConfig):
     core_epochs: Count = 12
     core_seconds: Positive = 90.0
     """Training a core from scratch: passes over the pictures, and the seconds after which it stops early."""
+    finetune: FinetuneConfig | None = None
+    """Train the core too, from the pictures; default: the core stays as its weights are."""
     seed: Seed = 0
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the pictures have no labels, and ConSE's embeddings of them are the targets."""
+        return self.labelled is not None and self.labelled.kind == "images" and self.loss != "none"
+
+    @property
+    def learns(self) -> bool:
+        """Whether something is fitted to the pictures' labels, or a teacher's."""
+        return self.labelled is not None and (self.loss != "none" or self.weights is None)
 
     @property
     def weights_file(self) -> str | None:
@@ -170,8 +155,14 @@ class TrainConfig(JobConfig):
             raise ValueError(f"projection {self.projection} needs a loss: only convex is usable untrained")
         if self.loss == "ridge" and self.projection != "linear":
             raise ValueError(f"loss ridge is the closed form of projection linear, not of {self.projection}")
+        if self.loss == "softmax" and (self.projection != "convex" or self.weights is None):
+            raise ValueError("loss softmax makes projection convex on features of weights: wanted both")
         if self.labelled is None and (self.loss != "none" or self.weights is None):
             raise ValueError("labelled pictures are needed to train (a loss is set, or the core has no weights)")
+        if self.has_teacher and (self.weights is None or self.projection == "convex" or self.loss == "hinge_rank"):
+            raise ValueError("labelled.kind images: wanted weights, projection linear or mlp, and loss cosine or ridge")
+        if self.finetune is not None and (self.weights is None or self.loss not in ("cosine", "hinge_rank")):
+            raise ValueError("finetune: wanted weights to start from, and loss cosine or hinge_rank")
         for one, other in (("resize", "crop"), ("mean", "std")):
             if (getattr(self, one) is None) != (getattr(self, other) is None):
                 raise ValueError(f"{one} and {other}: found one of them, wanted both or neither")
@@ -183,11 +174,12 @@ class TrainConfig(JobConfig):
     def _nothing_idle(self) -> "TrainConfig":
         stepwise, scratch = self.loss in ("cosine", "hinge_rank"), self.weights is None
         starts_from_ridge = self.projection == "linear" and self.loss != "none"
+        conse = self.projection == "convex" or self.has_teacher
+        rows = self.projection == "convex" and self.loss != "softmax"
         used = {
             "weights_sha256": self.weights_file is not None,
-            "temperature": self.projection == "convex", "top_t": self.projection == "convex",
-            "rows_weight": self.projection == "convex",
-            "rows_lambda": self.projection == "convex" and self.rows_weight > 0,
+            "temperature": conse, "top_t": conse,
+            "rows_weight": rows, "rows_lambda": rows and self.rows_weight > 0,
             "ridge_lambda": starts_from_ridge, "margin": self.loss == "hinge_rank",
             "epochs": stepwise, "learning_rate": stepwise, "core_epochs": scratch, "core_seconds": scratch,
         }  # fmt: skip

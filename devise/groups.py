@@ -1,18 +1,55 @@
-"""Groups of settings: labelled pictures, splits of them to measure on, the embed engine; knows no job, no file."""
+"""Groups of settings: what all jobs have, S3, labelled pictures and splits of them, the engine; no job, no file."""
 
-from typing import Annotated, Literal
+import hashlib
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from devise.values import Count, Fraction, Positive, Section, Size, Text, Threads
+
+RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+
+class JobConfig(Section):
+    """What every job has: where the tables live and which run this is."""
+
+    warehouse: Text = Field(pattern=r"^[^*?{}\[\]\\]+$")
+    """URI or path under which all tables, models and indices live; Spark would take `*?{}[]\\` in it for a pattern."""
+    run: str = Field(pattern=RUN_PATTERN)
+    """Run id given by the scheduler: letters, digits, dot, dash, underscore; later runs sort later."""
+
+    def settings(self, only: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """The choices that decide the output: all but where it is written and under which run; or `only` these."""
+        return self.model_dump(mode="json", include=only and set(only), exclude={"warehouse", "run"})
+
+    def config_hash(self, only: tuple[str, ...] | None = None) -> str:
+        """64 hex digits over `settings()`; two runs with equal hashes and equal inputs make equal outputs."""
+        return hashlib.sha256(json.dumps(self.settings(only), sort_keys=True).encode()).hexdigest()
+
+
+class S3Config(Section):
+    """How s3:// is reached, for every job. Credentials are no settings: they come from the standard AWS chain."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^/@]+/?$")
+    """URL of an S3 server; default AWS's own, or what AWS_ENDPOINT_URL_S3 says."""
+    path_style: bool = False
+    """Bucket in the path of a request, not in the host's name; servers other than AWS mostly want it."""
+    region: Text | None = None
+    """Default: what the environment or the profile says."""
+    requester_pays: bool = False
+    """Agree to pay for requests on buckets that are set up so."""
+    kms_key: Text | None = None
+    """Encrypt what is written with this KMS key (SSE-KMS); default: as the bucket is set up."""
 
 
 class LabelledConfig(Section):
     source: Text
     """A folder of class folders or wnid-named files; or a table with columns uri and label: CSV or Parquet, one file or
     a folder of parts."""
-    kind: Literal["folders", "wnids", "table"] = "folders"
-    """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table."""
+    kind: Literal["folders", "wnids", "table", "images"] = "folders"
+    """How a picture's labels are found: by its folder's name, by the wnid in its path, or from the table. `images`: any
+    pictures below the source, without labels; train_model alone takes them, with ConSE as their teacher."""
     names: Text | None = None
     """kind wnids: class table that names each wnid, `imagenet1k`, or `wordnet`, which names all of them. kind folders:
     JSON, folder name -> label, or groups of those."""
@@ -34,13 +71,42 @@ class LabelledConfig(Section):
             raise ValueError("hops: are told by kind wnids with names wordnet alone")
         if self.kind == "table" and self.names is not None:
             raise ValueError("names: has no effect on kind table, whose labels are in the table")
+        if self.kind == "images" and self.names is not None:
+            raise ValueError("names: has no effect on kind images, which have no labels")
         return self
+
+
+def _labels(config: LabelledConfig) -> LabelledConfig:
+    if config.kind == "images":
+        raise ValueError("kind images: has no labels to measure with")
+    return config
+
+
+WithLabels = Annotated[LabelledConfig, AfterValidator(_labels)]
+"""Pictures of which it is known what they show."""
+
+
+class FinetuneConfig(Section):
+    """Training of core and projection together, from the pictures, after the projection was fitted to the features."""
+
+    processes: Count = 1
+    """Processes that train side by side, each a Spark task of one barrier stage; on cards, one a card."""
+    layers: Count | None = None
+    """So many of the core's last layers with weights (convolutions, linear maps) train; default all."""
+    epochs: Count = 10
+    """Passes over the pictures at most; training stops once the watched classes get no better."""
+    learning_rate: Positive = 1e-4
+    """At its peak: it rises for the first quarter of the steps, then falls to 0."""
+    batch_size: Count = 32
+    """Pictures a step, of all processes together."""
+    watched: Annotated[Fraction, Field(gt=0, lt=1)] = 0.1
+    """Share of the labels, drawn by `seed`, whose pictures only tell when to stop."""
 
 
 class SplitConfig(Section):
     name: Text
     """Name of the measured split, as it stands in the metrics table."""
-    labelled: LabelledConfig
+    labelled: WithLabels
     candidates: Literal["given", "vocabulary"] | Annotated[list[Text], Field(min_length=1)] = "vocabulary"
     """Rank among the split's own labels, the whole vocabulary, or the labels listed."""
 

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from devise import yamlfile
-from devise.config import SECTIONS, JobConfig, S3Config
+from devise.config import SECTIONS, JobConfig
 from devise.errors import ConfigError
+from devise.groups import S3Config
 from devise.values import Section
 
 SHARED = ("warehouse", "s3", "emr")

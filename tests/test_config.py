@@ -125,6 +125,8 @@ def test_what_stands_where_the_store_is_told_is_never_printed(tmp_path):
 
 
 SPLIT = {"name": "a", "labelled": {"source": "x"}}
+UNLABELLED = {"source": "x", "kind": "images"}
+LINEAR = {"architecture": "m", "weights": "x", "projection": "linear", "loss": "ridge", "labelled": {"source": "x"}}
 CORE = {"architecture": "mobilenet_v2", "weights": "w"}
 LEAST_AND_MOST = [
     (CatalogConfig, {"sources": [""]}, "sources.0: found '', wanted a text that is not blank"),
@@ -171,6 +173,13 @@ LEAST_AND_MOST = [
     ),
     (TrainConfig, {**CORE, "margin": 0.5}, "margin: has no effect with weights, projection convex, loss none"),
     (TrainConfig, {**CORE, "core_epochs": 5}, "core_epochs: has no effect with weights"),
+    (LabelledConfig, {"source": "x", "kind": "images", "names": "x"}, "names: has no effect on kind images"),
+    (EvaluateConfig, {"splits": [{**SPLIT, "labelled": UNLABELLED}]}, "kind images: has no labels to measure with"),
+    (TrainConfig, {**CORE, "labelled": UNLABELLED}, "wanted weights, projection linear or mlp, and loss cosine or"),
+    (TrainConfig, {**LINEAR, "labelled": UNLABELLED, "loss": "hinge_rank"}, "and loss cosine or ridge"),
+    (TrainConfig, {**LINEAR, "finetune": {}}, "finetune: wanted weights to start from, and loss cosine or hinge_rank"),
+    (TrainConfig, {**LINEAR, "loss": "cosine", "finetune": {"watched": 0}}, "finetune.watched: "),
+    (TrainConfig, {**LINEAR, "temperature": 2}, "temperature: has no effect"),
     (TrainConfig, {**CORE, "weights_sha256": "abc"}, "weights_sha256: "),
     (
         TrainConfig,
@@ -188,6 +197,10 @@ def test_every_list_and_count_has_its_least_and_most_and_what_has_no_effect_is_r
     with pytest.raises(ValidationError) as refused:
         model(**shared, **values)
     assert words in f"{settings._one_line(refused.value, model)}"
+
+
+def test_a_teacher_has_a_temperature():
+    TrainConfig(warehouse="w", run="r", **{**LINEAR, "labelled": UNLABELLED, "temperature": 2})
 
 
 def test_null_is_an_empty_section_and_an_empty_group_everywhere(tmp_path):

@@ -36,14 +36,17 @@ STAGE_ARROWS = {
     "delta": {"fill"},
     "doctor": {"executors"},
     "embed": {"accounting", "engines", "slices"},
-    "evaluate": {"judged", "labelled", "recall", "vocabulary"},
+    "evaluate": {"judged", "labelled", "recall"},
+    "finetune": {"fit"},
+    "fit": {"labelled"},
     "index": {"delta", "fill", "recall"},
     "labelled": {"catalog"},
     "pages": {"evaluate", "vocabulary"},
     "plan": {"accounting"},
     "recall": {"search"},
+    "ridge": {"labelled"},
     "search": {"embed"},
-    "train": {"engines", "labelled"},
+    "train": {"engines", "finetune", "fit", "labelled", "ridge"},
 }
 """Stage -> the stages whose parts it uses; the others use none."""
 HEAVY = {

@@ -28,7 +28,7 @@ from pyspark.sql import SparkSession
 from s3server import S3Server
 from same_tables import same_live_tables
 
-from devise.config import S3Config
+from devise.groups import S3Config
 from devise.jobs.run_nightly import JOBS
 from devise.spark.frame import job
 from devise.store import s3, storage

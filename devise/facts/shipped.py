@@ -4,6 +4,7 @@ A file of such a name in the working directory is reached as ./wordnet.
 """
 
 import hashlib
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ REFERENCE = HERE / "reference.safetensors"
 """Mean pooled features of photographs, by network id, of the networks whose weights are the starter's."""
 DENIED = {"shipped": HERE / "denied.tsv.gz"}
 """Words and WordNet 3.0's synsets that are never told of a picture, each with the reason."""
+CALIBRATION = HERE / "calibration.json"
+"""How probable labels are, by network id, of the starter's networks with the vectors that ship."""
 BY_SETTING = {
     **{"hierarchy": HIERARCHY, "classes": CLASSES, "names": CLASSES | HIERARCHY, "vectors": VECTORS},
     "deny": DENIED,
@@ -46,6 +49,17 @@ def tag(setting: str, value: str | None) -> str | None:
     """
     path = find(setting, value)
     return f"shipped:{path.name} {_sha256(path)[:16]}" if path is not None else value
+
+
+def calibration(network_id: str, n_labels: int) -> str | None:
+    """The calibration, as JSON, of a frozen network with the vectors that ship; None of any other.
+
+    Args:
+        n_labels: of the vocabulary: another number tells that it is of other vectors or other nouns.
+    """
+    found = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    own = found["networks"].get(network_id)
+    return json.dumps(own) if own is not None and n_labels == found["n_labels"] else None
 
 
 @lru_cache

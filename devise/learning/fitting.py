@@ -4,23 +4,26 @@ Shape letters: N images, F features, D dims, L training labels, C classes.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch.nn import functional
 
-from devise.config import EngineConfig, TrainConfig
-from devise.errors import ImageError, TrainingError
+from devise.config import TrainConfig
+from devise.errors import TrainingError
 from devise.facts import shipped
 from devise.learning import train
-from devise.learning.labelled import drop_targets, mean_targets, resolve
+from devise.learning.choosing import TrainingSet, choose_images, watch_classes
+from devise.learning.labelled import drop_targets, mean_targets
+from devise.learning.pictures import read_picture
 from devise.learning.rows import add_rows
+from devise.learning.softmax import fit_classifier_head
 from devise.store import scratch, storage
-from devise.vision.images import Preprocessing, decode
 from devise.vision.model import DeviseModel, network_id
 from devise.vision.networks import Core, build_core
 from devise.vision.projections import ConvexProjection, convex_projection, linear_projection, mlp_projection
@@ -30,49 +33,12 @@ from devise.words.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class TrainingSet:
-    """Labelled images in terms of the vocabulary: rows that were kept, and for each its labels, 0 to L - 1.
+class Fitted:
+    """A model, the images that it was fitted to (None without any), and those of the classes that it was not to see."""
 
-    `label_ids_L` are the vocabulary's ids of the L training labels, ascending.
-    """
-
-    rows_N: np.ndarray
-    labels: list[list[int]]
-    label_ids_L: np.ndarray
-
-
-def choose_images(
-    texts: Sequence[Sequence[str]],
-    vocabulary: Vocabulary,
-    held_out: Sequence[str],
-    alternatives: bool,
-    report: Callable[[str], None],
-) -> TrainingSet:
-    """The images to learn from: those with a known label that is not held out; what is dropped is reported by name.
-
-    Args:
-        texts: label texts of each image.
-        held_out: nouns that training must never see.
-        alternatives: the texts of an image name one thing (wnids), the first known one is its label.
-
-    Raises:
-        TrainingError: no image is left.
-    """
-    found = resolve(texts, vocabulary.find_one, alternatives)
-    report(str(found))
-    rows = np.array(found.rows)
-    named = [
-        [*texts[row], *(vocabulary.labels[i] for i in own)] for row, own in zip(rows, found.label_ids, strict=True)
-    ]
-    guarded = drop_targets(named, held_out)
-    if guarded.dropped:
-        report("held out: " + ", ".join(f"{noun} ({n} images)" for noun, n in guarded.dropped.items()))
-    kept = [own for own, keep in zip(found.label_ids, guarded.keep_N, strict=True) if keep]
-    if not kept:
-        raise TrainingError(f"all {len(rows)} labelled images name a held-out noun, wanted some to learn from")
-    label_ids_L = np.unique([number for own in kept for number in own])
-    place = {int(number): row for row, number in enumerate(label_ids_L)}
-    return TrainingSet(rows[guarded.keep_N], [[place[number] for number in own] for own in kept], label_ids_L)
+    model: DeviseModel
+    learned: TrainingSet | None
+    watched: TrainingSet | None
 
 
 def fit_projection(
@@ -93,21 +59,24 @@ def fit_projection(
         image_id_N: of the chosen images; decides which of them only tell when to stop.
     """
     dim = vocabulary.vectors.shape[1]
-    if config.projection == "convex":
-        projection = convex_projection(core.classifier, class_vectors_CD, config.temperature, config.top_t)
-        if config.loss == "none":
-            return projection, {}
-    vectors_LD = vocabulary.vectors[chosen.label_ids_L]
+    if config.loss == "none":
+        return convex_projection(core.classifier, class_vectors_CD, config.temperature, config.top_t), {}
+    vectors_LD = chosen.vectors_LD
+    if config.loss == "softmax":
+        head = fit_classifier_head(features_NF, chosen.labels, len(vectors_LD))
+        figures = {"loss": "softmax", "n_images": len(features_NF), "n_labels": len(vectors_LD), "at_end": head.loss}
+        return convex_projection(head.layer, vectors_LD, config.temperature, config.top_t), figures
     if config.loss == "ridge":
         weight_FD, bias_D, figures = train.fit_ridge(
             features_NF, mean_targets(chosen.labels, vectors_LD), config.ridge_lambda
         )
         return linear_projection(weight_FD, bias_D), asdict(figures)
-    if config.projection == "mlp":
+    if config.projection == "convex":
+        projection = convex_projection(core.classifier, class_vectors_CD, config.temperature, config.top_t)
+    elif config.projection == "mlp":
         torch.manual_seed(config.seed)
         projection = mlp_projection(core.n_features, dim)
-    elif config.projection == "linear":
-        # The rank loss starts at the regression's map: from noise it needs many more epochs to get there.
+    else:  # the rank loss starts at the regression's map: from noise it needs many more epochs to get there
         weight_FD, bias_D, _ = train.fit_ridge(
             features_NF, mean_targets(chosen.labels, vectors_LD), config.ridge_lambda
         )
@@ -137,21 +106,21 @@ def fit(
     images: pa.Table,
     features_NF: np.ndarray | None,
     report: Callable[[str], None],
-) -> DeviseModel:
-    """The model that the settings ask for.
+) -> Fitted:
+    """The model that the settings ask for; with `finetune`, the one that the core's training starts from.
 
     Args:
         classes: those of the weights' classification layer.
         held_out: nouns that training must never see; a class that one of them names is left out of `convex`.
-        images: image_id, uri, etag, size_bytes and texts of the labelled images; empty of meaning if loss is none and
-            the core has weights.
-        features_NF: of those images, when the core has weights and there is a loss.
+        images: image_id, uri, etag, size_bytes and texts of the labelled images; empty of meaning without any.
+        features_NF: of those images, when there are any and the core has weights. With loss none they tell what
+            pictures have in common.
 
     Raises:
         TrainingError: nothing to learn from. ModelError: weights that do not fit.
     """
-    chosen = None
-    if config.labelled is not None:
+    chosen, watched = None, None
+    if config.learns and not config.has_teacher:
         texts = images.column("texts").to_pylist()
         chosen = choose_images(texts, vocabulary, held_out, config.labelled.kind == "wnids", report)
     class_vectors_CD = guard_classes(classes, held_out, report) if classes is not None else None
@@ -162,23 +131,39 @@ def fit(
         )
     else:
         core = open_core(config)
+        of_images = chosen.labels if chosen is not None else None
+        if config.has_teacher:
+            chosen, of_images = learn_from_teacher(config, core, class_vectors_CD, features_NF)
+        if config.finetune is not None:
+            chosen, watched = _withhold(chosen, of_images, config, report)
         features_NF = features_NF[chosen.rows_N] if chosen is not None and features_NF is not None else None
     image_id_N = images.column("image_id").to_numpy()[chosen.rows_N] if chosen is not None else None
     projection, figures["projection"] = fit_projection(
         config, core, class_vectors_CD, vocabulary, features_NF, image_id_N, chosen, report
     )
-    if isinstance(projection, ConvexProjection) and config.rows_weight:
+    mean_F = None
+    if isinstance(projection, ConvexProjection) and config.rows_weight and config.loss != "softmax":
         mean_F = _mean_features(config, core, features_NF, report)
         projection = add_rows(projection, vocabulary.vectors, mean_F, config.rows_lambda, config.rows_weight)
-    seen = [vocabulary.labels[i] for i in chosen.label_ids_L] if chosen is not None else []
-    if config.weights is not None and config.projection == "convex":
-        kept_C = np.isfinite(class_vectors_CD).all(axis=1)
-        seen = sorted({*seen, *(name for name, kept in zip(classes.names, kept_C, strict=True) if kept)})
-    class_synsets = classes.synsets if classes is not None else []
-    if config.weights is None:
-        class_synsets = [vocabulary.synsets[i] for i in chosen.label_ids_L]
-    told = {"vocabulary_id": vocabulary_id, "seen": seen, "class_synsets": class_synsets, "training": figures}
-    return DeviseModel(core, projection, preprocessing_of(config), **told)
+    ids = chosen.label_ids_L if chosen is not None else []
+    told = {
+        "vocabulary_id": vocabulary_id,
+        "seen": seen_labels(config, vocabulary, ids, classes, class_vectors_CD),
+        "class_synsets": _class_synsets(config, vocabulary, ids, classes),
+        "training": figures,
+    }
+    return Fitted(DeviseModel(core, projection, preprocessing_of(config), **told), chosen, watched)
+
+
+def _class_synsets(
+    config: TrainConfig, vocabulary: Vocabulary, label_ids: Iterable[int], classes: ClassVectors | None
+) -> list[str | None]:
+    """The synset of each class that the projection's classifier was made for; empty without one."""
+    if config.projection != "convex":
+        return []
+    if config.weights is None or config.loss == "softmax":
+        return [vocabulary.synsets[i] for i in label_ids]
+    return classes.synsets
 
 
 def _mean_features(
@@ -191,6 +176,48 @@ def _mean_features(
     if found_F is None:
         report("classifier rows: found no mean features of this network; `labelled` pictures would centre them")
     return found_F
+
+
+def seen_labels(
+    config: TrainConfig,
+    vocabulary: Vocabulary,
+    label_ids: Iterable[int],
+    classes: ClassVectors | None,
+    class_vectors_CD: np.ndarray | None,
+) -> list[str]:
+    """What the card calls seen: training labels, and the classes of weights that the projection or a teacher has."""
+    seen = [vocabulary.labels[i] for i in label_ids]
+    of_weights = config.projection == "convex" and config.loss != "softmax"
+    if config.weights is not None and (of_weights or config.has_teacher):
+        kept_C = np.isfinite(class_vectors_CD).all(axis=1)
+        seen = sorted({*seen, *(name for name, kept in zip(classes.names, kept_C, strict=True) if kept)})
+    return seen
+
+
+def learn_from_teacher(
+    config: TrainConfig, core: Core, class_vectors_CD: np.ndarray, features_NF: np.ndarray
+) -> tuple[TrainingSet, list[list[int]]]:
+    """Images without labels, their targets ConSE's unit embeddings of them; and of each its most probable class."""
+    if len(features_NF) == 0:
+        raise TrainingError("found no pictures that can be read, wanted some to learn from")
+    teacher = convex_projection(core.classifier, class_vectors_CD, config.temperature, config.top_t)
+    with torch.inference_mode():
+        features = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32))
+        targets_ND = torch.cat([functional.normalize(teacher(part), dim=1) for part in features.split(4096)]).numpy()
+        class_N = torch.cat([core.classifier(part).argmax(1) for part in features.split(4096)]).tolist()
+    rows_N = np.arange(len(features_NF))
+    chosen = TrainingSet(rows_N, [[row] for row in rows_N.tolist()], targets_ND, np.zeros(0, dtype=np.int64))
+    return chosen, [[number] for number in class_N]
+
+
+def _withhold(
+    chosen: TrainingSet, classes: list[list[int]], config: TrainConfig, report: Callable[[str], None]
+) -> tuple[TrainingSet, TrainingSet]:
+    """The images to train on, and those of the drawn classes, which only tell when to stop."""
+    watched_N, drawn = watch_classes(classes, config.finetune.watched, config.seed)
+    report(f"{len(drawn)} classes are watched and not learned: {int(watched_N.sum()):,} images")
+    among = None if config.has_teacher else set(drawn.tolist())
+    return chosen.take(np.flatnonzero(~watched_N)), chosen.take(np.flatnonzero(watched_N), among)
 
 
 def guard_classes(classes: ClassVectors, held_out: Sequence[str], report: Callable[[str], None]) -> np.ndarray:
@@ -239,12 +266,13 @@ def _from_scratch(
     """
     rows, preprocessing = images.take(pa.array(chosen.rows_N)).to_pylist(), preprocessing_of(config)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        pixels = list(pool.map(lambda row: _decode(row, preprocessing), rows))
-    kept = [place for place, found in enumerate(pixels) if found is not None]
+        pixels = list(pool.map(partial(read_picture, preprocessing=preprocessing), rows))
+    kept = [place for place, found in enumerate(pixels) if not isinstance(found, str)]
     if not kept:
         raise TrainingError(f"none of {len(rows)} labelled pictures can be decoded")
     report(f"{len(kept):,} pictures decoded, {len(rows) - len(kept)} left out as unreadable")
-    chosen = TrainingSet(chosen.rows_N[kept], [chosen.labels[place] for place in kept], chosen.label_ids_L)
+    labels = [chosen.labels[place] for place in kept]
+    chosen = TrainingSet(chosen.rows_N[kept], labels, chosen.vectors_LD, chosen.label_ids_L)
     pixels_N3HW = torch.stack([pixels[place] for place in kept])
     torch.manual_seed(config.seed)
     core = build_core(config.architecture, None, None, n_classes=len(chosen.label_ids_L))
@@ -266,14 +294,3 @@ def _from_scratch(
         parts = [core.features((part / 255 - mean_311) / std_311) for part in pixels_N3HW.split(64)]
     features_NF = torch.cat(parts).numpy()
     return core, vocabulary.vectors[chosen.label_ids_L], features_NF, chosen, asdict(figures)
-
-
-def _decode(row: dict, preprocessing: Preprocessing) -> torch.Tensor | None:
-    """The pixels of a row of uri, etag and size_bytes, by the limits of the embed engine; None where it rejects one."""
-    limits = EngineConfig()
-    if row["size_bytes"] > limits.max_bytes:
-        return None
-    try:
-        return decode(storage.fetch_image(row["uri"], row["etag"]), preprocessing, limits.max_pixels).pixels
-    except ImageError:
-        return None

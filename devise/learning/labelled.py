@@ -134,12 +134,17 @@ class Resolved:
     n_unlabelled: int
 
     def __str__(self) -> str:
-        line = f"{len(self.rows)} labelled images, {self.n_unlabelled} left out without a known label"
-        if self.unknown:
-            listed = ", ".join(f"{text} ({n_images})" for text, n_images in list(self.unknown.items())[:LISTED])
-            more = len(self.unknown) - LISTED
-            line += f"; {len(self.unknown)} unknown labels: {listed}{f' and {more} more' if more > 0 else ''}"
-        return line
+        return describe(len(self.rows), self.n_unlabelled, self.unknown)
+
+
+def describe(n_labelled: int, n_unlabelled: int, unknown: Mapping[str, int]) -> str:
+    """One line of images with a known label, without, and the labels that are not known: text -> images."""
+    line = f"{n_labelled} labelled images, {n_unlabelled} left out without a known label"
+    if unknown:
+        listed = ", ".join(f"{text} ({n_images})" for text, n_images in list(unknown.items())[:LISTED])
+        more = len(unknown) - LISTED
+        line += f"; {len(unknown)} unknown labels: {listed}{f' and {more} more' if more > 0 else ''}"
+    return line
 
 
 def resolve(
@@ -156,6 +161,16 @@ def resolve(
     Raises:
         TrainingError: no image keeps a label.
     """
+    resolved = resolve_some(labels, look_up, alternatives)
+    if not resolved.rows:
+        raise TrainingError(f"nothing to learn from: {resolved}")
+    return resolved
+
+
+def resolve_some(
+    labels: Sequence[Sequence[str]], look_up: Callable[[str], int | None], alternatives: bool = False
+) -> Resolved:
+    """As `resolve`, of a part of the images: it may be that none keeps a label."""
     known: dict[str, int | None] = {}
     rows, label_ids, unknown = [], [], Counter()
     for row, texts in enumerate(labels):
@@ -170,10 +185,7 @@ def resolve(
         if own:
             rows.append(row)
             label_ids.append(own)
-    resolved = Resolved(rows, label_ids, dict(unknown.most_common()), len(labels) - len(rows))
-    if not rows:
-        raise TrainingError(f"nothing to learn from: {resolved}")
-    return resolved
+    return Resolved(rows, label_ids, dict(unknown.most_common()), len(labels) - len(rows))
 
 
 def find_labels(

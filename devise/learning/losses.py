@@ -132,3 +132,16 @@ class RidgeSums:
         weight_FD = scale_F[:, None] * np.linalg.solve(left_FF, right_FD)
         bias_D = (mean_D if target_mean else 0) - mean_F @ weight_FD
         return weight_FD.astype(np.float32), bias_D.astype(np.float32)
+
+    def squared_error(self, weight_FD: np.ndarray, bias_D: np.ndarray) -> float:
+        """Mean over the rows summed of |target - prediction|^2, for unit targets, without the rows themselves.
+
+        Raises:
+            ValueError: no rows were summed.
+        """
+        if self.n_images == 0:
+            raise ValueError("0 images: wanted at least 1")
+        weight_FD, bias_D = weight_FD.astype(np.float64), bias_D.astype(np.float64)
+        crossed = (weight_FD * self.cross_FD).sum() + bias_D @ self.target_sum_D
+        squared = (weight_FD * (self.gram_FF @ weight_FD)).sum() + 2 * self.feature_sum_F @ weight_FD @ bias_D
+        return float((self.n_images - 2 * crossed + squared) / self.n_images + bias_D @ bias_D)

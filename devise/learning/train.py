@@ -36,7 +36,8 @@ class TrainingFigures:
 
     Attributes:
         loss: the objective's name.
-        n_images: images learned from; n_held_out: images that only decided when to stop; n_labels: distinct labels.
+        n_images: images learned from; n_held_out: images that only decided when to stop; n_labels: distinct labels,
+            with a teacher as many as images.
         best_epoch: the epoch whose weights were kept; 0 is the projection as it came.
         train_losses: mean loss of each epoch run.
         held_out_losses: loss on the held-out images, before training and after each epoch; empty without any.
@@ -54,7 +55,9 @@ class TrainingFigures:
 def fit_ridge(
     features_NF: np.ndarray, targets_ND: np.ndarray, penalty: float, target_mean: bool = True
 ) -> tuple[np.ndarray, np.ndarray, TrainingFigures]:
-    """W_FD, bias_D and figures of ridge regression on rows in memory; see `losses.RidgeSums.solve`.
+    """W_FD, bias_D and figures of ridge regression onto unit targets, rows in memory; see `losses.RidgeSums.solve`.
+
+    The loss of the figures is the mean squared error.
 
     Raises:
         TrainingError: there are no images.
@@ -64,8 +67,7 @@ def fit_ridge(
     sums = losses.RidgeSums.zeros(features_NF.shape[1], targets_ND.shape[1]).accumulate(features_NF, targets_ND)
     weight_FD, bias_D = sums.solve(penalty, target_mean)
     n_labels = len(np.unique(targets_ND, axis=0))
-    fitted_ND = torch.from_numpy(features_NF @ weight_FD + bias_D)
-    loss = losses.cosine(fitted_ND, torch.from_numpy(np.asarray(targets_ND, dtype=np.float32))).item()
+    loss = sums.squared_error(weight_FD, bias_D)
     return weight_FD, bias_D, TrainingFigures("ridge", len(features_NF), 0, n_labels, 1, (loss,), ())
 
 
@@ -109,7 +111,7 @@ def fit_projection(
     if loss == "cosine":
         truth = torch.from_numpy(mean_targets(labels, label_vectors_LD)).to(device)
     elif loss == "hinge_rank":
-        truth = _padded(labels).to(device)
+        truth = padded(labels).to(device)
     else:
         raise ValueError(f"loss {loss!r}: wanted cosine or hinge_rank")
 
@@ -180,7 +182,8 @@ def _one_epoch(
     return total / len(rows)
 
 
-def _padded(labels: Labels) -> torch.Tensor:
+def padded(labels: Labels) -> torch.Tensor:
+    """int64 (N, T) as `losses.hinge_rank` takes it: the labels of each image, then -1."""
     rows = [torch.tensor(list(own), dtype=torch.int64) for own in labels]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
 

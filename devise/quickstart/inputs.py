@@ -163,6 +163,10 @@ def _labelled_set(what: str, config: LabelledConfig, vocabulary: VocabularyConfi
         if next(storage.list_files(source), None) is None:
             raise ConfigError(f"{config.source}: found nothing below it, wanted pictures")
         texts, told = [one.name for one in classes], f"{len(classes)} wnids are named"
+    elif config.kind == "images":
+        if next(storage.list_files(source), None) is None:
+            raise ConfigError(f"{config.source}: found nothing below it, wanted pictures")
+        return [Finding("ok", f"{what}: pictures without labels, of which ConSE is the teacher")]
     else:
         pairs = labelled.read_pairs(scratch.localise_table(source))
         texts = sorted({text for _, own in pairs for text in own})

@@ -10,7 +10,7 @@ import devise
 from devise import settings
 from devise.config import LabelConfig, TrainConfig, VocabularyConfig
 from devise.facts import shipped
-from devise.learning import fitting
+from devise.learning import calibrating, fitting
 from devise.search import labelling, query, vocabularies
 from devise.search.labelling import Labeller
 from devise.store import scratch, storage
@@ -70,15 +70,16 @@ def starter(overrides: Sequence[str] = (), report: Callable[[str], None] = lambd
         matched.vectors_CD,
         matched.synsets,
     )
-    model = fitting.fit(train, known, vocabulary.vocabulary_id(known), classes, (), pa.table({}), None, report)
-    ancestry = Ancestry(found.hypernyms, known.synsets)
+    given = (train, known, vocabulary.vocabulary_id(known), classes, (), pa.table({}), None, report)
+    model, ancestry = fitting.fit(*given).model, Ancestry(found.hypernyms, known.synsets, found.names)
+    calibration = calibrating.calibrate(train, model, known, ancestry, classes, (), None, None, report)
     label = settings.load(config_path(), "label_images", LabelConfig, NO_RUN, list(overrides))
     labeller = labelling.make_labeller(
         known,
         ancestry,
         model.card,
         Denied.load(denied) if (denied := vocabularies.find_denied(label.deny)) else None,
-        None,
+        calibration,
         known.find(label.candidates) if label.candidates is not None else None,
         target=label.answer_target,
         least_specificity=label.answer_specificity,

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from devise.config import S3Config
 from devise.errors import ConfigError
+from devise.groups import S3Config
 from devise.store import heads, storage
 
 RIGHTS = "wanted s3:ListBucket on the bucket and s3:GetObject below the prefix, for the credentials in use"

@@ -46,7 +46,7 @@ class Calibration:
         intercept, log_odds, certain, specificity: the logistic's terms: 1, the log-odds of the mixed mass, what the
             log-odds of the classes' own probability exceed CERTAIN by, and the node's specificity.
         n_images, n_classes: what it was fitted on. protocol: how, in a few words.
-        model, vocabulary: their ids: it is of no use with others.
+        model, vocabulary: ids of the frozen network and of the vocabulary: it is of no use with others.
     """
 
     temperature: float

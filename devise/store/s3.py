@@ -11,8 +11,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from devise.config import S3Config
 from devise.errors import StorageError
+from devise.groups import S3Config
 from devise.store import traffic
 from devise.store.lane import Lane
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from devise.config import RUN_PATTERN
 from devise.errors import AlreadyExists, ManifestError
+from devise.groups import RUN_PATTERN
 from devise.store import scratch, storage
 from devise.values import Section, TableName
 

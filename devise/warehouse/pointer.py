@@ -12,8 +12,8 @@ import time
 
 from pydantic import Field, ValidationError, model_validator
 
-from devise.config import RUN_PATTERN
 from devise.errors import AlreadyExists, GateError, ManifestError, PointerMoved
+from devise.groups import RUN_PATTERN
 from devise.store import storage
 from devise.values import Section, TableName, Time
 

@@ -147,7 +147,9 @@ def test_means_of_what_images_add_are_the_metrics_whatever_the_batches(tree):
         one = scorer(ks=(1, 3), hierarchy=tree)
         found = [
             row for start in range(0, 40, size)
-            for row in added(one.judge(embedding_ND[start : start + size], None, None, texts[start : start + size]), (1, 3))
+            for row in added(
+                one.judge(embedding_ND[start : start + size], None, None, texts[start : start + size]), (1, 3)
+            )
         ]  # fmt: skip
         for k in (1, 3):
             sets = [hierarchy.correct_set(SYNSETS[number], k, SYNSETS[:5]) for number in truth_N]

@@ -24,8 +24,8 @@ from same_tables import compare_tables, live, table
 from tiny_warehouse import commit_vocabulary_and_model
 
 from devise import cli
-from devise.config import S3Config
 from devise.errors import StorageError
+from devise.groups import S3Config
 from devise.sample.book import draw
 from devise.sample.broken import write_broken
 from devise.spark.frame import faults

@@ -8,7 +8,7 @@ import pytest
 from faultproxy import FaultProxy
 from week import simulate
 
-from devise.config import S3Config
+from devise.groups import S3Config
 from devise.sample.book import draw
 from devise.sample.demo import SAMPLE
 from devise.store import s3, storage

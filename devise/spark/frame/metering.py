@@ -62,6 +62,12 @@ def counted(work: Callable[[Iterator[Any]], Iterator[Any]]) -> Callable[[Iterato
     return count
 
 
+def add(counts: Counts) -> None:
+    """Tell the job under way what processes requested that are no tasks' own."""
+    if (meter := _current.get()) is not None:
+        meter.add(counts)
+
+
 def tally(context: SparkContext) -> Accumulator:
     """A count by kind of what is passed over, which workers add to; on the driver whole once the rows are written."""
     return context.accumulator({}, _SumOfKinds())

@@ -17,8 +17,8 @@ from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
-from devise.config import S3Config
 from devise.errors import ConfigError
+from devise.groups import S3Config
 from devise.spark.frame import yarn
 from devise.store import s3
 

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from devise.config import CatalogConfig, LabelledConfig
+from devise.config import CatalogConfig, LabelledConfig, TrainConfig
 from devise.errors import ConfigError, VocabularyError
 from devise.facts import shipped
 from devise.learning import labelled
@@ -21,7 +21,7 @@ from devise.store import scratch, storage
 from devise.words.texttables import decode
 
 LABELLED = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS)])
-"""An image and the texts of its labels."""
+"""An image and the texts of its labels; none of kind `images`."""
 FOUND = StructType([LABELLED[name] for name in ("uri", "texts", "etag", "size_bytes")])
 FRACTION_SALT = 7
 
@@ -85,6 +85,15 @@ def read_json(uri: str) -> dict:
     return document
 
 
+def read_held_out(config: TrainConfig) -> list[str]:
+    """The nouns that training must never see: those of the settings and of the file's group."""
+    nouns = list(config.held_out)
+    if config.held_out_file is not None:
+        uri, _, group = config.held_out_file.partition("#")
+        nouns += labelled.folder_names(read_json(uri), group or None, uri).values()
+    return sorted(set(nouns))
+
+
 def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     root = storage.normalise(settings.source)
     names: dict | None = None
@@ -97,16 +106,17 @@ def _from_paths(spark: SparkSession, settings: LabelledConfig) -> DataFrame:
     def label(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             uris = batch.column("uri").to_pylist()
-            if kind == "wnids":
+            if kind == "images":
+                texts = [[] for _ in uris]
+            elif kind == "wnids":
                 texts = [labelled.labels_from_wnid(uri, names) for uri in uris]
             else:
                 texts = [labelled.labels_from_folder(uri, root, names) for uri in uris]
             yield schemas.record_batch([*batch.columns[:4], pa.array(texts, pa.list_(pa.string()))], LABELLED)
 
     patterns = CatalogConfig.model_fields["include"].default
-    return (
-        catalog.list_images(spark, [root], patterns, []).mapInArrow(counted(label), LABELLED).where(F.size("texts") > 0)
-    )
+    found = catalog.list_images(spark, [root], patterns, []).mapInArrow(counted(label), LABELLED)
+    return found if kind == "images" else found.where(F.size("texts") > 0)
 
 
 def _from_table(spark: SparkSession, settings: LabelledConfig) -> DataFrame:

@@ -1,53 +1,51 @@
 """The training stage: features by the embed engine on all workers, the projection in one task (`learning.fitting`)."""
 
 import json
-import tempfile
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import StructType
 
 from devise.config import EngineConfig, TrainConfig
 from devise.errors import TrainingError
-from devise.learning.labelled import folder_names
-from devise.search.vocabularies import read_class_vectors, require_classes
+from devise.search.vocabularies import require_classes
 from devise.spark.frame import schemas
-from devise.spark.frame.columns import vector_column, vectors
+from devise.spark.frame.columns import vector_column
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.metering import counted
-from devise.spark.frame.tables import Written, deliver, receipt_batch, receipts
+from devise.spark.frame.tables import Written
+from devise.spark.stages import finetune, fit, ridge
 from devise.spark.stages.engines import engine_on_worker, to_items
-from devise.spark.stages.labelled import labelled_images, read_json
+from devise.spark.stages.labelled import labelled_images
 from devise.store import storage
-from devise.warehouse import manifest
 from devise.warehouse.manifest import File
 
 COMPUTED = StructType([*schemas.FEATURES.fields[:5], schemas.REJECTS["code"]])
-TEXTS = StructField("texts", schemas.TEXTS)
-TO_FIT = StructType([*schemas.IMAGES.fields[:4], TEXTS, schemas.FEATURES["features"]])
 
 
 def train_model(task: Task) -> None:
     """Write the features that were not cached yet, and the model."""
     config: TrainConfig = task.config
-    if config.projection == "convex" and config.weights is not None:
+    if (config.projection == "convex" and config.weights is not None) or config.has_teacher:
         require_classes(task.input("vocabulary"))
     empty = task.spark.createDataFrame([], schemas.FEATURES)
+    nothing = task.spark.createDataFrame([(0, "", "", 0, [], None)], fit.TO_FIT)
+    parts: list[tuple[str, str]] = []
     if config.labelled is None:
         task.write("features", empty)
-        rows = task.spark.createDataFrame([(0, "", "", 0, [], None)], TO_FIT)
+        rows = nothing
     else:
         images = task.stage(labelled_images(task.spark, config.labelled), "labelled")
         if config.weights is None:
             task.write("features", empty)  # the core is not frozen yet: it has no features to keep
             rows = images.select("*", F.lit(None).cast(schemas.VECTOR).alias("features"))
+        elif config.loss == "ridge":
+            parts, rows = ridge.sum_parts(task, with_features(task, images), images.count()), nothing
         else:
             rows = with_features(task, images)
-    files = fit(task, rows)
+    files = finetune.tune(task, rows) if config.finetune is not None else fit.fit_and_deliver(task, rows, parts)
     card = json.loads(storage.read_bytes(storage.join(task.folder("model"), _named(files, "card.json").path)))
     task.model_id = card["model_id"]
     task.details |= {"training": card.get("training", {}), "seen": len(card.get("seen", []))}
@@ -56,7 +54,7 @@ def train_model(task: Task) -> None:
 
 
 def with_features(task: Task, images: DataFrame) -> DataFrame:
-    """Labelled images with their features (TO_FIT): from the cache where it has them, else through the network once."""
+    """Labelled images with their features (fit.TO_FIT): from the cache, or through the network once."""
     config: TrainConfig = task.config
 
     def identify(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -82,19 +80,20 @@ def with_features(task: Task, images: DataFrame) -> DataFrame:
         "train_model", f"{written.rows:,} images through the frozen network {network_id}, rejected {rejected or 'none'}"
     )
     every = cached.select(*content, "features").unionByName(fresh.select(*content, "features"))
-    return images.join(every, on=content, how="inner").select(TO_FIT.names)
+    return images.join(every, on=content, how="inner").select(fit.TO_FIT.names)
 
 
 def compute_features(images: DataFrame, config: TrainConfig) -> DataFrame:
     """COMPUTED: pooled features and class probabilities of each image, or the reject code."""
 
     def compute(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import numpy as np
 
         from devise.learning import fitting
 
         opened = engine_on_worker(fitting.frozen_network(config), EngineConfig(), output="features")
         for found in opened.run(to_items(batches)):
-            valid_N = found.kept_N
+            valid_N = np.array([code is None for code in found.codes], dtype=bool)
             probabilities = found.probabilities_NC
             columns = [
                 pa.array([item.image_id for item in found.items]),
@@ -109,57 +108,6 @@ def compute_features(images: DataFrame, config: TrainConfig) -> DataFrame:
             yield schemas.record_batch(columns, COMPUTED)
 
     return images.select("image_id", "uri", "etag", "size_bytes").mapInArrow(counted(compute), COMPUTED)
-
-
-def fit(task: Task, rows: DataFrame) -> list[File]:
-    """Train in one task, and write the model's files below the run's folder."""
-    config: TrainConfig = task.config
-    folder = task.folder("model")
-    vocabulary = task.input("vocabulary")
-    held_out = read_held_out(config)
-
-    def train(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-
-        from devise.learning import fitting
-        from devise.vision import model as models
-        from devise.words import vocabulary as vocabularies
-
-        fitting.use_all_cores()
-        table = pa.Table.from_batches(list(batches))
-        fitted = fitting.fit(
-            config,
-            vocabularies.load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet")),
-            vocabulary.vocabulary_id,
-            read_class_vectors(config.warehouse, vocabulary),
-            held_out,
-            table.drop_columns("features"),
-            _features_of(table.column("features").combine_chunks()),
-            report=lambda line: say("train_model", line),
-        )
-        attempt = uuid.uuid4().hex  # unique to the attempt: a twin overwrites nothing
-        with tempfile.TemporaryDirectory() as scratch_place:
-            models.save(fitted, scratch_place)
-            for path in sorted(Path(scratch_place).iterdir()):
-                file = deliver(path, storage.join(folder, attempt), rows=-1)
-                yield receipt_batch(file.model_copy(update={"path": f"{attempt}/{file.path}"}))
-
-    return receipts(rows.select(TO_FIT.names).coalesce(1).mapInArrow(counted(train), schemas.RECEIPTS).collect())
-
-
-def _features_of(column: pa.ListArray) -> "object | None":
-    """features_NF; None where there are none: no picture, or a core that is not trained yet."""
-    import numpy as np
-
-    return np.asarray(vectors(column)) if column.null_count == 0 else None
-
-
-def read_held_out(config: TrainConfig) -> list[str]:
-    """The nouns that training must never see: those of the settings and of the file's group."""
-    nouns = list(config.held_out)
-    if config.held_out_file is not None:
-        uri, _, group = config.held_out_file.partition("#")
-        nouns += folder_names(read_json(uri), group or None, uri).values()
-    return sorted(set(nouns))
 
 
 def _named(files: list[File], name: str) -> File:

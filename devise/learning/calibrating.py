@@ -1,0 +1,70 @@
+"""How the probabilities of an untrained model are calibrated: by labelled pictures at hand, or as they ship.
+
+Knows no Spark and no tables. Shape letters: N images, F features.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from devise.config import TrainConfig
+from devise.errors import TrainingError
+from devise.facts import shipped
+from devise.learning.fitting import guard_classes
+from devise.learning.hiding import Hiding
+from devise.search.calibrated import Calibration
+from devise.vision.model import DeviseModel, network_id
+from devise.words.ancestry import Ancestry
+from devise.words.classes import ClassVectors
+from devise.words.denied import Denied
+from devise.words.vocabulary import Vocabulary
+
+
+def calibrate(
+    config: TrainConfig,
+    model: DeviseModel,
+    known: Vocabulary,
+    ancestry: Ancestry,
+    classes: ClassVectors | None,
+    held_out: Sequence[str],
+    texts: Sequence[Sequence[str]] | None,
+    features_NF: np.ndarray | None,
+    report: Callable[[str], None],
+) -> Calibration | None:
+    """The calibration of a model that was just made, by pictures whose texts name classes of its weights.
+
+    Without such pictures it is the one that ships, if the model is the starter's as it comes and the vectors are those
+    that ship; else None, which is reported: labels have no probability then, and images no answer.
+
+    Args:
+        texts, features_NF: of the `labelled` pictures; None without any.
+    """
+    if config.projection != "convex" or config.loss != "none" or config.weights is None or classes is None:
+        return None
+    if features_NF is not None and len(features_NF):
+        quiet: Callable[[str], None] = lambda line: None  # noqa: E731  what is held out was told by the fit
+        vectors_CD = guard_classes(classes, held_out, quiet)
+        denied_V = Denied.load(shipped.DENIED["shipped"]).rows(known.labels, known.synsets, known.synonyms)
+        hiding = Hiding(config, model.core, known, ancestry, classes, vectors_CD, model.card, denied_V)
+        try:
+            pictures = hiding.rank(features_NF, texts)
+            found = hiding.calibrate(
+                pictures, model=network_id(model.core, model.preprocessing), vocabulary=model.card["vocabulary_id"]
+            )
+        except TrainingError as error:
+            report(f"no calibration: {error}")
+            return None
+        report(f"probabilities are calibrated by {len(pictures.rows_N):,} pictures of {found.n_classes:,} classes")
+        return found
+    text = shipped.calibration(network_id(model.core, model.preprocessing), len(known.labels))
+    if (
+        text is None
+        or held_out
+        or (config.temperature, config.top_t, config.rows_weight, config.rows_lambda)
+        != tuple(
+            TrainConfig.model_fields[name].default for name in ("temperature", "top_t", "rows_weight", "rows_lambda")
+        )
+    ):
+        report("no calibration: `labelled` pictures of the weights' own classes would make one")
+        return None
+    return Calibration.from_json(text, str(shipped.CALIBRATION))

@@ -35,7 +35,7 @@ def s3_server(tmp_path_factory):
     """
     from s3server import NoServer, S3Server
 
-    from devise.config import S3Config
+    from devise.groups import S3Config
     from devise.store import s3
 
     try:

@@ -12,12 +12,12 @@ from devise.config import (
     EvaluateConfig,
     LabelConfig,
     LabelledConfig,
-    S3Config,
     SearchConfig,
     TrainConfig,
     VocabularyConfig,
 )
 from devise.errors import ConfigError
+from devise.groups import S3Config
 
 
 def write(tmp_path, text):

@@ -18,7 +18,7 @@ from devise.learning.labelled import mean_targets
 from devise.learning.losses import BLOCK_ROWS, RidgeSums
 from devise.learning.train import TrainingFigures
 from devise.vision.model import DeviseModel
-from devise.vision.networks import linear_projection
+from devise.vision.projections import linear_projection
 from devise.vision.published import preprocessing_of
 from devise.words.classes import ClassVectors
 from devise.words.vocabulary import Vocabulary

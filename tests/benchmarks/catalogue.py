@@ -109,7 +109,7 @@ def started(endpoint: str, place: Path):
             (place / entry.name).symlink_to(entry)
     os.environ |= {"SPARK_HOME": str(place), "DEVISE_MASTER": MASTER}
     os.environ |= {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "made"}
-    from devise.config import S3Config
+    from devise.groups import S3Config
     from devise.spark.frame.session import start_session
     from devise.store import s3
 

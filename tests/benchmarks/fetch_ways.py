@@ -277,7 +277,7 @@ def own_signed_aiohttp(endpoint: str, width: int) -> Callable:
 
 def before(endpoint: str, width: int) -> Callable:
     """What `storage.fetch_image` did until 2026-11-26: boto3 with adaptive tries, counted."""
-    from devise.config import S3Config
+    from devise.groups import S3Config
     from devise.store import s3
 
     s3.configure(S3Config(endpoint=endpoint, path_style=True, region=REGION))
@@ -290,7 +290,7 @@ def before(endpoint: str, width: int) -> Callable:
 
 def in_place(endpoint: str, width: int) -> Callable:
     """What `storage.fetch_image` does."""
-    from devise.config import S3Config
+    from devise.groups import S3Config
     from devise.store import s3, storage
 
     s3.configure(S3Config(endpoint=endpoint, path_style=True, region=REGION))

@@ -193,7 +193,7 @@ def started(on_s3: bool) -> Iterator[tuple[Any, str, Any]]:
             from faultproxy import FaultProxy
             from s3server import S3Server
 
-            from devise.config import S3Config
+            from devise.groups import S3Config
             from devise.store import s3
 
             server = stack.enter_context(S3Server(place / "s3"))

@@ -16,7 +16,8 @@ from devise.sample.book import draw
 from devise.store import storage
 from devise.vision.images import Preprocessing, decode
 from devise.vision.model import DeviseModel
-from devise.vision.networks import build_core, linear_projection
+from devise.vision.networks import build_core
+from devise.vision.projections import linear_projection
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
 EACH, DIM = 6, 8

@@ -10,8 +10,8 @@ import pytest
 from botocore.credentials import RefreshableCredentials
 from faultproxy import FaultProxy
 
-from devise.config import S3Config
 from devise.errors import ImageError
+from devise.groups import S3Config
 from devise.store import lane, s3, storage, traffic
 from devise.store.lane import Lane
 

@@ -8,8 +8,9 @@ import pytest
 from listserver import ListServer, MadeKeys
 from PIL import Image
 
-from devise.config import CatalogConfig, S3Config
+from devise.config import CatalogConfig
 from devise.errors import ImageError, StorageError
+from devise.groups import S3Config
 from devise.store import listing, passedover, s3, storage
 from devise.store.listing import Part
 from devise.vision.formats import SIGNATURES

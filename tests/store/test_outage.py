@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from faultproxy import FaultProxy
 
-from devise.config import S3Config
 from devise.errors import AlreadyExists, StorageError
+from devise.groups import S3Config
 from devise.store import s3, storage
 
 THREADS = 24

@@ -5,8 +5,8 @@ import threading
 import botocore.exceptions
 import pytest
 
-from devise.config import S3Config
 from devise.errors import ImageError, StorageError
+from devise.groups import S3Config
 from devise.store import s3, scratch, storage
 
 ODD_KEYS = ["with space.jpg", "ümlaut/日本/😀.jpg", "a=b/c&d;e?f#g.jpg", "100%25/x%20y.jpg", "-", "a//b.jpg"]

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from devise.search.vocabularies import read_class_synsets
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task
 from devise.spark.frame.metering import counted
 from devise.spark.frame.tables import Written, deliver, receipt_batch, receipts
 from devise.spark.stages.evaluate import Measured
-from devise.spark.stages.vocabulary import read_class_synsets, shipped_classes
+from devise.spark.stages.vocabulary import shipped_classes
 from devise.warehouse import manifest
 from devise.warehouse.manifest import File
 

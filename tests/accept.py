@@ -1,4 +1,5 @@
-"""`make accept`: a night on real photographs, then protocols Z and S as a table beside the reference figures.
+"""`make accept`: a night on real photographs, then protocols Z and S as a table beside the reference figures, and what
+each part of the night adds, with MobileNetV2 and with the starter's network (`accept_quality`).
 
     python tests/accept.py --data ../shared/data [--folder accept] [--seeds 5]
 
@@ -13,25 +14,32 @@ import os
 import platform
 import sys
 import time
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 from accept_protocols import KS, Row, as_trained, protocol_s, protocol_z, ridge
+from accept_quality import Study
+from accept_tables import tables
 from pyspark.sql import SparkSession
 
 from devise import settings
 from devise.config import LabelledConfig, NightlyConfig, TrainConfig
+from devise.facts import shipped
 from devise.jobs.run_nightly import JOBS
 from devise.learning.fitting import open_core
-from devise.search.vocabularies import read_class_vectors
 from devise.spark.frame import job
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.session import start_session
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
-from devise.words import vocabulary
+from devise.words import coverage
+from devise.words.ancestry import Ancestry
+from devise.words.classes import ClassVectors
+from devise.words.denied import Denied
+from devise.words.vocabulary import Vocabulary
 
 CONFIG = Path(__file__).resolve().parents[1] / "conf/photographs.yaml"
 RUN = "2026-11-23"
@@ -46,19 +54,50 @@ def night(spark: SparkSession, data: Path, warehouse: Path, overrides: list[str]
     return {table: found for one, config in plan for table, found in job.perform(one, spark, config).items()}
 
 
-def features(spark: SparkSession, warehouse: Path, run: str, labelled: LabelledConfig) -> tuple[np.ndarray, list[str]]:
-    """Pooled features (N, F) of labelled images through the frozen network, and their uris, in order of uri."""
-    network = settings.load(CONFIG, "train_model", TrainConfig, run)
-    config = network.model_copy(
-        update={"projection": "linear", "loss": "ridge", "labelled": labelled, "held_out_file": None}
-    )
+def features(
+    spark: SparkSession, warehouse: Path, run: str, labelled: LabelledConfig, **network: object
+) -> tuple[np.ndarray, list[str]]:
+    """Pooled features (N, F) of labelled images through the frozen network, and their uris, in order of uri.
+
+    Args:
+        network: settings of another one than the night's.
+    """
+    night_s = settings.load(CONFIG, "train_model", TrainConfig, run)
+    asked = {"projection": "linear", "loss": "ridge", "labelled": labelled, "held_out_file": None}
+    config = night_s.model_copy(update={**asked, **network})
     made = job.perform(JOBS["train_model"], spark, config)["features"]
     folder = Path(manifest.folder(str(warehouse), "features", made.run).removeprefix("file://"))
     table = pq.read_table([folder / file.path for file in made.files]).sort_by("uri").combine_chunks()
     return vectors(table.column("features").combine_chunks()), table.column("uri").to_pylist()
 
 
-def protocols(spark: SparkSession, data: Path, warehouse: Path, seeds: range) -> list[Row]:
+@dataclass(frozen=True)
+class Words:
+    """Nouns, classes and what is above them, not smoothed; and which folder shows which."""
+
+    known: Vocabulary
+    classes: ClassVectors
+    ancestry: Ancestry
+    zero_shot: dict[str, int]
+    seen: dict[str, int]
+
+
+def read_words(data: Path) -> Words:
+    taxonomy = data / "taxonomy"
+    files = (data / "vectors/nouns-80k-300d.vec.gz", taxonomy / "oewn_noun_synsets.tsv.gz")
+    known, found = coverage.make(*files, "vectors", taxonomy / "imagenet1k_classes.tsv")
+    matched = found.classes
+    named = zip(matched.classes, matched.labels, strict=True)
+    texts = [[*one.names, *([label] if label else [])] for one, label in named]
+    classes = ClassVectors([one.name for one in matched.classes], texts, matched.vectors_CD, matched.synsets)
+    groups = json.loads((taxonomy / "caltech101_protocol.json").read_text())
+    nouns = (
+        {folder: known.find_one(noun) for folder, noun in groups[group].items()} for group in ("zero_shot", "seen")
+    )
+    return Words(known, classes, Ancestry(found.hypernyms, known.synsets, found.names), *nouns)
+
+
+def protocols(spark: SparkSession, data: Path, warehouse: Path, words: Words, seeds: range) -> list[Row]:
     """The rows of both protocols, on features of all photographs."""
     images, taxonomy = data / "images", data / "taxonomy"
     corpus = LabelledConfig(source=str(images / "caltech101"))
@@ -69,17 +108,13 @@ def protocols(spark: SparkSession, data: Path, warehouse: Path, seeds: range) ->
     photograph_CF, wnid_uris = features(spark, warehouse, "features-one-a-class", one_a_class)
     assert len(photograph_CF) == 1000 and wnid_uris == sorted(wnid_uris), "one photograph a class, in order of wnid"
     folders = [uri.split("/")[-2] for uri in uris]
-    words = manifest.read(str(warehouse), "vocabulary", RUN)
-    known = vocabulary.load(manifest.localise_one(str(warehouse), words, end=".parquet"))
-    classes = read_class_vectors(str(warehouse), words)
-    groups = json.loads((taxonomy / "caltech101_protocol.json").read_text())
-    zero_shot = {folder: known.find_one(noun) for folder, noun in groups["zero_shot"].items()}
-    nouns = zero_shot | {folder: known.find_one(noun) for folder, noun in groups["seen"].items()}
+    known, classes, zero_shot = words.known, words.classes, words.zero_shot
+    nouns = zero_shot | words.seen
     untrained = settings.load(CONFIG, "train_model", TrainConfig, RUN)
     core = open_core(untrained)
     firsts = [next((row for text in texts if (row := known.find_one(text)) is not None), -1) for texts in classes.texts]
     plain_CD = np.where(np.array(firsts)[:, None] >= 0, known.vectors[firsts], np.nan).astype(np.float32)
-    ways = [("linear", "hinge_rank"), ("mlp", "cosine"), ("mlp", "hinge_rank"), ("convex", "hinge_rank")]
+    ways = [("linear", "hinge_rank"), ("mlp", "cosine"), ("mlp", "hinge_rank"), ("convex", "hinge_rank"), ("convex", "softmax")]
     fits = {"ridge, penalty 300": ridge(300.0, known.vectors), "ridge, penalty 3000": ridge(3000.0, known.vectors)}
     for projection, loss in ways:
         config = untrained.model_copy(update={"projection": projection, "loss": loss})
@@ -100,6 +135,30 @@ def protocols(spark: SparkSession, data: Path, warehouse: Path, seeds: range) ->
     ]
 
 
+STARTER = {"architecture": "efficientnet_lite2", "weights": "starter", "mean": None, "std": None}
+
+
+def quality(spark: SparkSession, data: Path, warehouse: Path, words: Words, seeds: range) -> list[str]:
+    """The tables of `accept_quality` for both networks."""
+    images = data / "images"
+    corpus = LabelledConfig(source=str(images / "caltech101"))
+    table = str(data / "taxonomy/imagenet1k_classes.tsv")
+    one_a_class = LabelledConfig(source=str(images / "imagenet1k_one_per_class"), kind="wnids", names=table)
+    known = words.known
+    denied_V = Denied.load(shipped.DENIED["shipped"]).rows(known.labels, known.synsets, known.synonyms)
+    lines = []
+    for network in ({}, STARTER):
+        runs = [f"{run}-{network.get('architecture', 'own')}" for run in ("features-corpus", "features-one-a-class")]
+        corpus_NF, uris = features(spark, warehouse, runs[0], corpus, **network)
+        photograph_CF, _ = features(spark, warehouse, runs[1], one_a_class, **network)
+        core = open_core(settings.load(CONFIG, "train_model", TrainConfig, RUN).model_copy(update=network))
+        folders = [uri.split("/")[-2] for uri in uris]
+        own = (known, words.classes, words.ancestry, words.zero_shot, words.seen)
+        study = Study(core.classifier, photograph_CF, corpus_NF, folders, *own)
+        lines += ["", f"## {core.architecture}", "", *tables(study, core, denied_V, seeds)]
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -110,7 +169,9 @@ def main() -> None:
     spark = start_session("accept")
     found = night(spark, options.data, warehouse)
     night_s = time.time() - started
-    rows = protocols(spark, options.data, warehouse.resolve(), range(options.seeds))
+    words, seeds = read_words(options.data), range(options.seeds)
+    rows = protocols(spark, options.data, warehouse.resolve(), words, seeds)
+    parts = quality(spark, options.data, warehouse.resolve(), words, seeds)
     spark.stop()
     print(
         f"\n{platform.machine()}, {os.cpu_count()} cores, {date.today()}; the night {night_s:.0f} s, all of it ", end=""
@@ -126,6 +187,7 @@ def main() -> None:
     ):
         if row["name"] == "hit":
             print(f"   {row['split']:<26} hit@{row['k']:<3} {row['value']:6.1%}  n = {row['n']:,}")
+    print("\n".join(parts))
     worst = max(rows, key=Row.worst_gap)
     print(f"\nFurthest from its reference: {worst.method} ({worst.candidates}), {worst.worst_gap():.1f} points.")
     if worst.worst_gap() > WITHIN_POINTS:

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from devise.config import TrainConfig
-from devise.learning.fitting import TrainingSet, fit_projection, guard_classes
+from devise.learning.choosing import TrainingSet
+from devise.learning.fitting import fit_projection, guard_classes
 from devise.learning.metrics import hit_at_k
 from devise.learning.train import fit_ridge
 from devise.search.zeroshot import top_labels
@@ -52,7 +53,7 @@ class Row:
 
 CONSE, LABELLED = "ConSE, a class's first known name", "ridge, one labelled image a class"
 CENTRED = "ridge, one labelled image a class, words centred"
-UNLABELLED, SENSES = "ridge onto ConSE targets, other images", "ConSE, senses told apart (the night's model)"
+UNLABELLED, SENSES = "ridge onto ConSE targets, other images", "ConSE, senses told apart (the night before)"
 CORPUS = "ridge onto ConSE targets, the whole corpus"
 NONE = (None,) * len(KS)
 REFERENCE = {
@@ -183,7 +184,7 @@ def as_trained(config: TrainConfig, core: Core, class_vectors_CD: np.ndarray, kn
 
     def fit(features_NF: np.ndarray, label_row_N: np.ndarray, label_ids_L: np.ndarray, seed: int) -> Project:
         rows_N = np.arange(len(features_NF))
-        chosen = TrainingSet(rows_N, label_row_N[:, None].tolist(), label_ids_L)
+        chosen = TrainingSet(rows_N, label_row_N[:, None].tolist(), known.vectors[label_ids_L], label_ids_L)
         seeded = config.model_copy(update={"seed": seed})
         projection, _ = fit_projection(
             seeded, core, class_vectors_CD, known, features_NF, rows_N, chosen, lambda line: None

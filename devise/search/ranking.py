@@ -66,12 +66,16 @@ class Ranker:
         denied: Collection[int] = (),
     ):
         self.vectors_VD, self.evidence, self.seen_penalty = vectors_VD, evidence, seen_penalty
-        chosen = np.arange(len(vectors_VD)) if candidates is None else np.unique(candidates)
-        self.candidates = chosen[~np.isin(chosen, list(denied))]
+        every = np.arange(len(vectors_VD))
+        self.candidates = np.setdiff1d(every if candidates is None else candidates, list(denied))
         if len(self.candidates) == 0:
             raise ValueError("found no candidate that is not denied, wanted at least one")
+        # Without candidates all vectors are multiplied as they lie, and what is denied is passed over: no second copy.
+        self._ids = every if candidates is None else self.candidates
+        self._chosen_VD = vectors_VD if candidates is None else vectors_VD[self.candidates]
         self._column_V = np.full(len(vectors_VD), -1, dtype=np.int64)
-        self._column_V[self.candidates] = np.arange(len(self.candidates))
+        self._column_V[self._ids] = np.arange(len(self._ids))
+        self._passed_over = np.setdiff1d(self._ids, self.candidates)
         mean_D = vectors_VD.mean(axis=0, dtype=np.float64)
         self._covariance_DD = vectors_VD.T.astype(np.float64) @ vectors_VD / len(vectors_VD) - np.outer(mean_D, mean_D)
         self._seen_columns = np.unique(self._column_V[list(seen)]) if len(seen) else np.empty(0, np.int64)
@@ -94,10 +98,8 @@ class Ranker:
             classes = (None, None) if class_id_NT is None else (class_id_NT[part], probability_NT[part])
             self._adjust(relevance_BV, *classes)
 
-        every = len(self.candidates) == len(self.vectors_VD)
-        label_id_NK, relevance_NK = top_labels(
-            scaled_ND, self.vectors_VD, k, None if every else self.candidates, adjust
-        )
+        column_NK, relevance_NK = top_labels(scaled_ND, self._chosen_VD, min(k, len(self.candidates)), None, adjust)
+        label_id_NK = self._ids[column_NK].astype(np.int32)
         score_NK = (self.vectors_VD[label_id_NK] * embedding_ND[:, None, :]).sum(axis=2, dtype=np.float32)
         return Ranked(label_id_NK, score_NK, relevance_NK)
 
@@ -105,9 +107,9 @@ class Ranker:
         self, embedding_ND: np.ndarray, class_id_NT: np.ndarray | None, probability_NT: np.ndarray | None
     ) -> np.ndarray:
         """float32 (N, candidates): the relevance of all candidates, in order of label id; arguments as of `top`."""
-        relevance_NV = self._scaled(embedding_ND) @ self.vectors_VD[self.candidates].T
+        relevance_NV = self._scaled(embedding_ND) @ self._chosen_VD.T
         self._adjust(relevance_NV, class_id_NT, probability_NT)
-        return relevance_NV
+        return relevance_NV[:, self._column_V[self.candidates]]
 
     def _scaled(self, embedding_ND: np.ndarray) -> np.ndarray:
         """Embeddings divided by the deviation of their cosines over all labels."""
@@ -122,6 +124,8 @@ class Ranker:
             relevance_BV[:, self._seen_columns] -= np.float32(self.seen_penalty)
         if self.evidence and class_id_BT is not None and len(self._columns):
             self._add_evidence(relevance_BV, class_id_BT, probability_BT)
+        if len(self._passed_over):
+            relevance_BV[:, self._passed_over] = -np.inf
 
     def _add_evidence(self, relevance_BV: np.ndarray, class_id_BT: np.ndarray, probability_BT: np.ndarray) -> None:
         first_BT, end_BT = self._starts_C[class_id_BT], self._starts_C[class_id_BT + 1]

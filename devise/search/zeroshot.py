@@ -72,13 +72,13 @@ def _shared(vectors_VD: np.ndarray) -> torch.Tensor:
 
 def _best(scores_BV: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Columns and scores of the k largest of each row, best first, ties by column."""
-    top_BK, column_BK = scores_BV.topk(k, dim=1)
-    least_B1 = top_BK[:, -1:]
-    tied_B = (scores_BV == least_B1).sum(dim=1) > (top_BK == least_B1).sum(dim=1)
-    columns, scores = column_BK.numpy(), top_BK.numpy()
+    top_BK, column_BK = scores_BV.topk(min(k + 1, scores_BV.shape[1]), dim=1)
+    columns, scores = column_BK.numpy()[:, :k], top_BK.numpy()[:, :k]
+    behind_B1 = top_BK.numpy()[:, k:]  # the best that is not in, if there is one
+    tied_B = (behind_B1 == scores[:, -1:]).any(axis=1)
     order = np.lexsort((columns, -scores), axis=1)
     columns, scores = np.take_along_axis(columns, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    for row in np.flatnonzero(tied_B.numpy()):  # a tie across the end of the list: which of them are in, is by column
+    for row in np.flatnonzero(tied_B):  # a tie across the end of the list: which of them are in, is by column
         columns[row] = np.argsort(-scores_BV[row].numpy(), kind="stable")[:k]
         scores[row] = scores_BV[row].numpy()[columns[row]]
     return columns, scores

@@ -114,7 +114,8 @@ def protocols(spark: SparkSession, data: Path, warehouse: Path, words: Words, se
     core = open_core(untrained)
     firsts = [next((row for text in texts if (row := known.find_one(text)) is not None), -1) for texts in classes.texts]
     plain_CD = np.where(np.array(firsts)[:, None] >= 0, known.vectors[firsts], np.nan).astype(np.float32)
-    ways = [("linear", "hinge_rank"), ("mlp", "cosine"), ("mlp", "hinge_rank"), ("convex", "hinge_rank"), ("convex", "softmax")]
+    ways = [("linear", "hinge_rank"), ("mlp", "cosine"), ("mlp", "hinge_rank"), ("convex", "hinge_rank")]
+    ways += [("convex", "softmax")]
     fits = {"ridge, penalty 300": ridge(300.0, known.vectors), "ridge, penalty 3000": ridge(3000.0, known.vectors)}
     for projection, loss in ways:
         config = untrained.model_copy(update={"projection": projection, "loss": loss})

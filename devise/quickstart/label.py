@@ -22,20 +22,28 @@ from devise.store.storage import Stat
 from devise.values import ENDINGS_READ
 from devise.vision.engine import Engine, Item
 
-COLUMNS = ("uri", "rank", "label", "synset", "score", "code")
-"""Of the table, a row a label; a picture without labels has one row, with the code of its reject."""
+COLUMNS = ("uri", "rank", "label", "synset", "score", "probability", "answer", "answer_probability", "code")
+"""Of the table, a row a label, as in the table of a night; a picture without labels has one row, with its reject's
+code."""
 
 PACE_S = 0.5
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A picture and its labels, best first, as (label, synset, cosine); or the code and message of its reject."""
+    """A picture and its labels, best first, as (label, synset, cosine); or the code and message of its reject.
+
+    Attributes:
+        probabilities: of the labels; empty where nothing is calibrated.
+        answer: the most specific noun that is sure enough, and its probability; None for none.
+    """
 
     uri: str
     labels: tuple[tuple[str, str | None, float], ...] = ()
     code: str | None = None
     message: str | None = None
+    probabilities: tuple[float, ...] = ()
+    answer: tuple[str, float] | None = None
 
 
 def find_pictures(folder: str) -> list[Stat]:
@@ -83,9 +91,15 @@ def label(kit: Kit, pictures: Sequence[Stat], k: int, **engine: object) -> Itera
 def _name(kit: Kit, uris: Sequence[str], found: Sequence[tuple], k: int) -> Iterator[Labelled]:
     known = kit.known
     ranked = kit.labeller.label(*(None if part[0] is None else np.stack(part) for part in zip(*found, strict=True)), k)
-    for uri, ids, scores in zip(uris, ranked.label_id_NK, ranked.score_NK, strict=True):
-        named = zip(ids, scores, strict=True)
-        yield Labelled(uri, tuple((known.labels[i], known.synsets[i], float(score)) for i, score in named))
+    for row, uri in enumerate(uris):
+        named = zip(ranked.label_id_NK[row], ranked.score_NK[row], strict=True)
+        answer = ranked.answer_id_N[row]
+        yield Labelled(
+            uri,
+            tuple((known.labels[i], known.synsets[i], float(score)) for i, score in named),
+            probabilities=() if ranked.probability_NK is None else tuple(ranked.probability_NK[row].tolist()),
+            answer=(known.labels[answer], float(ranked.answer_probability_N[row])) if answer >= 0 else None,
+        )
 
 
 def gather(found: Iterator[Labelled], n: int, say: Callable[[str], None]) -> list[Labelled]:
@@ -121,8 +135,11 @@ def write_table(found: Sequence[Labelled], path: str) -> None:
             writer.writerow(COLUMNS)
             for one in found:
                 for rank, (name, synset, score) in enumerate(one.labels, start=1):
-                    writer.writerow((one.uri, rank, name, synset, f"{score:.6f}", None))
+                    sure = f"{one.probabilities[rank - 1]:.6f}" if one.probabilities else None
+                    noun, answer_sure = one.answer if rank == 1 and one.answer else (None, None)
+                    told = None if answer_sure is None else f"{answer_sure:.6f}"
+                    writer.writerow((one.uri, rank, name, synset, f"{score:.6f}", sure, noun, told, None))
                 if not one.labels:
-                    writer.writerow((one.uri, None, None, None, None, one.code))
+                    writer.writerow((one.uri, *[None] * (len(COLUMNS) - 2), one.code))
     except OSError as error:
         raise StorageError(f"--csv {path}: cannot be written: {error.strerror or error}") from None

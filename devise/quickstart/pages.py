@@ -15,7 +15,7 @@ from devise.show.report import KINDS, MOST_TILES, contact_sheet
 from devise.store import scratch, storage
 from devise.warehouse import manifest, pointer
 
-ROW = ["uri", "rank", "label", "synset", "score"]
+ROW = ["uri", "rank", "label", "synset", "score", "answer", "answer_probability"]
 ON_A_SHEET = 2
 """Labels below a picture of a contact sheet, a line each."""
 
@@ -35,7 +35,10 @@ def write(found: Sequence[Labelled], folder: str, path: str) -> None:
     title = storage.normalise(folder).rstrip("/").rsplit("/", 1)[-1]
     if Path(path).suffix.lower() == ".html":
         tiles = [
-            gallery.Tile(one.uri, below(one.uri, folder), [(name, score) for name, _, score in one.labels], one.code)
+            gallery.Tile(
+                *(one.uri, below(one.uri, folder), [(name, score) for name, _, score in one.labels]),
+                *(one.code, one.answer),
+            )
             for one in found
         ]
         n_rejected = sum(one.code is not None for one in found)
@@ -68,7 +71,10 @@ def of_night(warehouse: str, most: int = gallery.MOST_SHOWN) -> list[Labelled]:
     files = (pq.ParquetFile(scratch.localise(storage.join(folder, part))) for part in parts)
     batches = (batch for file in files for batch in file.iter_batches(columns=ROW))
     images = groupby(chain.from_iterable(batch.to_pylist() for batch in batches), key=itemgetter("uri"))
-    return [
-        Labelled(uri, tuple((row["label"], row["synset"], row["score"]) for row in rows))
-        for uri, rows in islice(images, most)
-    ]
+    return [_labelled(uri, list(rows)) for uri, rows in islice(images, most)]
+
+
+def _labelled(uri: str, rows: list[dict]) -> Labelled:
+    noun = rows[0].get("answer")  # a night of before there were answers has no such column
+    answer = (noun, rows[0]["answer_probability"]) if noun is not None else None
+    return Labelled(uri, tuple((row["label"], row["synset"], row["score"]) for row in rows), answer=answer)

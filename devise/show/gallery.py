@@ -26,13 +26,14 @@ MAX_PIXELS = 100_000_000
 
 
 class Tile(NamedTuple):
-    """A picture on the page: where it is, what it is called there, its labels, best first, each with its score; or why
-    it has none."""
+    """A picture on the page: where it is, what it is called there, its labels, best first, each with its score, and the
+    answer with its probability, if it has one; or why it has no labels."""
 
     uri: str
     name: str
     labels: Sequence[tuple[str, float]]
     fault: str | None = None
+    answer: tuple[str, float] | None = None
 
 
 def write_page(tiles: Sequence[Tile], title: str, told: str, path: str) -> None:
@@ -89,8 +90,13 @@ def _figure(tile: Tile, picture: bytes | None) -> str:
     if link is not None:
         inside = f'<a href="{link}" title="{html.escape(tile.uri)}">{inside}</a>'
     rows = "".join(f"<li>{html.escape(label)} <i>{score:.2f}</i></li>" for label, score in tile.labels)
+    if tile.answer is not None:
+        noun, sure = tile.answer
+        rows = f'<li class="answer">{html.escape(noun)} <i>{sure:.0%}</i></li>{rows}'
     told = f"<ol>{rows}</ol>" if rows else f"<p>{html.escape(tile.fault or '')}</p>"
-    words = html.escape(" | ".join([*(label for label, _ in tile.labels), name, tile.fault or ""]).lower())
+    words = html.escape(
+        " | ".join([*(label for label, _ in tile.labels), *(tile.answer or ())[:1], name, tile.fault or ""]).lower()
+    )
     return f'<figure data-words="{words}">{inside}<figcaption><b>{html.escape(name)}</b>{told}</figcaption></figure>'
 
 

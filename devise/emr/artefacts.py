@@ -43,7 +43,7 @@ MODELS: dict[str, type[JobConfig]] = {
 FILES = (
     *("build_vocabulary.vectors", "build_vocabulary.hierarchy", "build_vocabulary.classes", "train_model.weights"),
     *("train_model.held_out_file", "train_model.labelled.source", "train_model.labelled.names"),
-    *("search_images.queries_file", "search_images.vectors", "evaluate_model.hierarchy"),
+    *("label_images.deny", "search_images.queries_file", "search_images.vectors", "evaluate_model.hierarchy"),
     *("evaluate_model.splits.*.labelled.source", "evaluate_model.splits.*.labelled.names"),
 )
 """Settings that name a file: an s3:// URI, or a file here, which is staged."""
@@ -136,7 +136,8 @@ def plan(path: str | Path, document: dict[str, Any], archive: Path, to: str, rea
     def place(setting: str, value: str) -> str:
         name, mark, group = value.partition("#") if setting.endswith("held_out_file") else (value, "", "")
         published = setting == "train_model.weights" and is_published(name)
-        if published or shipped.find(setting, value) is not None:
+        nothing = setting == "label_images.deny" and name == "none"
+        if published or nothing or shipped.find(setting, value) is not None:
             return value
         uri = storage.normalise(name)
         if not storage.is_local(uri):

@@ -54,8 +54,10 @@ def examine(found: Mapping[str, JobConfig], sample: Sample | None) -> Iterator[F
         yield from _labelled(f"evaluate_model, split {split.name}", split.labelled, vocabulary)
     if evaluate is not None and evaluate.hierarchy is not None:
         yield from _one("evaluate_model.hierarchy", lambda: _hierarchy(evaluate.hierarchy))
-    if (labels := found.get("label_images")) is not None and labels.candidates is not None:
-        yield from _one("candidates", lambda: _candidates(labels.candidates, vocabulary))
+    if (labels := found.get("label_images")) is not None:
+        if labels.candidates is not None:
+            yield from _one("candidates", lambda: _candidates(labels.candidates, vocabulary))
+        yield from _one("deny", lambda: _denied(labels.deny))
     if search is not None:
         yield from _one("queries", lambda: _queries(search, vocabulary))
 
@@ -119,6 +121,15 @@ def _weights(train: TrainConfig, vocabulary: VocabularyConfig | None, n_classes:
         f"{train.weights} fit {train.architecture}" if train.weights else f"none: {train.architecture} is trained anew"
     )
     return [Finding("ok", f"weights: {told}, {core.n_features} features")]
+
+
+def _denied(setting: str) -> list[Finding]:
+    from devise.search.vocabularies import find_denied
+    from devise.words.denied import Denied
+
+    path = find_denied(setting)
+    told = f"{len(Denied.load(path).reasons):,} words and synsets" if path is not None else "nothing"
+    return [Finding("ok", f"deny {setting}: {told} are never told")]
 
 
 def _held_out(setting: str) -> list[Finding]:

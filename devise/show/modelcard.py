@@ -32,7 +32,8 @@ LIMITS = (
     "- A prediction is wrong here unless it is the very label that the source gives, also where it is right of the "
     "picture: a picture shows more than one thing, and a split mostly names one.",
     "- No picture was measured whose label the vocabulary lacks.",
-    "- `score` is a cosine, not a probability.",
+    "- `score` is a cosine, not a probability. `probability`, where there is one, holds for pictures mixed as those it "
+    "was calibrated by: of things never seen it says too much, of things seen too little.",
 )
 OF_IMAGENET = (
     "Shankar et al. (2017, No Classification without Representation) found ImageNet's pictures centred on America and "

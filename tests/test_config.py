@@ -175,11 +175,24 @@ LEAST_AND_MOST = [
     (TrainConfig, {**CORE, "core_epochs": 5}, "core_epochs: has no effect with weights"),
     (LabelledConfig, {"source": "x", "kind": "images", "names": "x"}, "names: has no effect on kind images"),
     (EvaluateConfig, {"splits": [{**SPLIT, "labelled": UNLABELLED}]}, "kind images: has no labels to measure with"),
-    (TrainConfig, {**CORE, "labelled": UNLABELLED}, "wanted weights, projection linear or mlp, and loss cosine or"),
+    (TrainConfig, {**CORE, "loss": "cosine", "labelled": UNLABELLED}, "projection linear or mlp, and loss cosine or"),
     (TrainConfig, {**LINEAR, "labelled": UNLABELLED, "loss": "hinge_rank"}, "and loss cosine or ridge"),
     (TrainConfig, {**LINEAR, "finetune": {}}, "finetune: wanted weights to start from, and loss cosine or hinge_rank"),
     (TrainConfig, {**LINEAR, "loss": "cosine", "finetune": {"watched": 0}}, "finetune.watched: "),
-    (TrainConfig, {**LINEAR, "temperature": 2}, "temperature: has no effect"),
+    (TrainConfig, {**LINEAR, "temperature": 3}, "temperature: has no effect"),
+    (TrainConfig, {**LINEAR, "rows_weight": 0.1}, "rows_weight: has no effect"),
+    (TrainConfig, {**CORE, "rows_weight": -0.1}, "rows_weight: "),
+    (TrainConfig, {**CORE, "rows_weight": 0, "rows_lambda": 7}, "rows_lambda: has no effect"),
+    (TrainConfig, {**CORE, "rows_lambda": 0}, "rows_lambda: "),
+    (TrainConfig, {**LINEAR, "loss": "softmax"}, "loss softmax makes projection convex"),
+    (TrainConfig, {**CORE, "loss": "softmax"}, "labelled pictures are needed to train"),
+    (TrainConfig, {**CORE, "loss": "softmax", "labelled": {"source": "x"}, "rows_weight": 0.1}, "rows_weight: has no"),
+    (VocabularyConfig, {"vectors": "x", "hypernym_levels": -1}, "hypernym_levels: "),
+    (LabelConfig, {"deny": ""}, "deny: "),
+    (LabelConfig, {"answer_target": 0}, "answer_target: "),
+    (LabelConfig, {"answer_target": 1.1}, "answer_target: "),
+    (LabelConfig, {"answer_specificity": -0.1}, "answer_specificity: "),
+    (LabelConfig, {"answer_specificity": 1.1}, "answer_specificity: "),
     (TrainConfig, {**CORE, "weights_sha256": "abc"}, "weights_sha256: "),
     (
         TrainConfig,
@@ -200,7 +213,20 @@ def test_every_list_and_count_has_its_least_and_most_and_what_has_no_effect_is_r
 
 
 def test_a_teacher_has_a_temperature():
-    TrainConfig(warehouse="w", run="r", **{**LINEAR, "labelled": UNLABELLED, "temperature": 2})
+    TrainConfig(warehouse="w", run="r", **{**LINEAR, "labelled": UNLABELLED, "temperature": 3})
+
+
+def test_settings_of_labels_may_be_their_least_and_their_most():
+    for target, specificity in ((0.001, 0), (1, 1)):
+        LabelConfig(warehouse="w", run="r", deny="none", answer_target=target, answer_specificity=specificity)
+    TrainConfig(warehouse="w", run="r", **{**CORE, "rows_weight": 0, "labelled": UNLABELLED})
+
+
+@pytest.mark.parametrize(("values", "levels"), [({}, 6), ({"hypernym_levels": 0}, 0), ({"hypernym_levels": 2}, 2)])
+def test_vectors_that_ship_are_not_smoothed_unless_asked(values, levels):
+    assert VocabularyConfig(warehouse="w", run="r", vectors="a.vec", **values).levels == levels
+    shipped_levels = VocabularyConfig(warehouse="w", run="r", vectors="wordnet", **values).levels
+    assert shipped_levels == values.get("hypernym_levels", 0)
 
 
 def test_null_is_an_empty_section_and_an_empty_group_everywhere(tmp_path):

@@ -17,7 +17,7 @@ from devise.groups import (
     LabelledConfig,
     SplitConfig,
 )
-from devise.values import ENDINGS_READ, Count, Fraction, Positive, Real, Seed, Side, Size, Text, once
+from devise.values import ENDINGS_READ, Count, Fraction, Levels, Positive, Real, Seed, Side, Size, Text, once
 
 SHIPPED_VECTORS = "wordnet"
 """The vectors that ship; anything else is a file."""
@@ -72,7 +72,7 @@ class VocabularyConfig(JobConfig):
     classes: Text | None = None
     """Classes of the core visual model, as published or as a table (docs/formats.md), or `imagenet1k`: its labels are
     the seen ones."""
-    hypernym_levels: Size | None = None
+    hypernym_levels: Levels | None = None
     """With a hierarchy: how many levels of hypernyms the vectors of labels and classes take in, the nearer the more
     (HierSE); 0 leaves them as they are. Default 6; 0 for the vectors that ship, which are made of hypernyms."""
 

@@ -36,6 +36,8 @@ Size = Annotated[Whole, Field(ge=1, le=2**63 - 1)]
 Threads = Annotated[Whole, Field(ge=1, le=1024)]
 Side = Annotated[Whole, Field(ge=1, le=8192)]
 """Side of a picture in pixels."""
+Levels = Annotated[Whole, Field(ge=0, le=1024)]
+"""How far up a hierarchy, in edges."""
 Seed = Annotated[Whole, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[Real, Field(gt=0)]
 Time = Annotated[Real, Field(ge=0, le=253402300799)]

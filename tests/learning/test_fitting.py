@@ -2,10 +2,12 @@
 
 import numpy as np
 import pyarrow as pa
+import torch
 from PIL import Image
 
 from devise.config import EngineConfig, TrainConfig
 from devise.learning import fitting
+from devise.learning.choosing import TrainingSet
 from devise.store import storage
 from devise.words.vocabulary import Vocabulary
 
@@ -37,3 +39,25 @@ def test_an_object_listed_too_large_is_not_learned_from_and_never_fetched(tmp_pa
     fitting.fit(config, vocabulary, "v", None, [], images, None, lines.append)
     assert sorted(fetched) == ["0", "1"]
     assert "2 pictures decoded, 1 left out as unreadable" in lines
+
+
+def test_loss_softmax_makes_a_convex_projection_of_the_pictures_own_labels():
+    generator = np.random.default_rng(0)
+    label_N = np.arange(60) % 3
+    features_NF = (np.eye(3, 6)[label_N] * 5 + generator.standard_normal((60, 6))).astype(np.float32)
+    vectors_LD = np.eye(3, 4, dtype=np.float32)
+    chosen = TrainingSet(np.arange(60), [[int(label)] for label in label_N], vectors_LD, np.arange(3))
+    vocabulary = Vocabulary(
+        np.arange(3), ["a", "b", "c"], [None] * 3, [[]] * 3, vectors_LD, np.ones(3, bool), ["exact"] * 3
+    )
+    config = TrainConfig(
+        warehouse="w", run="r", architecture="a", weights="w", projection="convex", loss="softmax", temperature=1.0,
+        labelled={"source": "x"},
+    )  # fmt: skip
+    given = (config, None, None, vocabulary, features_NF, np.arange(60), chosen)
+    projection, figures = fitting.fit_projection(*given, lambda line: None)
+    with torch.inference_mode():
+        projected_ND, class_id_NT, _ = projection.with_classes(torch.from_numpy(features_NF))
+    assert (class_id_NT[:, 0].numpy() == label_N).mean() > 0.95
+    assert ((projected_ND.numpy() @ vectors_LD.T).argmax(axis=1) == label_N).mean() > 0.95
+    assert figures["loss"] == "softmax" and figures["n_labels"] == 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from devise.words import coverage
 from devise.words.ancestry import Ancestry
 from devise.words.smoothing import smooth
 
@@ -51,3 +52,19 @@ def test_many_rows_are_smoothed_as_each_alone():
         np.testing.assert_allclose(
             found[row], smooth(vectors[[row]], [synsets[row]], vectors, ancestry, 3)[0], atol=1e-6
         )
+
+
+def test_a_vocabulary_and_its_classes_are_smoothed_by_what_is_above_them_and_say_so(tmp_path):
+    (tmp_path / "tree.tsv").write_text(
+        "id\tmembers\thypernyms\tdefinition\nn1\trobin\tn2\t\nn2\tbird|fowl\tn3\t\nn3\tanimal\t\t\nn4\tboat\t\t\n"
+    )
+    (tmp_path / "words.vec").write_text("4 4\nrobin 1 0 0 0\nfowl 0 1 0 0\nanimal 0 0 1 0\nboat 0 0 0 1\n")
+    (tmp_path / "classes.tsv").write_text("index\twnid\tname\tsynonyms\n0\tn1\trobin\trobin\n")
+    files = tmp_path / "words.vec", tmp_path / "tree.tsv", "vectors", tmp_path / "classes.tsv"
+    plain, _ = coverage.make(*files)
+    smoothed, found = coverage.make(*files, levels=1)
+    np.testing.assert_allclose(smoothed.vectors[0], _unit(1, np.exp(-1), 0, 0), atol=1e-6)
+    np.testing.assert_array_equal(smoothed.vectors[3], plain.vectors[3])
+    np.testing.assert_allclose(found.classes.vectors_CD[0], smoothed.vectors[0], atol=1e-6)
+    assert found.hypernyms == {"n1": ["n2"], "n2": ["n3"], "n3": [], "n4": []}
+    assert found.names["n2"] == "bird"

@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from accept_protocols import KS, Row, as_trained, protocol_s, protocol_z, ridge
 from accept_quality import Study
@@ -33,6 +34,9 @@ from devise.learning.fitting import open_core
 from devise.spark.frame import job
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.session import start_session
+from devise.store import storage
+from devise.vision.model import network_id
+from devise.vision.published import preprocessing_of
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words import coverage
@@ -65,9 +69,15 @@ def features(
     night_s = settings.load(CONFIG, "train_model", TrainConfig, run)
     asked = {"projection": "linear", "loss": "ridge", "labelled": labelled, "held_out_file": None}
     config = night_s.model_copy(update={**asked, **network})
-    made = job.perform(JOBS["train_model"], spark, config)["features"]
-    folder = Path(manifest.folder(str(warehouse), "features", made.run).removeprefix("file://"))
-    table = pq.read_table([folder / file.path for file in made.files]).sort_by("uri").combine_chunks()
+    job.perform(JOBS["train_model"], spark, config)
+    own = network_id(open_core(config), preprocessing_of(config))
+    files = []
+    for folder in (warehouse / "features").glob("run=*"):  # what an earlier run cached is in no later one
+        found = manifest.read(str(warehouse), "features", folder.name.removeprefix("run="))
+        files += [folder / file.path for file in found.files if file.rows > 0]
+    below = pc.starts_with(pc.field("uri"), storage.normalise(labelled.source))
+    table = pq.read_table(files, partitioning=None, filters=below & (pc.field("network_id") == own))
+    table = table.sort_by("uri").combine_chunks()
     return vectors(table.column("features").combine_chunks()), table.column("uri").to_pylist()
 
 

@@ -18,12 +18,11 @@ import torch
 from torch import nn
 
 from devise.config import TrainConfig
-from devise.learning.calibration import is_right, reliability
+from devise.learning.answers import Measured, measure
 from devise.learning.hiding import Hiding
 from devise.learning.labelled import drop_targets
 from devise.learning.rows import add_rows
 from devise.learning.softmax import fit_classifier_head
-from devise.search.hedging import tell
 from devise.search.labelling import seen_labels
 from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Ranker
 from devise.vision.networks import Core
@@ -213,46 +212,14 @@ class Study:
             found.append(percent(_ranks(ranker, embedding_ND, [None, None], asked)[1], KS))
         return found
 
-    def answers(self, variant: Variant, core: Core, denied_V: np.ndarray, limits: Sequence[tuple[float, float]]):
-        """What is answered of held-out classes, for each (target, least specificity); classes of one fold by a
-        calibration fitted on the four others.
-
-        Returns:
-            (target, least specificity, n, share answered, share of these that is right, how specific they are, share
-            that is the noun itself or at most 2 edges above it) each, and the error of all labels' probabilities.
-        """
+    def answers(self, variant: Variant, core: Core, denied_V: np.ndarray) -> Measured:
+        """What is answered of held-out classes, the other constants being the settings' defaults."""
         vectors_VD, vectors_CD = self._words(variant.levels)
         card = {"class_synsets": self.classes.synsets, "seen": self.classes.names}
         config = TrainConfig(warehouse="none", run="none", architecture=core.architecture, weights="none")
         known = replace(self.known, vectors=vectors_VD)
         hiding = Hiding(config, core, known, self.ancestry, self.classes, vectors_CD, card, denied_V)
-        pictures, nodes = hiding.rank(self.photograph_CF, self.classes.texts), hiding.nodes()
-        rows, probabilities, right = [], [], []
-        told = {limit: [] for limit in limits}
-        for held in range(FOLDS):
-            own = np.flatnonzero(pictures.fold_N == held)
-            fitted = hiding.calibrate(
-                pictures, np.flatnonzero(pictures.fold_N != held), model="none", vocabulary="none"
-            )
-            asked = [part[own] for part in pictures.hidden]
-            truths = [[self.classes.synsets[number]] for number in pictures.class_N[own]]
-            for limit in limits:
-                found = tell(nodes, fitted, *asked, *limit)
-                right_N = is_right(nodes, np.arange(len(own)), found.node_N, truths)
-                told[limit] += [
-                    (node, ok, self.ancestry.above(truth).get(nodes.synsets[node]) if node >= 0 else None)
-                    for node, ok, [truth] in zip(found.node_N, right_N, truths, strict=True)
-                ]
-            image_M = np.repeat(np.arange(len(own)), asked[0].shape[1])
-            right.append(is_right(nodes, image_M, nodes.of_label_V[asked[0].reshape(-1)], truths))
-            probabilities.append(found.probability_NK.reshape(-1))
-        for (target, least), images in told.items():
-            given = [(node, ok, edges) for node, ok, edges in images if node >= 0]
-            specific = np.mean([nodes.specificity_S[node] for node, *_ in given]) if given else np.nan
-            near = sum(ok and edges is not None and edges <= 2 for _, ok, edges in given)
-            shares = len(given) / len(images), sum(ok for _, ok, _ in given) / max(1, len(given))
-            rows.append((target, least, len(images), *shares, specific, near / len(images)))
-        return rows, reliability(np.concatenate(probabilities), np.concatenate(right))[1]
+        return measure(hiding, hiding.rank(self.photograph_CF, self.classes.texts))
 
 
 def percent(rank_N: np.ndarray, ks: Sequence[int]) -> tuple[float, ...]:

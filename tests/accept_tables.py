@@ -13,7 +13,6 @@ ASKED = {
     "S, all": (89, None, None, None),
 }
 """hit@KS that were asked of the night with MobileNetV2."""
-LIMITS = [(target, least) for least in (0.14, 0.22) for target in (0.7, 0.8, 0.85, 0.9, 0.95)]
 
 
 def tables(study: Study, core: Core, denied_V: np.ndarray, seeds: Sequence[int]) -> list[str]:
@@ -54,15 +53,16 @@ def tables(study: Study, core: Core, denied_V: np.ndarray, seeds: Sequence[int])
         pairs = [(k, hit, least) for k, hit, least in zip(KS, found.get(name, KS), asked, strict=True) if least]
         told = ", ".join(f"@{k} {hit:.1f} of {least}{'' if hit >= least else ' SHORT'}" for k, hit, least in pairs)
         lines.append(f"- asked: {name}: {told}")
-    answers, error = study.answers(NIGHT, core, denied_V, LIMITS)
+    measured = study.answers(NIGHT, core, denied_V)
     lines += ["", "Answers of held-out classes (nested: each fold by the calibration of the others):", ""]
     lines += ["| least specificity | target | n | answered % | right % | specificity | itself or 2 edges above % |"]
     lines += ["|---" * 7 + "|"]
     lines += [
-        f"| {least} | {target} | {n:,} | {100 * answered:.1f} | {100 * right:.1f} | {specific:.2f} | {100 * near:.1f} |"
-        for target, least, n, answered, right, specific, near in answers
+        f"| {one.least} | {one.target} | {one.n:,} | {100 * one.answered:.1f} | {100 * one.right:.1f} | "
+        f"{one.specificity:.2f} | {100 * one.near:.1f} |"
+        for one in measured.given
     ]
-    return [*lines, "", f"Expected calibration error of all labels' probabilities, ten bins: {error:.3f}"]
+    return [*lines, "", f"Expected calibration error of all labels' probabilities, ten bins: {measured.error:.3f}"]
 
 
 def interval(rank_N: np.ndarray, truth_N: np.ndarray, k: int, draws: int = 1000) -> tuple[float, float]:

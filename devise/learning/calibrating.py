@@ -10,6 +10,7 @@ import numpy as np
 from devise.config import TrainConfig
 from devise.errors import TrainingError
 from devise.facts import shipped
+from devise.learning import answers
 from devise.learning.fitting import guard_classes
 from devise.learning.hiding import Hiding
 from devise.search.calibrated import Calibration
@@ -30,11 +31,12 @@ def calibrate(
     texts: Sequence[Sequence[str]] | None,
     features_NF: np.ndarray | None,
     report: Callable[[str], None],
-) -> Calibration | None:
-    """The calibration of a model that was just made, by pictures whose texts name classes of its weights.
+) -> tuple[Calibration, str | None] | None:
+    """The calibration of a model that was just made, by pictures whose texts name classes of its weights; and a picture
+    of how it does on classes that were hidden (`answers.draw`).
 
     Without such pictures it is the one that ships, if the model is the starter's as it comes and the vectors are those
-    that ship; else None, which is reported: labels have no probability then, and images no answer.
+    that ship, without a picture; else None, which is reported: labels have no probability then, and images no answer.
 
     Args:
         texts, features_NF: of the `labelled` pictures; None without any.
@@ -48,23 +50,18 @@ def calibrate(
         hiding = Hiding(config, model.core, known, ancestry, classes, vectors_CD, model.card, denied_V)
         try:
             pictures = hiding.rank(features_NF, texts)
-            found = hiding.calibrate(
-                pictures, model=network_id(model.core, model.preprocessing), vocabulary=model.card["vocabulary_id"]
-            )
+            key = network_id(model.core, model.preprocessing)
+            found = hiding.calibrate(pictures, model=key, vocabulary=model.card["vocabulary_id"])
+            drawn = answers.draw(answers.measure(hiding, pictures))
         except TrainingError as error:
             report(f"no calibration: {error}")
             return None
         report(f"probabilities are calibrated by {len(pictures.rows_N):,} pictures of {found.n_classes:,} classes")
-        return found
+        return found, drawn
+    constants = ("temperature", "top_t", "rows_weight", "rows_lambda")
+    as_shipped = all(getattr(config, name) == TrainConfig.model_fields[name].default for name in constants)
     text = shipped.calibration(network_id(model.core, model.preprocessing), len(known.labels))
-    if (
-        text is None
-        or held_out
-        or (config.temperature, config.top_t, config.rows_weight, config.rows_lambda)
-        != tuple(
-            TrainConfig.model_fields[name].default for name in ("temperature", "top_t", "rows_weight", "rows_lambda")
-        )
-    ):
+    if text is None or held_out or not as_shipped:
         report("no calibration: `labelled` pictures of the weights' own classes would make one")
         return None
-    return Calibration.from_json(text, str(shipped.CALIBRATION))
+    return Calibration.from_json(text, str(shipped.CALIBRATION)), None

@@ -71,7 +71,7 @@ def main() -> None:
         images = pa.table({"image_id": pa.array([], pa.int64())})
         model = fitting.fit(config, known, vocabulary_id(known), classes, (), images, features_NF, print).model
         asked = [by_wnid.get(path.name.partition("_")[0], []) for path in read]
-        made = calibrating.calibrate(config, model, known, ancestry, classes, (), asked, features_NF, print)
+        made, _ = calibrating.calibrate(config, model, known, ancestry, classes, (), asked, features_NF, print)
         calibrations[key] = asdict(made)
         print(f"{architecture}: {len(read):,} photographs of {len(paths):,}")
     save_file(means, options.out / shipped.REFERENCE.name)

@@ -72,14 +72,14 @@ def starter(overrides: Sequence[str] = (), report: Callable[[str], None] = lambd
     )
     given = (train, known, vocabulary.vocabulary_id(known), classes, (), pa.table({}), None, report)
     model, ancestry = fitting.fit(*given).model, Ancestry(found.hypernyms, known.synsets, found.names)
-    calibration = calibrating.calibrate(train, model, known, ancestry, classes, (), None, None, report)
+    calibrated = calibrating.calibrate(train, model, known, ancestry, classes, (), None, None, report)
     label = settings.load(config_path(), "label_images", LabelConfig, NO_RUN, list(overrides))
     labeller = labelling.make_labeller(
         known,
         ancestry,
         model.card,
         Denied.load(denied) if (denied := vocabularies.find_denied(label.deny)) else None,
-        calibration,
+        calibrated[0] if calibrated is not None else None,
         known.find(label.candidates) if label.candidates is not None else None,
         target=label.answer_target,
         least_specificity=label.answer_specificity,

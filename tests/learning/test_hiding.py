@@ -1,5 +1,7 @@
 """Pictures ranked by a model that forgot their classes: on drawn features with a known answer."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 
 from devise.config import TrainConfig
 from devise.errors import TrainingError
+from devise.learning import answers
 from devise.learning.hiding import FOLDS, Hiding, find_classes
 from devise.words.ancestry import Ancestry
 from devise.words.classes import ClassVectors
@@ -93,3 +96,18 @@ def test_the_class_that_shares_most_texts_is_the_one_and_of_equal_ones_the_first
     classes = [["crane", "bird crane"], ["crane", "machine"], ["boat"]]
     asked = [["crane"], ["machine", "crane"], ["boat", "boat"], ["dragon"], []]
     assert find_classes(asked, classes).tolist() == [0, 1, 2, -1, -1]
+
+
+def test_answers_of_hidden_classes_are_measured_and_drawn(hiding, pictures):
+    measured = answers.measure(hiding, hiding.rank(*pictures))
+    assert [(one.target, one.least) for one in measured.given] == list(answers.LIMITS)
+    for least in answers.LEAST:
+        answered = [one.answered for one in measured.given if one.least == least]
+        assert answered == sorted(answered, reverse=True) and answered[0] > 0
+    assert all(one.n == 3 * C and 0 <= one.near <= one.answered for one in measured.given)
+    assert measured.bins_B3[:, 2].sum() == 3 * C * min(50, len(hiding.known.labels))
+    drawn = answers.draw(measured)
+    tree = ElementTree.fromstring(drawn)
+    assert tree.tag.endswith("svg") and drawn == answers.draw(measured)
+    told = [one.text for one in tree.iter() if one.tag.endswith("title")]
+    assert sum("target" in text for text in told) == sum(one.answered > 0 for one in measured.given)

@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,17 @@ def fit_and_deliver(task: Task, rows: DataFrame, parts: Sequence[tuple[str, str]
     held_out = read_held_out(config)
 
     def hand_over(fitted: Any, images: pa.Table, features_NF: Any) -> list[File]:
-        calibration = calibrate(config, vocabulary, held_out, fitted.model, images, features_NF)
-        return deliver_model(fitted.model, folder, calibration)
+        beside = calibrate(config, vocabulary, held_out, fitted.model, images, features_NF)
+        return deliver_model(fitted.model, folder, beside)
 
     return fit(task, rows, parts, hand_over)
 
 
 def calibrate(
     config: TrainConfig, vocabulary: Manifest, held_out: Sequence[str], model: Any, images: pa.Table, features_NF: Any
-) -> str | None:
-    """The model's calibration as JSON, or None (`learning.calibrating`)."""
-    from devise.learning import calibrating
+) -> dict[str, str]:
+    """The files that go beside the model: its calibration and the picture of it, where there are (`calibrating`)."""
+    from devise.learning import answers, calibrating
     from devise.words.vocabulary import load
 
     known = load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet"))
@@ -52,7 +52,10 @@ def calibrate(
         *(read_class_vectors(config.warehouse, vocabulary), held_out),
         *(images.column("texts").to_pylist() if features_NF is not None else None, features_NF, tell),
     )
-    return found.to_json() if found is not None else None
+    if found is None:
+        return {}
+    calibration, drawn = found
+    return {CALIBRATION: calibration.to_json()} | ({answers.NAME: drawn} if drawn is not None else {})
 
 
 def fit(
@@ -104,16 +107,20 @@ def fit(
     return receipts(rows.select(TO_FIT.names).coalesce(1).mapInArrow(counted(train), schemas.RECEIPTS).collect())
 
 
-def deliver_model(model: Any, folder: str, calibration: str | None = None) -> list[File]:
-    """Write a model's files below `folder`, in a folder of their own that is unique to the attempt; their receipts."""
+def deliver_model(model: Any, folder: str, beside: Mapping[str, str] | None = None) -> list[File]:
+    """Write a model's files below `folder`, in a folder of their own that is unique to the attempt; their receipts.
+
+    Args:
+        beside: name -> text of files that are no part of the model: others of them embed nothing anew.
+    """
     from devise.learning import curve
     from devise.vision import model as models
 
     attempt = uuid.uuid4().hex  # a twin overwrites nothing
     with tempfile.TemporaryDirectory() as place:
         models.save(model, place)
-        if calibration is not None:  # beside the model and no part of it: another one embeds nothing anew
-            Path(place, CALIBRATION).write_text(calibration, encoding="utf-8")
+        for name, text in (beside or {}).items():
+            Path(place, name).write_text(text, encoding="utf-8")
         if drawn := curve.draw(model.card.get("training", {})):
             Path(place, curve.NAME).write_text(drawn, encoding="utf-8")
         files = [deliver(path, storage.join(folder, attempt), rows=-1) for path in sorted(Path(place).iterdir())]

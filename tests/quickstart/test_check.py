@@ -45,7 +45,7 @@ def test_a_night_that_would_run_is_all_ok_and_starts_no_spark(night, ask):
     assert (found["fault"], found["warning"]) == ([], [])
     begins = [text.split(":")[0].split(" ")[0] for text in found["ok"]]
     wanted = {"settings", "listing", "images", "vectors", "memory", "index", "hierarchy", "classes", "weights"}
-    assert wanted | {"queries", "warehouse", "clock", "disk", "live"} == set(begins)
+    assert wanted | {"queries", "warehouse", "clock", "disk", "live", "deny"} == set(begins)
     from pyspark import SparkContext
 
     assert SparkContext._active_spark_context is None

@@ -162,7 +162,8 @@ def test_the_vocabulary_tells_what_it_read_and_keeps_classes_without_a_wnid(tmp_
         "hierarchy: a table of wnids and words: 2 synsets, 3 words",
         "classes: names alone, one class a line: 2 classes, 2 without a wnid",
     ]
-    with pa.memory_map(str(vocabulary._write_classes(found.classes, tmp_path))) as source:
+    table = vocabulary._class_table(found.classes)
+    with pa.memory_map(str(vocabulary._write_arrow(table, "_classes-", tmp_path))) as source:
         assert pa.ipc.open_file(source).read_all().column("wnid").to_pylist() == [None, None]
     (tmp_path / "keras").write_text('{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}')
     _, found = coverage.make(*files, known=read_classes(tmp_path / "keras"))

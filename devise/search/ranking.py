@@ -12,7 +12,7 @@ import numpy as np
 from devise.search.zeroshot import top_labels
 from devise.words.ancestry import Ancestry
 
-EVIDENCE, SEEN_PENALTY = 2.5, 2.0
+EVIDENCE, SEEN_PENALTY = 2.5, 1.0
 """Weights in deviations, chosen on classes held out of ImageNet's and on their ancestors (docs/quality.md)."""
 
 
@@ -32,14 +32,15 @@ class Ranked:
 
 
 class Ranker:
-    """Ranks labels by relevance: cosine / deviation + evidence x information - penalty.
+    """Ranks labels by relevance: cosine / deviation + evidence x information - penalty x doubt.
 
     - cosine / deviation: the deviation is that of the image's cosines over all labels.
     - evidence: the probability of the seen classes that are the label or below it in the hierarchy, summed, times how
       much the label says: 1 - log(classes below it) / log(classes) (Deng et al. 2012, section 3). A label that no
       class is below has none; without it a general noun is always behind its kinds.
     - penalty: of labels that the model was trained on, which else win over all others (calibrated stacking, Chao et
-      al. 2016, equation 3).
+      al. 2016, equation 3), times the probability that the image does not show the label's class: what the network is
+      sure to have seen is not made less of.
 
     Args:
         vectors_VD: float32 unit rows, of all labels.
@@ -80,7 +81,7 @@ class Ranker:
         self._covariance_DD = vectors_VD.T.astype(np.float64) @ vectors_VD / len(vectors_VD) - np.outer(mean_D, mean_D)
         self._seen_columns = np.unique(self._column_V[list(seen)]) if len(seen) else np.empty(0, np.int64)
         self._seen_columns = self._seen_columns[self._seen_columns >= 0]
-        self._starts_C, self._columns, self._information = self._above(ancestry, class_synsets)
+        self._starts_C, self._columns, self._weights = self._above(ancestry, class_synsets)
 
     def top(
         self, embedding_ND: np.ndarray, class_id_NT: np.ndarray | None, probability_NT: np.ndarray | None, k: int
@@ -122,7 +123,7 @@ class Ranker:
         """Penalty and evidence, added in place."""
         if self.seen_penalty:
             relevance_BV[:, self._seen_columns] -= np.float32(self.seen_penalty)
-        if self.evidence and class_id_BT is not None and len(self._columns):
+        if class_id_BT is not None and len(self._columns):
             self._add_evidence(relevance_BV, class_id_BT, probability_BT)
         if len(self._passed_over):
             relevance_BV[:, self._passed_over] = -np.inf
@@ -133,23 +134,26 @@ class Ranker:
         within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
         places = np.repeat(first_BT.reshape(-1), length) + within
         rows = np.repeat(np.repeat(np.arange(len(class_id_BT)), class_id_BT.shape[1]), length)
-        shares = np.repeat(probability_BT.reshape(-1), length) * self._information[places]
+        shares = np.repeat(probability_BT.reshape(-1), length) * self._weights[places]
         # One after the other, in the order of the classes: an image's sums have the same bits in any batch.
-        np.add.at(relevance_BV, (rows, self._columns[places]), (self.evidence * shares).astype(np.float32))
+        np.add.at(relevance_BV, (rows, self._columns[places]), shares.astype(np.float32))
 
     def _above(
         self, ancestry: Ancestry, class_synsets: Sequence[str | None]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The candidates that are a class or above it: where each class's begin, their columns, what they say."""
+        """The candidates that are a class or above it: where each class's begin, their columns, and what its
+        probability counts for them: evidence, and of the class itself the penalty that it takes off."""
         named = [synset for synset in class_synsets if synset is not None]
         below, full = ancestry.count_below(named), math.log(max(2, len(named)))
-        starts, columns, information = [0], [], []
+        starts, columns, weights, seen = [0], [], [], set(self._seen_columns.tolist())
         for synset in class_synsets:
             for above in ancestry.above(synset) if synset is not None else ():
-                says = 1.0 - math.log(below[above]) / full
-                for label in ancestry.labels_of.get(above, ()) if says > 0 else ():
-                    if self._column_V[label] >= 0:
-                        columns.append(self._column_V[label])
-                        information.append(says)
+                says = self.evidence * (1.0 - math.log(below[above]) / full)
+                for label in ancestry.labels_of.get(above, ()):
+                    column = int(self._column_V[label])
+                    weight = says + (self.seen_penalty if above == synset and column in seen else 0.0)
+                    if column >= 0 and weight > 0:
+                        columns.append(column)
+                        weights.append(weight)
             starts.append(len(columns))
-        return np.array(starts), np.array(columns, dtype=np.int64), np.array(information, dtype=np.float32)
+        return np.array(starts), np.array(columns, dtype=np.int64), np.array(weights, dtype=np.float32)

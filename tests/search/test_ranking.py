@@ -54,9 +54,16 @@ def test_a_noun_has_the_probability_of_the_classes_below_it_times_what_it_says()
     np.testing.assert_allclose(added_NV, expected_NV, atol=1e-5)
 
 
-def test_labels_that_were_seen_pay_a_penalty_and_no_others_do():
+def test_labels_that_were_seen_pay_a_penalty_the_less_the_surer_their_class_is_and_no_others_do():
     added_NV = _by_label(_ranker(seen=(0, 3), seen_penalty=1.5)) - _by_label(_ranker())
-    np.testing.assert_allclose(added_NV, np.tile([-1.5, 0, 0, -1.5, 0], (3, 1)), atol=1e-5)
+    doubt_NV = np.array([[0.4, 0, 0, 1, 0], [0.5, 0, 0, 1, 0], [1, 0, 0, 0.1, 0]])
+    np.testing.assert_allclose(added_NV, -1.5 * doubt_NV, atol=1e-5)
+    ranked = _ranker(seen=(0, 3), seen_penalty=1.5).top(EMBEDDING_ND, None, None, 5)
+    plain = _ranker().top(EMBEDDING_ND, None, None, 5)
+    by_label = [
+        np.take_along_axis(one.relevance_NK, np.argsort(one.label_id_NK, axis=1), axis=1) for one in (ranked, plain)
+    ]
+    np.testing.assert_allclose(by_label[0] - by_label[1], np.tile([-1.5, 0, 0, -1.5, 0], (3, 1)), atol=1e-5)
 
 
 def test_enough_evidence_puts_the_general_noun_before_its_kinds():

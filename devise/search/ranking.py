@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from devise.search.zeroshot import top_labels
 from devise.words.ancestry import Ancestry
@@ -65,7 +66,7 @@ class Ranker:
         candidates: np.ndarray | None = None,
         denied: Collection[int] = (),
     ):
-        self.vectors_VD, self.evidence, self.seen_penalty = vectors_VD, evidence, seen_penalty
+        self.vectors_VD, self.evidence = vectors_VD, evidence
         every = np.arange(len(vectors_VD))
         self.candidates = np.setdiff1d(every if candidates is None else candidates, list(denied))
         if len(self.candidates) == 0:
@@ -75,11 +76,13 @@ class Ranker:
         self._chosen_VD = vectors_VD if candidates is None else vectors_VD[self.candidates]
         self._column_V = np.full(len(vectors_VD), -1, dtype=np.int64)
         self._column_V[self._ids] = np.arange(len(self._ids))
-        self._passed_over = np.setdiff1d(self._ids, self.candidates)
         mean_D = vectors_VD.mean(axis=0, dtype=np.float64)
         self._covariance_DD = vectors_VD.T.astype(np.float64) @ vectors_VD / len(vectors_VD) - np.outer(mean_D, mean_D)
-        self._seen_columns = np.unique(self._column_V[list(seen)]) if len(seen) else np.empty(0, np.int64)
-        self._seen_columns = self._seen_columns[self._seen_columns >= 0]
+        lowered_V = np.zeros(len(vectors_VD), dtype=np.float32)
+        lowered_V[list(seen)] = -seen_penalty
+        lowered_V[np.setdiff1d(self._ids, self.candidates)] = -np.inf
+        self._lowered = torch.from_numpy(np.flatnonzero(lowered_V[self._ids]))
+        self._lowered_by = torch.from_numpy(lowered_V[self._ids])[self._lowered]
         self._starts_C, self._columns, self._information = self._above(ancestry, class_synsets)
 
     def top(
@@ -119,13 +122,11 @@ class Ranker:
     def _adjust(
         self, relevance_BV: np.ndarray, class_id_BT: np.ndarray | None, probability_BT: np.ndarray | None
     ) -> None:
-        """Penalty and evidence, added in place."""
-        if self.seen_penalty:
-            relevance_BV[:, self._seen_columns] -= np.float32(self.seen_penalty)
+        """Penalty and evidence, added in place; what is passed over has minus infinity added."""
+        # NumPy needs five times as long for some columns of many rows, a tenth of the products' time.
+        torch.from_numpy(relevance_BV).index_add_(1, self._lowered, self._lowered_by.expand(len(relevance_BV), -1))
         if self.evidence and class_id_BT is not None and len(self._columns):
             self._add_evidence(relevance_BV, class_id_BT, probability_BT)
-        if len(self._passed_over):
-            relevance_BV[:, self._passed_over] = -np.inf
 
     def _add_evidence(self, relevance_BV: np.ndarray, class_id_BT: np.ndarray, probability_BT: np.ndarray) -> None:
         first_BT, end_BT = self._starts_C[class_id_BT], self._starts_C[class_id_BT + 1]

@@ -68,7 +68,7 @@ def test_scores_have_the_same_bits_whatever_batch_an_image_came_in():
     embedding_ND, vectors_VD = draw(zeroshot.BLOCK_ROWS + 45, 300, 2), draw(1000, 300, 3)
     whole_NK, whole_score_NK = top_labels(embedding_ND, vectors_VD, 5)
     for size in (1, 7, 100, zeroshot.BLOCK_ROWS):
-        starts = range(0, len(embedding_ND), size) if size > 1 else (0, 255, 256, 300)
+        starts = range(0, len(embedding_ND), size) if size > 1 else (0, 255, 256, zeroshot.BLOCK_ROWS - 1, zeroshot.BLOCK_ROWS, zeroshot.BLOCK_ROWS + 44)
         for start in starts:
             found_NK, score_NK = top_labels(embedding_ND[start : start + size], vectors_VD, 5)
             np.testing.assert_array_equal(found_NK, whole_NK[start : start + size])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from devise.search.zeroshot import top_labels
+from devise.search.zeroshot import score_memory, top_labels
 from devise.words.ancestry import Ancestry
 
 EVIDENCE, SEEN_PENALTY = 2.5, 2.0
@@ -41,6 +41,8 @@ class Ranker:
       class is below has none; without it a general noun is always behind its kinds.
     - penalty: of labels that the model was trained on, which else win over all others (calibrated stacking, Chao et
       al. 2016, equation 3).
+
+    Only one thread may use it at a time: a block's scores lie in memory that it keeps.
 
     Args:
         vectors_VD: float32 unit rows, of all labels.
@@ -78,6 +80,7 @@ class Ranker:
         self._column_V[self._ids] = np.arange(len(self._ids))
         mean_D = vectors_VD.mean(axis=0, dtype=np.float64)
         self._covariance_DD = vectors_VD.T.astype(np.float64) @ vectors_VD / len(vectors_VD) - np.outer(mean_D, mean_D)
+        self._memory_BW = score_memory(len(self._ids))
         lowered_V = np.zeros(len(vectors_VD), dtype=np.float32)
         lowered_V[list(seen)] = -seen_penalty
         lowered_V[np.setdiff1d(self._ids, self.candidates)] = -np.inf
@@ -101,9 +104,10 @@ class Ranker:
             classes = (None, None) if class_id_NT is None else (class_id_NT[part], probability_NT[part])
             self._adjust(relevance_BV, *classes)
 
-        column_NK, relevance_NK = top_labels(scaled_ND, self._chosen_VD, min(k, len(self.candidates)), None, adjust)
+        k = min(k, len(self.candidates))
+        column_NK, relevance_NK = top_labels(scaled_ND, self._chosen_VD, k, adjust=adjust, memory_BW=self._memory_BW)
         label_id_NK = self._ids[column_NK].astype(np.int32)
-        score_NK = (self.vectors_VD[label_id_NK] * embedding_ND[:, None, :]).sum(axis=2, dtype=np.float32)
+        score_NK = np.einsum("nkd,nd->nk", self.vectors_VD[label_id_NK], embedding_ND)
         return Ranked(label_id_NK, score_NK, relevance_NK)
 
     def relevance(

@@ -27,6 +27,7 @@ def top_labels(
     k: int,
     candidates: np.ndarray | None = None,
     adjust: Callable[[np.ndarray, slice], None] | None = None,
+    memory_BW: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k labels of each image with the largest product of vectors, best first: label_id_NK int32, score_NK float32.
 
@@ -38,6 +39,7 @@ def top_labels(
         candidates: label ids to choose from; None for all.
         adjust: called with the products of some images, a column a candidate, and which images they are, before the
             best are chosen; it changes them in place.
+        memory_BW: `score_memory` of as many labels, where calls are many; None takes a fresh one.
 
     Raises:
         ValueError: shapes disagree, `k` is below 1 or there is no candidate.
@@ -52,8 +54,7 @@ def top_labels(
     vectors_DV = _shared(vectors_VD if candidates is None else vectors_VD[chosen]).T
     label_id_NK = np.empty((len(embedding_ND), k), dtype=np.int32)
     score_NK = np.empty((len(embedding_ND), k), dtype=np.float32)
-    # One memory for the scores of all blocks, NumPy's: a fresh one a block costs as much as half the product, in pages.
-    scores_BW = np.empty((BLOCK_ROWS, -(-len(chosen) // FAN**2) * FAN**2), dtype=np.float32)
+    scores_BW = score_memory(len(chosen)) if memory_BW is None else memory_BW
     scores_BW[:, len(chosen) :] = -np.inf
     products_BV = scores_BW[:, : len(chosen)]
     block_BD = np.zeros((BLOCK_ROWS, embedding_ND.shape[1]), dtype=np.float32)
@@ -67,6 +68,14 @@ def top_labels(
         rows_BK, score_NK[part] = _best(scores_BW[:n_rows], len(chosen), k)
         label_id_NK[part] = chosen[rows_BK]
     return label_id_NK, score_NK
+
+
+def score_memory(n_labels: int) -> np.ndarray:
+    """Memory for a block's scores, float32 (B, W), W at least the labels; only one thread's at a time.
+
+    The system finds its pages at the first use of each, which takes up to half as long as the product.
+    """
+    return np.empty((BLOCK_ROWS, -(-n_labels // FAN**2) * FAN**2), dtype=np.float32)
 
 
 def _shared(vectors_VD: np.ndarray) -> torch.Tensor:

@@ -50,7 +50,7 @@ STAGE_ARROWS = {
 }
 """Stage -> the stages whose parts it uses; the others use none."""
 HEAVY = {
-    "torch": {"vision", "learning", "search/zeroshot"},
+    "torch": {"vision", "learning", "search/zeroshot", "search/ranking"},
     "torchvision": {"vision", "learning"},
     "simplejpeg": {"vision/jpeg"},
     "faiss": {"search/template", "search/filling", "search/index"},

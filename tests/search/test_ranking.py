@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from devise.search import zeroshot
 from devise.search.ranking import Ranker
 from devise.search.zeroshot import top_labels
 from devise.words.ancestry import Ancestry
@@ -91,13 +92,13 @@ def test_there_must_be_a_label_to_choose():
 
 
 def test_an_image_has_the_same_bits_in_any_batch():
-    embedding_ND = GENERATOR.standard_normal((300, 12)).astype(np.float32)
+    embedding_ND = GENERATOR.standard_normal((zeroshot.BLOCK_ROWS + 44, 12)).astype(np.float32)
     embedding_ND /= np.linalg.norm(embedding_ND, axis=1, keepdims=True)
-    ids = GENERATOR.integers(0, 3, (300, 2)).astype(np.int32)
-    probability = GENERATOR.random((300, 2)).astype(np.float32)
+    ids = GENERATOR.integers(0, 3, (len(embedding_ND), 2)).astype(np.int32)
+    probability = GENERATOR.random((len(embedding_ND), 2)).astype(np.float32)
     ranker = _ranker(seen=(0, 1), evidence=2.0, seen_penalty=1.0)
     whole = ranker.top(embedding_ND, ids, probability, 5)
-    for start in (0, 17, 255, 299):
+    for start in (0, 17, zeroshot.BLOCK_ROWS - 1, len(embedding_ND) - 1):
         part = slice(start, start + 5)
         found = ranker.top(embedding_ND[part], ids[part], probability[part], 5)
         np.testing.assert_array_equal(found.label_id_NK, whole.label_id_NK[part])

@@ -45,6 +45,27 @@ def test_labels_are_a_full_sort_with_ties_by_label_id(n_images, n_labels, k):
     np.testing.assert_array_equal(score_NK, wanted_score_NK)
 
 
+@pytest.mark.parametrize("k", [1, 5, 50])
+@pytest.mark.parametrize("n_labels", [5_119, 20_000])
+def test_groups_of_groups_of_many_labels_lose_none_also_of_those_that_tie(k, n_labels):
+    for dim in (3, 60):  # 3: some hundred labels share the best score; 60: two or three do
+        embedding_ND, vectors_VD = grid(40, dim, dim), grid(n_labels, dim, k)
+        found_NK, score_NK = top_labels(embedding_ND, vectors_VD, k)
+        wanted_NK, wanted_score_NK = sorted_by_hand(embedding_ND, vectors_VD, k, np.arange(n_labels))
+        np.testing.assert_array_equal(found_NK, wanted_NK)
+        np.testing.assert_array_equal(score_NK, wanted_score_NK)
+
+
+def test_labels_of_which_all_others_are_lowered_out_of_sight_are_still_told_by_label_id():
+    def lower(products_BV, part):
+        products_BV[:, np.arange(3_000) % 1_000 != 7] = -np.inf
+
+    found_NK, score_NK = top_labels(draw(9, 20, 0), draw(3_000, 20, 1), 5, adjust=lower)
+    np.testing.assert_array_equal(np.sort(found_NK[:, :3], axis=1), np.tile([7, 1007, 2007], (9, 1)))
+    np.testing.assert_array_equal(found_NK[:, 3:], np.tile([0, 1], (9, 1)))
+    assert np.isneginf(score_NK[:, 3:]).all()
+
+
 def test_labels_of_real_vectors_are_the_nearest_by_cosine():
     embedding_ND, vectors_VD = draw(70, 50, 0), draw(500, 50, 1)
     found_NK, score_NK = top_labels(embedding_ND, vectors_VD, 8)
@@ -68,7 +89,8 @@ def test_scores_have_the_same_bits_whatever_batch_an_image_came_in():
     embedding_ND, vectors_VD = draw(zeroshot.BLOCK_ROWS + 45, 300, 2), draw(1000, 300, 3)
     whole_NK, whole_score_NK = top_labels(embedding_ND, vectors_VD, 5)
     for size in (1, 7, 100, zeroshot.BLOCK_ROWS):
-        starts = range(0, len(embedding_ND), size) if size > 1 else (0, 255, 256, 300)
+        some = (0, 255, 256, zeroshot.BLOCK_ROWS - 1, zeroshot.BLOCK_ROWS, zeroshot.BLOCK_ROWS + 44)
+        starts = range(0, len(embedding_ND), size) if size > 1 else some
         for start in starts:
             found_NK, score_NK = top_labels(embedding_ND[start : start + size], vectors_VD, 5)
             np.testing.assert_array_equal(found_NK, whole_NK[start : start + size])

@@ -99,6 +99,17 @@ def test_search_by_a_picture_goes_through_the_live_model(ask, published):
     assert [line.split()[1:] for line in by_option] == [[f"{hit.score:.3f}", hit.uri] for hit in hits]
 
 
+def test_words_and_pictures_are_asked_together_with_weights(ask, published):
+    lion, tulip = (next(uri for uri in published[1] if f"/{noun}/" in uri) for noun in ("lion", "tulip"))
+    alone = ask("search", f"image:{lion}", "-k", "5")
+    assert ask("search", f'3 * image:"{lion}"', "-k", "5") == alone
+    assert ask("search", f"image:{lion} + image:{tulip} - image:{tulip}", "-k", "5") == alone
+    assert ask("search", f"0.5 * image:{lion}", "+", "0.5", "*", "lion") != alone
+    assert (
+        ask("search", "2 * lion + 4 * tulip") == ask("search", "1 * lion + 2 * tulip") != ask("search", "lion + tulip")
+    )
+
+
 def test_a_sheet_shows_the_answers_with_their_folder_and_score(ask, tmp_path, monkeypatch):
     sheet = tmp_path / "answers" / "sheet.png"
     lines = ask("search", "castle", "-k", "2", "--sheet", str(sheet))
@@ -163,7 +174,7 @@ def test_columns_prints_the_data_dictionary(ask):
         (["words", "--near", "lion", "--known", "tulip"], "found --near and --known, wanted one of them"),
         (["words", "lion", "--known", "tulip"], "found words and --known, wanted one of them"),
         (["search", "submarine"], "'submarine' is no word"),
-        (["search", "lion", "-", "lion"], "the words cancel out"),
+        (["search", "lion", "-", "lion"], "the terms cancel out"),
         (["search", "--image", "absent.png"], "absent.png: no such picture"),
         (["words"], "nothing asked"),
         (["words", "lion"], "at least two to compare"),

@@ -118,6 +118,18 @@ def settle_nprobe(recall_by_nprobe: Mapping[int, float], target: float) -> Effor
     return Effort(nprobe, recall_by_nprobe[nprobe], ceiling, reached)
 
 
+def effort(nprobe: Mapping[str, int], kind: str) -> int:
+    """The nprobe of a kind of query, by kind; `differences` take that of `words` in an index built before they had one.
+
+    Raises:
+        IndexingError: the index has none for the kind.
+    """
+    found = nprobe.get(kind, nprobe.get("words") if kind == "differences" else None)
+    if found is None:
+        raise IndexingError(f"found no search effort for the kind {kind!r} among {sorted(nprobe)} of the index")
+    return found
+
+
 def _count_lists(n_rows: int, sample_rows: int) -> int:
     """About 4 sqrt(rows), a power of two; each has TRAIN_ROWS_PER_LIST rows of the sample, which is all that counts:
     lists that rows of the corpus fill and none of the sample has shaped are cut at random."""

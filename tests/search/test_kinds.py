@@ -12,6 +12,7 @@ from devise.search.kinds import (
     Effort,
     choose_kind,
     count_training_rows,
+    effort,
     nprobe_steps,
     settle_nprobe,
 )
@@ -99,3 +100,11 @@ def test_centroids_are_looked_up_by_a_graph_from_where_that_is_quicker():
     assert "HNSW" not in choose_kind(8 * 10**6, 300, 2**60, sample_rows=10**7).factory
     for n_rows in (2 * 10**7, 10**9):
         assert f"IVF{GRAPH_LISTS}_HNSW32,SQ8" == choose_kind(n_rows, 300, n_rows * 308, sample_rows=650_000).factory
+
+
+def test_an_index_of_before_searches_differences_with_the_effort_of_words():
+    old = {"image": 1, "word": 2, "words": 3}
+    assert [effort(old, kind) for kind in ("image", "word", "words", "differences")] == [1, 2, 3, 3]
+    assert effort({**old, "differences": 4}, "differences") == 4
+    with pytest.raises(IndexingError, match=r"no search effort for the kind 'pictures' among"):
+        effort(old, "pictures")

@@ -156,6 +156,14 @@ def test_without_a_warehouse_the_sample_s_vectors_answer(ask):
     assert float(line.split()[3]) > float(other.split()[3])
 
 
+def test_the_choice_of_an_index_is_explained_without_a_corpus(ask):
+    lines = ask("explain-index", "--rows", "1000000", "--dim", "300", "--memory", "500MiB", warehouse=None)
+    assert lines[0].startswith("IVF4096,SQ8 for 1,000,000 x 300: exact vectors need 1.1 GiB") and len(lines) == 5
+    assert lines == ask(
+        "explain-index", "--rows", "1000000", "--dim", "300", "--memory", str(500 * 2**20), warehouse=None
+    )
+
+
 def test_columns_prints_the_data_dictionary(ask):
     lines = ask("columns", warehouse=None)
     assert "#### embeddings" in lines and "| column | type | meaning |" in lines
@@ -176,6 +184,12 @@ def test_columns_prints_the_data_dictionary(ask):
         (["search", "submarine"], "'submarine' is no word"),
         (["search", "lion", "-", "lion"], "the terms cancel out"),
         (["search", "--image", "absent.png"], "absent.png: no such picture"),
+        (["explain-index", "--rows", "9", "--dim", "300", "--memory", "1KiB"], "need 0.0 GiB even with 8 bits"),
+        (["explain-index", "--rows", "9", "--dim", "300", "--memory", "8GB"], "found 8GB, wanted a size of 1 byte"),
+        (["explain-index", "--rows", "9", "--dim", "300", "--memory", "0"], "found 0, wanted a size of 1 byte"),
+        (["search", "a" * 10**6], "found 1,000,000 letters, wanted at most 10,000"),
+        (["search", "lion - nan * lion"], "found 'nan' at letter 8, wanted a finite number"),
+        (["search", "image:absent.png - lion"], "absent.png: no such picture"),
         (["words"], "nothing asked"),
         (["words", "lion"], "at least two to compare"),
         (["words", "lion", "submarine"], "no vector for ['submarine']"),

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/query_kinds.py VECTORS CLASSES [ROWS]
 
-VECTORS is a text file of word vectors, CLASSES a table of class names. An embedding is made as ConSE makes one: the mean
-of the vectors of ten classes by Dirichlet weights, and some noise of its own. No query is in the index.
+VECTORS is a text file of word vectors, CLASSES a table of class names. An embedding is made as ConSE makes one:
+the mean of the vectors of ten classes by Dirichlet weights, and some noise of its own. No query is in the index.
 """
 
 import sys
@@ -28,7 +28,7 @@ def main(vectors: str, classes: str, n_rows: int = 100_000) -> None:
     rng = np.random.default_rng(SEED)
     source = wordvectors.read(vectors)
     word_VD = unit(source.vectors)
-    names = {fold(name) for one in read_classes(classes) for name in (one.name, *one.synonyms)}
+    names = {fold(name) for one in read_classes(classes) for name in one.names}
     class_CD = word_VD[[row for row, word in enumerate(source.words) if fold(word) in names]]
 
     def embed(n):
@@ -51,8 +51,8 @@ def main(vectors: str, classes: str, n_rows: int = 100_000) -> None:
     p, q = embed(N_QUERIES), embed(N_QUERIES)
     shapes = {
         "p (image)": p, "a (word)": a, "a + b (words)": a + b, "2 a + b": 2 * a + b, "5 a + b": 5 * a + b,
-        "p + a": p + a, "p + 0.2 a": p + 0.2 * a, "p + q": p + q, "a - b (differences)": a - b, "a + b - c": a + b - c, "2 a - b": 2 * a - b,
-        "5 a - b": 5 * a - b, "p - a": p - a, "p - q": p - q, "-1 a": -a,
+        "p + a": p + a, "p + 0.2 a": p + 0.2 * a, "p + q": p + q, "a - b (differences)": a - b, "a + b - c": a + b - c,
+        "2 a - b": 2 * a - b, "5 a - b": 5 * a - b, "p - a": p - a, "p - q": p - q, "-1 a": -a,
     }  # fmt: skip
     steps = kinds.nprobe_steps(kind.nlist)
     print("| query | nprobe for 0.95 | recall@10 at it | at the effort of its kind |\n|---|---|---|---|")

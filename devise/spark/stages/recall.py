@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from devise.search.grammar import CANCELLED
+from devise.search.kinds import QUERY_KINDS as KINDS
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
@@ -18,7 +19,6 @@ from devise.spark.stages.search import FOUND, map_shards, nearest_in_shards, ope
 if TYPE_CHECKING:
     import numpy as np
 
-KINDS = ("image", "word", "words", "differences")
 NEIGHBOURS = StructType([FOUND["number"], FOUND["image_id"], FOUND["score"]])
 TIES = 100
 """Places that exact search looks beyond the k-th: copies of one picture tie there."""

@@ -1,5 +1,5 @@
 """What is asked before a night: a config for it (`init`), would it run (`check`, `doctor`), and what would it cost
-(`estimate`); it computes nothing."""
+(`estimate`, `explain-index`); it computes nothing."""
 
 import argparse
 from collections.abc import Callable
@@ -31,6 +31,12 @@ def add(command: Command) -> None:
         "--sample", type=process.count, default=600, metavar="N", help="images to measure; default 600"
     )
     pricing.add_argument("--images", type=process.count, metavar="N", help="in the corpus; default: as listed")
+    explaining = command("explain-index", explain_index)
+    explaining.add_argument("--rows", required=True, type=process.count, metavar="N", help="images in the index")
+    explaining.add_argument("--dim", required=True, type=process.count, metavar="D", help="of the word vectors")
+    explaining.add_argument(
+        "--memory", required=True, type=process.size, metavar="M", help="of all shards together: 8GiB, 500MiB or bytes"
+    )
 
 
 def init(options: argparse.Namespace) -> None:
@@ -62,3 +68,15 @@ def estimate(options: argparse.Namespace) -> None:
     from devise.quickstart import price
 
     print("\n".join(price.lines(options.config, options.set, options.sample, options.images)))
+
+
+def explain_index(options: argparse.Namespace) -> None:
+    """Which index so many images get in so much memory, and why: the lines that build_index prints."""
+    from devise.config import IndexConfig
+    from devise.search import kinds
+
+    usual = {name: field.default for name, field in IndexConfig.model_fields.items()}
+    sample_rows = usual["sample_rows"]
+    kind = kinds.choose_kind(options.rows, options.dim, options.memory, sample_rows=sample_rows)
+    tuned = usual["tune_queries"], usual["target_recall"]
+    print("\n".join(kinds.explain(kind, options.rows, options.dim, options.memory, sample_rows, *tuned)))

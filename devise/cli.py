@@ -109,28 +109,25 @@ def compact(options: argparse.Namespace) -> None:
 
 
 def search(options: argparse.Namespace) -> None:
-    """The pictures nearest to words or to a picture, from what is live; no Spark."""
-    from devise.search import query
+    """The pictures nearest to words and pictures, added, subtracted and weighted, from what is live; no Spark."""
+    from devise.search import grammar, query
     from devise.show import terminal
 
     if options.image is not None and options.text:
         raise ConfigError(f"found words {options.text} and --image {options.image}, wanted one of them")
     if options.sheet is not None:
         terminal.refuse_sheet(options.sheet)
+    if options.image is None and not options.text:
+        raise ConfigError("nothing asked: give words, or --image FILE")
+    asked = query.parse(" ".join(options.text)) if options.image is None else None
     live = query.LiveIndex(options.warehouse)
-    if options.image is not None:
-        asked = query.Query(f"{query.IMAGE}{options.image}", "image")
+    if asked is None:
+        asked = query.Query(f"{grammar.IMAGE}{options.image}", "image")
         vector = terminal.embed_picture(live, options.image)
     else:
-        if not options.text:
-            raise ConfigError("nothing asked: give words, or --image FILE")
-        from devise.search.zeroshot import query_vector
-
-        asked = query.parse(" ".join(options.text))
-        if asked.kind == "image":
-            vector = terminal.embed_picture(live, asked.uri)
-        else:
-            vector = query_vector(asked.text, live.lookup(options.vectors))
+        vector = grammar.query_vector(
+            asked.text, live.lookup(options.vectors), lambda uri: terminal.embed_picture(live, uri)
+        )
     hits = live.search(vector, asked.kind, options.k)
     for hit in hits:
         print(f"{hit.rank:>3}  {hit.score:6.3f}  {hit.uri}")
@@ -242,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
             "--submit='--master=yarn', --submit='' for none",
         )
     searching = at_warehouse(command("search", search))
-    searching.add_argument("text", nargs="*", help='words: ship, "ship + sail", "king - man + woman", image:URI')
+    searching.add_argument("text", nargs="*", help="ship, 'ship + sail', '2 * ship - engine', 'image:URI + snow'")
     searching.add_argument("--image", type=_named, help="a picture to find the like of")
     searching.add_argument("--vectors", type=_named, help="word vectors for words that are no labels")
     searching.add_argument("-k", type=process.count, default=10)

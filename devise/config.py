@@ -241,7 +241,7 @@ class IndexConfig(JobConfig):
 
 class SearchConfig(JobConfig):
     queries: list[Text] = []
-    """Words, `ship + sail`, `a - b + c`, or `image:URI`."""
+    """Words and pictures: `ship + sail`, `2 * a - "b c"`, `image:URI + snow` (docs/search.md)."""
     queries_file: Text | None = None
     """CSV or Parquet with a column `query`: one file, or a folder of parts."""
     vectors: Text | None = None

@@ -7,6 +7,7 @@ was held is released; 1 and a traceback a fault of ours.
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ from typing import Any, NoReturn
 
 from devise.errors import ConfigError, DeviseError
 
+UNITS = ("", "KiB", "MiB", "GiB", "TiB")
+"""Of sizes, each 1,024 times the one before."""
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 MOST_LETTERS = 300
@@ -52,6 +55,14 @@ def count(text: str) -> int:
     """A whole number of 1 or more, of an option."""
     if not (text.isascii() and text.isdigit() and len(text) < 16) or (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"found {text}, wanted a whole number of 1 or more")
+    return number
+
+
+def size(text: str) -> int:
+    """A number of bytes of an option: `8GiB`, `1.5GiB`, `500MiB`, `1000000`."""
+    told = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*(KiB|MiB|GiB|TiB|)", text, re.ASCII)
+    if told is None or (number := int(float(told[1]) * 1024 ** UNITS.index(told[2]))) < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, wanted a size of 1 byte or more, such as 8GiB")
     return number
 
 

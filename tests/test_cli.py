@@ -99,6 +99,18 @@ def test_search_by_a_picture_goes_through_the_live_model(ask, published):
     assert [line.split()[1:] for line in by_option] == [[f"{hit.score:.3f}", hit.uri] for hit in hits]
 
 
+def test_words_and_pictures_are_asked_together_with_weights(ask, published):
+    lion, tulip = (next(uri for uri in published[1] if f"/{noun}/" in uri) for noun in ("lion", "tulip"))
+    alone = ask("search", f"image:{lion}", "-k", "5")
+    assert ask("search", f'3 * image:"{lion}"', "-k", "5") == alone
+    there_and_back = ask("search", f"image:{lion} + image:{tulip} - image:{tulip}", "-k", "5")
+    assert there_and_back == ask("search", f"0.5 * image:{lion} - -0.5 * image:{lion}", "-k", "5")
+    assert ask("search", f"0.5 * image:{lion}", "+", "0.5", "*", "lion") != alone
+    assert (
+        ask("search", "2 * lion + 4 * tulip") == ask("search", "1 * lion + 2 * tulip") != ask("search", "lion + tulip")
+    )
+
+
 def test_a_sheet_shows_the_answers_with_their_folder_and_score(ask, tmp_path, monkeypatch):
     sheet = tmp_path / "answers" / "sheet.png"
     lines = ask("search", "castle", "-k", "2", "--sheet", str(sheet))
@@ -145,6 +157,14 @@ def test_without_a_warehouse_the_sample_s_vectors_answer(ask):
     assert float(line.split()[3]) > float(other.split()[3])
 
 
+def test_the_choice_of_an_index_is_explained_without_a_corpus(ask):
+    lines = ask("explain-index", "--rows", "1000000", "--dim", "300", "--memory", "500MiB", warehouse=None)
+    assert lines[0].startswith("IVF4096,SQ8 for 1,000,000 x 300: exact vectors need 1.1 GiB") and len(lines) == 5
+    assert lines == ask(
+        "explain-index", "--rows", "1000000", "--dim", "300", "--memory", str(500 * 2**20), warehouse=None
+    )
+
+
 def test_columns_prints_the_data_dictionary(ask):
     lines = ask("columns", warehouse=None)
     assert "#### embeddings" in lines and "| column | type | meaning |" in lines
@@ -163,8 +183,11 @@ def test_columns_prints_the_data_dictionary(ask):
         (["words", "--near", "lion", "--known", "tulip"], "found --near and --known, wanted one of them"),
         (["words", "lion", "--known", "tulip"], "found words and --known, wanted one of them"),
         (["search", "submarine"], "'submarine' is no word"),
-        (["search", "lion", "-", "lion"], "the words cancel out"),
+        (["search", "lion", "-", "lion"], "the terms cancel out"),
         (["search", "--image", "absent.png"], "absent.png: no such picture"),
+        (["search", "a" * 10**6], "found 1,000,000 letters, wanted at most 10,000"),
+        (["search", "lion - nan * lion"], "found 'nan' at letter 8, wanted a finite number"),
+        (["search", "image:absent.png - lion"], "absent.png: no such picture"),
         (["words"], "nothing asked"),
         (["words", "lion"], "at least two to compare"),
         (["words", "lion", "submarine"], "no vector for ['submarine']"),
@@ -175,6 +198,19 @@ def test_columns_prints_the_data_dictionary(ask):
 def test_a_broken_promise_is_one_line_and_exit_code_2(refused, published, arguments, words):
     line = refused(*arguments, "--warehouse", published[0])
     assert line.startswith("devise: error: ") and words in line
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        ("1KiB", "9 x 300 need 0.0 GiB even with 8 bits"),
+        ("8GB", "argument --memory: found 8GB, wanted a size of 1 byte or more"),
+        ("0", "found 0, wanted a size"),
+        ("-1", "found -1, wanted a size"),
+    ],
+)
+def test_a_memory_that_is_none_or_too_little_is_one_line(refused, memory, words):
+    assert words in refused("explain-index", "--rows", "9", "--dim", "300", f"--memory={memory}")
 
 
 @pytest.mark.parametrize("command", [["status"], ["search", "lion"], ["words", "lion", "tulip"]])

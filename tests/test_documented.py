@@ -84,6 +84,8 @@ def ask(published, tmp_path, monkeypatch):
         "CODE": "corrupt",
         "photo.jpg": str(published / "pictures" / "lion" / "0.png"),
         "ship + sail": "lion + tulip",
+        "2 * ship + sail - engine": "2 * lion + tulip - castle",
+        "image:photo.jpg + snow": f"image:{published}/pictures/lion/0.png + tulip",
         "s3://my-bucket/devise/emr.yaml": "conf/emr.yaml",  # where the page has put it
     }
 

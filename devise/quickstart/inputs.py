@@ -24,7 +24,6 @@ from devise.store.sampling import Sample
 from devise.words.nouns import Finder
 
 N_TOLD = 5
-N_AXES = 64
 
 
 def examine(found: Mapping[str, JobConfig], sample: Sample | None) -> Iterator[Finding]:
@@ -217,37 +216,25 @@ def _finder(texts: list[str], vocabulary: VocabularyConfig | None) -> Finder | N
     return look.finder(texts, uri, found.size_bytes) if found is not None else None
 
 
-def _terms(text: str) -> list[str]:
-    """The words of a query; `VocabularyError` where it is none, whatever its words mean."""
-    from devise.search.zeroshot import query_vector
-
-    terms: list[str] = []
-
-    def note(term: str) -> np.ndarray:
-        terms.append(term)
-        return np.eye(N_AXES)[len(terms) % N_AXES]  # no two cancel each other out
-
-    query_vector(text, note)
-    return terms
-
-
 def _queries(search: SearchConfig, vocabulary: VocabularyConfig | None) -> list[Finding]:
-    """Each can be parsed, its words are known where that is cheap, and its picture is there."""
-    from devise.search import query
-    from devise.search.zeroshot import query_vector
+    """Each can be parsed, its words are known where that is cheap, and its pictures are there."""
+    from devise.search import grammar, query
     from devise.words.texttables import read_columns
 
     texts = list(search.queries)
     if search.queries_file is not None:
         (cells,) = read_columns(scratch.localise_table(storage.normalise(search.queries_file)), "query")
         texts += [cell for cell in cells if isinstance(cell, str) and cell.strip()]
-    asked = [query.parse(text) for text in texts]
-    pictures, worded = [one for one in asked if one.kind == "image"], [one for one in asked if one.kind != "image"]
-    found = []
-    for one in pictures:
-        if storage.stat(one.uri) is None:
-            found.append(Finding("fault", f"queries: {one.text}: found no such picture"))
-    terms = [term for one in worded for term in _terms(one.text)]
+    asked, found = [], []
+    for text in texts:
+        try:
+            asked.append(query.parse(text))
+        except VocabularyError as error:
+            found.append(Finding("fault", f"queries: {error}"))
+    for one in asked:
+        gone = [uri for uri in one.uris if storage.stat(uri) is None]
+        found += [Finding("fault", f"queries: {grammar.no_picture(one.text, uri)}") for uri in gone]
+    terms = [term.text for one in asked for term in one.terms if not term.picture]
     finder = _finder(terms, vocabulary) if terms else None
     if finder is not None:
 
@@ -255,12 +242,17 @@ def _queries(search: SearchConfig, vocabulary: VocabularyConfig | None) -> list[
             match = finder.own(term) or (finder.compose(term) if search.vectors else None)
             return match.vector if match else None
 
-        for one in worded:
+        for one in asked:
             try:
-                query_vector(one.text, lookup)
+                if one.uris:  # what its terms add up to is known to the network alone
+                    for term in (term for term in one.terms if not term.picture):
+                        grammar.find_word(one.text, term, lookup)
+                else:
+                    grammar.query_vector(one.text, lookup)
             except VocabularyError as error:
                 state = "warning" if search.vectors is not None or vocabulary.nouns == "hierarchy" else "fault"
                 found.append(Finding(state, f"queries: {error}"))
     rest = "" if finder is not None or not terms else "; words were not looked up: the vectors are far or large"
-    well = Finding("ok", f"queries: {len(worded)} of words, {len(pictures)} of pictures{rest}")
+    pictured = sum(bool(one.uris) for one in asked)
+    well = Finding("ok", f"queries: {len(asked) - pictured} of words, {pictured} with pictures{rest}")
     return [*found, *([well] if not found else [])]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import isnan, log2, sqrt
 
 import numpy as np
 
@@ -20,6 +20,15 @@ GRAPH_LISTS = 16_384
 1.28 (300 dims, one core; the same list in 99.9 % of rows: tests/benchmarks/coarse.py)."""
 IVF_OVERHEAD_BYTES = 8
 """An IVF row's id."""
+QUERY_KINDS = ("image", "word", "words", "differences")
+"""Kinds of queries (`devise.search.grammar.kind_of`): each has the effort that its recall takes."""
+LIST_SECONDS, GRAPH_SECONDS = 6.5e-11, 4e-8
+"""A row's way to its list on one core, each dim: by products, for each list, and by the graph, for each doubling of
+their number (tests/benchmarks/results/coarse.md)."""
+TRAIN_ROUNDS = 10
+"""Rounds of faiss's k-means for lists."""
+NUMBER_SECONDS = 5e-9
+"""A number of a row put into its shard, in 8 bits or as it is."""
 CEILING_SLACK = 0.002
 """Recall given up for speed where the target is out of reach: the last 0.002 can take half of all lists."""
 
@@ -91,6 +100,50 @@ def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto",
     )
 
 
+def explain(
+    kind: Kind, n_rows: int, dim: int, memory_bytes: int, sample_rows: int, n_queries: int, target_recall: float
+) -> list[str]:
+    """The choice in lines for a person: kind and why, lists, effort, bytes and the time to build.
+
+    Args:
+        n_queries, target_recall: what nprobe is to be settled with, and for.
+    """
+    lines = [f"{kind.factory} for {n_rows:,} x {dim}: {kind.reason}"]
+    trained = count_training_rows(n_rows, kind.nlist, sample_rows)
+    if kind.nlist:
+        lines.append(f"{kind.nlist:,} lists, trained on {trained:,} rows")
+        lines.append(
+            f"nprobe: settled once the shards are filled, for a recall@10 of {target_recall:g}, by {n_queries:,} "
+            f"queries of each kind ({', '.join(QUERY_KINDS)}); {kind.nprobe:,} for a kind without queries"
+        )
+    else:
+        lines.append("no lists and no nprobe: every query of any kind is compared with all rows")
+    if isnan(kind.bytes_per_vector):
+        lines.append("bytes a vector and time to build: not foretold of a kind that the settings name")
+        return lines
+    total = n_rows * kind.bytes_per_vector
+    lines.append(
+        f"{kind.bytes_per_vector:,.0f} bytes a vector, {total / 2**30:.2f} GiB of the {memory_bytes / 2**30:.2f} GiB "
+        "that all shards may take"
+    )
+    train, fill = _core_seconds(kind, n_rows, dim, trained)
+    lines.append(
+        f"to build: about {train:,.0f} s on one core for the template, then {fill:,.0f} core-seconds for the shards, "
+        "a core a shard"
+    )
+    return lines
+
+
+def _core_seconds(kind: Kind, n_rows: int, dim: int, trained: int) -> tuple[float, float]:
+    """Seconds of one core of the machine of `tests/benchmarks/results/query_kinds.md`: training, and filling."""
+    encode = n_rows * dim * NUMBER_SECONDS
+    if not kind.nlist:
+        return 0.0, encode
+    graph = kind.nlist >= GRAPH_LISTS
+    a_row = dim * (GRAPH_SECONDS * log2(kind.nlist) if graph else LIST_SECONDS * kind.nlist)
+    return TRAIN_ROUNDS * trained * a_row, n_rows * a_row + encode
+
+
 def count_training_rows(n_rows: int, nlist: int, sample_rows: int) -> int:
     """How many of the rows train the template: enough for its lists, and never more than `sample_rows`."""
     return min(n_rows, sample_rows, max(TRAIN_ROWS, TRAIN_ROWS_PER_LIST * nlist))
@@ -116,6 +169,18 @@ def settle_nprobe(recall_by_nprobe: Mapping[int, float], target: float) -> Effor
     wanted = target if reached else ceiling - CEILING_SLACK
     nprobe = min(nprobe for nprobe, recall in recall_by_nprobe.items() if recall >= wanted)
     return Effort(nprobe, recall_by_nprobe[nprobe], ceiling, reached)
+
+
+def effort(nprobe: Mapping[str, int], kind: str) -> int:
+    """The nprobe of a kind of query, by kind; `differences` take that of `words` in an index built before they had one.
+
+    Raises:
+        IndexingError: the index has none for the kind.
+    """
+    found = nprobe.get(kind, nprobe.get("words") if kind == "differences" else None)
+    if found is None:
+        raise IndexingError(f"found no search effort for the kind {kind!r} among {sorted(nprobe)} of the index")
+    return found
 
 
 def _count_lists(n_rows: int, sample_rows: int) -> int:

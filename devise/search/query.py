@@ -1,9 +1,9 @@
 """Turns what a person asks into a unit vector, and answers it from a published warehouse; no Spark here.
 
-A query is words (`ship`, `ship + sail`, `king - man + woman`), or `image:URI` for the pictures like that picture.
+A query is words and pictures, added, subtracted and weighted: `ship`, `2 * ship + sail - engine`, `image:URI + snow`.
+`devise.search.grammar` says what is one.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,27 +14,32 @@ import numpy as np
 
 from devise.errors import IndexingError, ManifestError
 from devise.facts import shipped
-from devise.search import shards
+from devise.search import grammar, shards
+from devise.search.grammar import Term
+from devise.search.kinds import effort
 from devise.store import scratch, storage
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 from devise.warehouse.pointer import Live
 from devise.words.nouns import compose_letters
 
-IMAGE = "image:"
-
 
 @dataclass(frozen=True)
 class Query:
-    """One question; kind is `word`, `words` (several, or arithmetic) or `image`."""
+    """One question; kind is `word`, `image`, `words` (several terms) or `differences` (some of them taken away)."""
 
     text: str
     kind: str
 
     @property
-    def uri(self) -> str:
-        """The picture asked about, of kind image."""
-        return storage.normalise(self.text.removeprefix(IMAGE))
+    def terms(self) -> tuple[Term, ...]:
+        """What is added up."""
+        return grammar.parse(self.text)
+
+    @property
+    def uris(self) -> list[str]:
+        """The pictures asked about, as tables name them."""
+        return [storage.normalise(term.text) for term in self.terms if term.picture]
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,14 @@ class Hit:
 
 
 def parse(text: str) -> Query:
-    """The kind of a query by its form; words have their letters composed (NFC), a picture's URI is left as it is."""
-    if text.startswith(IMAGE):
-        return Query(text, "image")
-    text = compose_letters(text)
-    return Query(text, "words" if re.search(r"\s[+-]\s", text.strip()) else "word")
+    """The query of a text; words have their letters composed (NFC), a text that names pictures is left as it is.
+
+    Raises:
+        VocabularyError: the text is no query.
+    """
+    terms = grammar.parse(text)
+    pictured = any(term.picture for term in terms)
+    return Query(text if pictured else compose_letters(text), grammar.kind_of(terms))
 
 
 class LiveIndex:
@@ -105,7 +113,7 @@ class LiveIndex:
         self._fetch()
         opened = [index.read_shard(shard.index.fetch(), self.template) for shard in self.shards]
         k = min(k, max(1, sum(shard.ntotal for shard in opened)))  # memory follows k, and there are no more rows
-        prepared = index.prepare(self.template, query_D[None, :], self.index.details["nprobe"][kind])
+        prepared = index.prepare(self.template, query_D[None, :], effort(self.index.details["nprobe"], kind))
         ids_QK, scores_QK = index.search(opened, prepared, k, self.hidden)
         uris = shards.find_uris([shard.sidecar.fetch() for shard in self.shards], self.hidden, ids_QK[0])
         found = [

@@ -1,19 +1,14 @@
-"""Embeddings -> labels and words -> query vectors, exactly; knows no tables, no files and no index.
+"""Embeddings -> labels, exactly; knows no tables, no files and no index.
 
 Shape letters: N images, K predictions, D dims, V vocabulary.
 """
 
-import re
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from devise.errors import VocabularyError
-
-DANGLING = re.compile(r"^[+-](\s|$)|\s[+-]$")
-"""A sign that stands before or behind nothing: spelled without signs, `- lion` would be a lion."""
 BLOCK_ROWS = 512
 """Images a matrix product: 512 x 80,000 scores are 164 MB. Always this many (the last block is padded), so that an
 image's scores have the same bits whatever batch it came in."""
@@ -111,27 +106,3 @@ def _largest(scores_BW: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tenso
     column_BM = (group_BK[:, :, None] + torch.arange(0, width, n_groups)).flatten(1)
     top_BK, place_BK = scores_BW.gather(1, column_BM).topk(n, dim=1)
     return top_BK, column_BM.gather(1, place_BK)
-
-
-def query_vector(text: str, lookup: Callable[[str], np.ndarray | None]) -> np.ndarray:
-    """Unit vector (D,) of a query: `ship`, `ship + sail` (their mean), `king - man + woman`.
-
-    Signs are operators between spaces only: `t-shirt` is one word, `sports car + boat` is two terms.
-
-    Raises:
-        VocabularyError: nothing was asked, a word is unknown, or the words cancel out.
-    """
-    parts = re.split(r"\s+([+-])\s+", f" + {text.strip()}")
-    terms = [(sign, word.strip()) for sign, word in zip(parts[1::2], parts[2::2], strict=True)]
-    if not all(word and not DANGLING.search(word) for _, word in terms):
-        raise VocabularyError(f"query {text!r}: wanted words, with ` + ` or ` - ` between them")
-    total_D: np.ndarray | float = 0.0
-    for sign, word in terms:
-        found_D = lookup(word)
-        if found_D is None:
-            raise VocabularyError(f"query {text!r}: {word!r} is no word that the vocabulary or its vectors know")
-        total_D = total_D + (1 if sign == "+" else -1) * np.asarray(found_D, dtype=np.float64)
-    length = float(np.linalg.norm(total_D))
-    if length < 1e-6:
-        raise VocabularyError(f"query {text!r}: the words cancel out")
-    return (total_D / length).astype(np.float32)

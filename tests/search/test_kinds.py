@@ -12,6 +12,8 @@ from devise.search.kinds import (
     Effort,
     choose_kind,
     count_training_rows,
+    effort,
+    explain,
     nprobe_steps,
     settle_nprobe,
 )
@@ -99,3 +101,35 @@ def test_centroids_are_looked_up_by_a_graph_from_where_that_is_quicker():
     assert "HNSW" not in choose_kind(8 * 10**6, 300, 2**60, sample_rows=10**7).factory
     for n_rows in (2 * 10**7, 10**9):
         assert f"IVF{GRAPH_LISTS}_HNSW32,SQ8" == choose_kind(n_rows, 300, n_rows * 308, sample_rows=650_000).factory
+
+
+def test_an_index_of_before_searches_differences_with_the_effort_of_words():
+    old = {"image": 1, "word": 2, "words": 3}
+    assert [effort(old, kind) for kind in ("image", "word", "words", "differences")] == [1, 2, 3, 3]
+    assert effort({**old, "differences": 4}, "differences") == 4
+    with pytest.raises(IndexingError, match=r"no search effort for the kind 'pictures' among"):
+        effort(old, "pictures")
+
+
+def test_the_choice_is_explained_with_its_figures():
+    told = (640_000, 200, 0.95)
+    kind = choose_kind(10**6, 300, 500 * 2**20, sample_rows=640_000)
+    lines = explain(kind, 10**6, 300, 500 * 2**20, *told)
+    assert lines[0] == f"{kind.factory} for 1,000,000 x 300: {kind.reason}"
+    assert lines[1] == "4,096 lists, trained on 200,000 rows"
+    assert "recall@10 of 0.95, by 200 queries of each kind (image, word, words, differences); 128 for" in lines[2]
+    assert lines[3] == "308 bytes a vector, 0.29 GiB of the 0.49 GiB that all shards may take"
+    assert re.fullmatch(r"to build: about 160 s on one core for the template, then \d+ core-seconds .*", lines[4])
+    flat = explain(choose_kind(5000, 300, GIB), 5000, 300, GIB, *told)
+    assert flat[1].startswith("no lists and no nprobe") and "1,200 bytes a vector, 0.01 GiB of the 1.00 GiB" in flat[2]
+    named = explain(choose_kind(5000, 300, GIB, "IVF16,PQ75"), 5000, 300, GIB, *told)
+    assert named[1] == "16 lists, trained on 5,000 rows" and "not foretold" in named[-1]
+
+
+def test_what_is_explained_of_building_grows_with_the_rows():
+    seconds = []
+    for n_rows in (10**4, 10**5, 10**6, 10**7, 10**8, 10**9):
+        kind = choose_kind(n_rows, 300, 2**60, sample_rows=640_000)
+        line = explain(kind, n_rows, 300, 2**60, 640_000, 200, 0.95)[-1]
+        seconds.append(sum(int(found.replace(",", "")) for found in re.findall(r"([\d,]+) (?:s|core-seconds)\b", line)))
+    assert seconds == sorted(seconds) and seconds[0] <= 1 and seconds[-1] > 100 * seconds[2]

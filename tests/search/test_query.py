@@ -8,8 +8,8 @@ from tiny_warehouse import DIM, make_vocabulary, publish, unit
 
 from devise.errors import IndexingError, ManifestError, VocabularyError
 from devise.search import query
+from devise.search.grammar import query_vector
 from devise.search.query import LiveIndex, Query
-from devise.search.zeroshot import query_vector
 from devise.store import storage
 from devise.warehouse import manifest
 
@@ -26,27 +26,31 @@ def published(tmp_path_factory):
         ("sports car", "word"),
         ("t-shirt", "word"),
         ("c++", "word"),
-        ("- ship", "word"),
+        ('"ship"', "word"),
+        ("2 * ship", "word"),
+        ("-1 * ship", "differences"),
         ("ship + sail", "words"),
-        ("king - man + woman", "words"),
-        ("king\t-  man", "words"),
+        ("2 * ship + 0.5 * sail", "words"),
+        ("ship - -2 * sail", "words"),
+        ("king - man + woman", "differences"),
+        ("king\t-  man", "differences"),
+        ('"ship - sail"', "word"),
         ("image:/a/b + c.jpg", "image"),
         ("image:s3://bucket/key", "image"),
+        ("2 * image:s3://bucket/key", "image"),
+        ("image:s3://bucket/key + snow", "words"),
+        ("image:s3://bucket/key - image:/b", "differences"),
     ],
 )
 def test_the_form_of_a_query_tells_its_kind(text, kind):
     assert query.parse(text) == Query(text, kind)
 
 
-@given(st.one_of(st.text(), st.text("ship sail+-:\t \u0301", max_size=20)))
+@given(st.one_of(st.text(), st.text('ship sail+-*.12:"\t \u0301', max_size=20)))
 def test_any_query_has_a_unit_vector_or_is_one_line(text):
-    asked = query.parse(text)
     known = {"ship": np.array([1.0, 0.0]), "sail": np.array([0.6, 0.8])}
-    if asked.kind == "image":
-        assert asked.text == text
-        return
     try:
-        vector_D = query_vector(asked.text, known.get)
+        vector_D = query_vector(query.parse(text).text, known.get, lambda uri: np.array([0.0, 1.0]))
     except VocabularyError as refused:
         assert "\n" not in str(refused)
     else:
@@ -54,8 +58,10 @@ def test_any_query_has_a_unit_vector_or_is_one_line(text):
 
 
 def test_a_picture_asked_about_is_named_as_in_the_tables(tmp_path):
-    assert Query(f"image:{tmp_path}/a b.jpg", "image").uri == storage.normalise(f"{tmp_path}/a b.jpg")
-    assert Query("image:s3://bucket/a + b.jpg", "image").uri == "s3://bucket/a + b.jpg"
+    assert Query(f"image:{tmp_path}/a b.jpg", "image").uris == [storage.normalise(f"{tmp_path}/a b.jpg")]
+    assert Query("image:s3://bucket/a + b.jpg", "image").uris == ["s3://bucket/a + b.jpg"]
+    asked = query.parse("image:s3://b/1.jpg - 2 * image:s3://b/2.jpg + ship")
+    assert asked.uris == ["s3://b/1.jpg", "s3://b/2.jpg"]
 
 
 def test_words_are_asked_however_their_letters_are_composed_and_a_picture_s_name_is_left_as_it_is():
@@ -85,9 +91,12 @@ def test_each_kind_of_query_is_searched_with_its_own_nprobe(published, monkeypat
         template, query_QD, nprobe
     ))  # fmt: skip
     live = LiveIndex(published[0])
-    for kind in ("image", "word", "words"):
+    for kind in ("image", "word", "words", "differences"):
         live.search(make_vocabulary().vectors[0], kind, 3)
-    assert asked == [1, 2, 2]
+    assert asked == [1, 2, 2, 2]  # this index is as old as kinds without differences: they take the effort of words
+    live.index.details["nprobe"]["differences"] = 1
+    live.search(make_vocabulary().vectors[0], "differences", 3)
+    assert asked[-1] == 1
 
 
 def test_every_published_picture_finds_itself_and_more_than_there_are_gives_all(published):

@@ -7,9 +7,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from devise.errors import VocabularyError
 from devise.search import zeroshot
-from devise.search.zeroshot import query_vector, top_labels
+from devise.search.zeroshot import top_labels
 
 
 def unit(array_ND):
@@ -122,59 +121,3 @@ def test_vectors_that_may_only_be_read_give_no_warning_and_are_not_copied():
     finally:
         torch.set_warn_always(False)
     np.testing.assert_array_equal(found_NK, top_labels(embedding_ND.copy(), vectors_VD.copy(), 3)[0])
-
-
-WORDS = {
-    "king": [1.0, 0.0, 0.0],
-    "man": [0.6, 0.8, 0.0],
-    "woman": [0.6, 0.0, 0.8],
-    "t-shirt": [0.0, 1.0, 0.0],
-    "sports car": [0.0, 0.0, 1.0],
-}
-
-
-def lookup(word):
-    return np.array(WORDS[word], dtype=np.float32) if word in WORDS else None
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("king", [1, 0, 0]),
-        ("  king ", [1, 0, 0]),
-        ("king + man", [1.6, 0.8, 0]),
-        ("king - man + woman", [1, -0.8, 0.8]),
-        ("king\t-  man   + woman", [1, -0.8, 0.8]),
-        ("t-shirt", [0, 1, 0]),
-        ("sports car + t-shirt", [0, 1, 1]),
-        ("king + king", [1, 0, 0]),
-    ],
-)
-def test_a_query_is_the_unit_sum_of_its_signed_words(text, wanted):
-    found_D = query_vector(text, lookup)
-    assert found_D.dtype == np.float32
-    np.testing.assert_allclose(found_D, np.array(wanted) / np.linalg.norm(wanted), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "wanted words"),
-        ("   ", "wanted words"),
-        ("king + ", "wanted words, with"),
-        ("king +  + man", "wanted words, with"),
-        ("- king", "wanted words, with"),
-        ("king - king", "cancel out"),
-        ("king -", "wanted words, with"),
-        ("king - - man", "wanted words, with"),
-        ("king + - man", "wanted words, with"),
-        ("-", "wanted words, with"),
-        ("man - t-shirt - woman + t-shirt + woman - man", "cancel out"),
-        ("king + quene", "'quene' is no word"),
-        ("king+man", "'king.man' is no word"),
-    ],
-)
-def test_a_query_that_asks_nothing_known_is_one_line_that_quotes_it(text, words):
-    with pytest.raises(VocabularyError, match=words) as error:
-        query_vector(text, lookup)
-    assert repr(text) in str(error.value) and "\n" not in str(error.value)

@@ -56,6 +56,15 @@ from devise.warehouse import manifest, pointer, upkeep, verify
 from devise.warehouse.lineage import begin
 
 NOUNS = ("lion", "tulip", "castle", "ferry")
+QUERIES = {
+    "lion": "word",
+    "lion + tulip": "words",
+    "image:{corpus}/lion/0.jpg": "image",
+    "image:{corpus}/lion/0.jpg + 0.5 * tulip": "words",
+    "image:{corpus}/lion/0.jpg - image:{corpus}/tulip/0.jpg": "differences",
+    '2 * "lion" - tulip': "differences",
+}
+"""What search_images is asked, with the corpus's place filled in; and the kind of each."""
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +107,7 @@ def configs(warehouse, corpus, run="r1", **embed):
         (build_index.JOB, IndexConfig(**common, rows_per_shard=10)),
         (
             search_images.JOB,
-            SearchConfig(**common, queries=["lion", "lion + tulip", f"image:{corpus}/lion/0.jpg"], k=5),
+            SearchConfig(**common, queries=[asked.format(corpus=corpus) for asked in QUERIES], k=5),
         ),
         (
             evaluate_model.JOB,
@@ -174,9 +183,7 @@ def test_a_picture_finds_itself_first_and_results_are_ranked(spark, night, corpu
     found = rows(spark, night, "results")
     image = f"image:{corpus[0]}/lion/0.jpg"
     assert {(row["query"], row.kind) for row in found} == {
-        ("lion", "word"),
-        ("lion + tulip", "words"),
-        (image, "image"),
+        (asked.format(corpus=corpus[0]), kind) for asked, kind in QUERIES.items()
     }
     first = next(row for row in found if row["query"] == image and row["rank"] == 1)
     assert first.uri == f"{corpus[0]}/lion/0.jpg" and first.score > 0.9999
@@ -185,12 +192,32 @@ def test_a_picture_finds_itself_first_and_results_are_ranked(spark, night, corpu
         assert len(scores) == 5 and scores == sorted(scores, reverse=True)
 
 
+def test_words_and_pictures_are_searched_for_by_their_weighted_sum(spark, night, corpus):
+    place, found = corpus[0], rows(spark, night, "results")
+    embedded = {row.uri: np.array(row.embedding) for row in rows(spark, night, "embeddings")}
+    words = {row.label: np.array(row.vector) for row in rows(spark, night, "vocabulary")}
+    lion_D, tulip_D = embedded[f"{place}/lion/0.jpg"], embedded[f"{place}/tulip/0.jpg"]
+    wanted = {
+        f"image:{place}/lion/0.jpg + 0.5 * tulip": lion_D + 0.5 * words["tulip"],
+        f"image:{place}/lion/0.jpg - image:{place}/tulip/0.jpg": lion_D - tulip_D,
+        '2 * "lion" - tulip': 2 * words["lion"] - words["tulip"],
+    }
+    for asked, query_D in wanted.items():
+        query_D = query_D / np.linalg.norm(query_D)
+        best = sorted((row for row in found if row["query"] == asked), key=lambda row: row["rank"])
+        scores = sorted((float(vector_D @ query_D) for vector_D in embedded.values()), reverse=True)
+        np.testing.assert_allclose([row.score for row in best], scores[:5], atol=1e-5)
+        np.testing.assert_allclose([embedded[row.uri] @ query_D for row in best], scores[:5], atol=1e-5)
+
+
 def test_the_index_has_a_shard_a_part_of_the_ids_and_finds_what_exact_search_finds(spark, night):
     index = night[1]["index"]
     assert index.details["n_shards"] == 3 == sum(file.path.endswith(".faiss") for file in index.files) - 1
     assert index.rows == night[1]["embeddings"].rows
     recall = [row for row in rows(spark, night, "metrics") if row.name == "recall" and row.k == 10]
-    assert {row.split for row in recall} == {"image", "word", "words"} and all(row.value == 1 for row in recall)
+    assert {row.split for row in recall} == {"image", "word", "words", "differences"} and all(
+        row.value == 1 for row in recall
+    )
 
 
 def test_metrics_have_hits_and_hierarchical_precision_with_their_n(spark, night):

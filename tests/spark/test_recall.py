@@ -119,12 +119,12 @@ def test_a_target_beyond_8_bits_takes_the_ceiling_and_says_so(spark, frames, tmp
         assert not settled["reached"] and settled["ceiling"] < 1
         assert settled["ceiling"] - kinds.CEILING_SLACK <= settled["recall"] <= settled["ceiling"]
         assert f"{name} queries: nprobe {settled['nprobe']} of 32" in lines
-    assert lines.count("1 is out of reach, the best of any nprobe is 0.") == 3
+    assert lines.count("1 is out of reach, the best of any nprobe is 0.") == 4
 
 
 def test_a_flat_index_has_nothing_to_settle(spark, frames, tmp_path, capsys):
     task, _ = build(spark, frames, tmp_path, "Flat")
-    assert task.details["nprobe"] == {"image": 1, "word": 1, "words": 1} and task.details["tuning"] == {}
+    assert task.details["nprobe"] == dict.fromkeys(recall.KINDS, 1) and task.details["tuning"] == {}
     assert "Flat has no lists: no nprobe to settle" in capsys.readouterr().out
 
 
@@ -152,7 +152,20 @@ def test_a_corpus_too_small_for_two_halves_gives_all_it_has(frames):
     few, words = (frame.limit(5).cache() for frame in frames)
     for purpose in ("tune", "measure"):
         queries = recall.draw_queries(few, words, 200, 0, purpose)
-        assert [queries.kinds.count(kind) for kind in recall.KINDS] == [5, 5, 2]
+        assert [queries.kinds.count(kind) for kind in recall.KINDS] == [5, 5, 2, 2]
+
+
+def test_differences_are_of_the_drawn_pairs_and_two_labels_of_one_vector_have_none(spark, frames):
+    queries = recall.draw_queries(*frames, 20, 0, "tune")
+    by_kind = {name: np.array([v for k, v in zip(queries.kinds, queries.vectors, strict=True) if k == name])
+               for name in recall.KINDS}  # fmt: skip
+    assert {len(found) for found in by_kind.values()} == {20}
+    np.testing.assert_allclose(np.einsum("qd,qd->q", by_kind["words"], by_kind["differences"]), 0, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(by_kind["differences"], axis=1), 1, atol=1e-5)
+    same = spark.createDataFrame([(row, WORD_VD[0].tolist()) for row in range(40)], "label_id int, vector array<float>")
+    twins = recall.draw_queries(frames[0], same, 20, 0, "tune")
+    assert [twins.kinds.count(name) for name in recall.KINDS] == [20, 20, 20, 0]
+    assert np.isfinite(twins.vectors).all()
 
 
 @pytest.mark.parametrize("n_parts", [1, 7])
@@ -162,7 +175,7 @@ def test_exact_neighbours_are_a_sort_of_all_products_whatever_the_partitions(fra
     found = recall.exact_neighbours(embeddings.repartition(n_parts), queries, 10)
     score_QN = np.array(queries.vectors) @ EMBEDDING_ND.T.astype(np.float64)
     score_QN[np.array(queries.left_out)[:, None] == IMAGE_ID_N] = -9
-    assert found.ids_QK.shape == (60, 10 + recall.TIES)
+    assert found.ids_QK.shape == (80, 10 + recall.TIES)
     np.testing.assert_allclose(found.scores_QK, -np.sort(-score_QN, axis=1)[:, : 10 + recall.TIES], atol=1e-5)
     place = {image_id: row for row, image_id in enumerate(IMAGE_ID_N.tolist())}
     for row, ids in enumerate(found.ids_QK.tolist()):

@@ -111,7 +111,7 @@ LABELS = _table(
 )
 RESULTS = _table(
     ("query", TEXT, "the query as it was asked"),
-    ("kind", TEXT, "word, words or image"),
+    ("kind", TEXT, "word, words, image or differences: docs/search.md"),
     ("rank", INT, "1 is the best image"),
     _ID,
     _URI,

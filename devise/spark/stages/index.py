@@ -59,8 +59,10 @@ def build_base(task: Task, reason: str) -> None:
     n_trained = kinds.count_training_rows(n_rows, kind.nlist, config.sample_rows)
     per_shard = rows_per_shard(task, kind.factory, dim)
     folder, n_shards = task.folder("index"), -(-n_rows // per_shard)
-    say("build_index", f"{kind.factory} for {n_rows:,} x {dim}: {kind.reason}")
-    say("build_index", f"{n_trained:,} rows train it, {n_shards:,} shards of {per_shard:,} rows at most")
+    told = config.memory_bytes, config.sample_rows, config.tune_queries, config.target_recall
+    for line in kinds.explain(kind, n_rows, dim, *told):
+        say("build_index", line)
+    say("build_index", f"{n_shards:,} shards of {per_shard:,} rows at most")
     if n_trained < kinds.TRAIN_ROWS_PER_LIST * kind.nlist:
         say("build_index", f"{kind.nlist:,} lists want {kinds.TRAIN_ROWS_PER_LIST} rows each to be trained well")
     file = train_template(embeddings, folder, kind, n_trained, n_rows, config.seed)

@@ -8,6 +8,8 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from devise.search.grammar import CANCELLED
+from devise.search.kinds import QUERY_KINDS as KINDS
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
@@ -17,7 +19,6 @@ from devise.spark.stages.search import FOUND, map_shards, nearest_in_shards, ope
 if TYPE_CHECKING:
     import numpy as np
 
-KINDS = ("image", "word", "words")
 NEIGHBOURS = StructType([FOUND["number"], FOUND["image_id"], FOUND["score"]])
 TIES = 100
 """Places that exact search looks beyond the k-th: copies of one picture tie there."""
@@ -45,9 +46,10 @@ def draw_queries(
 ) -> Queries:
     """`n` queries of each kind, drawn by hash.
 
-    Words are labels of the vocabulary; `words` are means of two of them, the commonest compound query. Each purpose has
-    a half of the images and of the labels for itself, whatever the seeds, and takes from the other's only where its own
-    is used up. The order is another than that of the rows that train the template.
+    Words are labels of the vocabulary; `words` are means of two of them, the commonest compound query; `differences`
+    are one of the two less the other, and two that share a vector have none. Each purpose has a half of the images and
+    of the labels for itself, whatever the seeds, and takes from the other's only where its own is used up. The order is
+    another than that of the rows that train the template.
     """
     import numpy as np
 
@@ -59,13 +61,16 @@ def draw_queries(
     labels = draw(vocabulary, "label_id", 2 * n).select("vector").collect()
     word_VD = np.array([row.vector for row in labels], dtype=np.float32)
     half = len(word_VD) // 2
-    pair_VD = word_VD[:half] + word_VD[half : 2 * half]
+    one_VD, other_VD, words = word_VD[:half], word_VD[half : 2 * half], word_VD[:n]
+    pair_VD, difference_VD = one_VD + other_VD, one_VD - other_VD
     pair_VD /= np.linalg.norm(pair_VD, axis=1, keepdims=True)
-    words = word_VD[:n]
+    length_V1 = np.linalg.norm(difference_VD, axis=1, keepdims=True)
+    difference_VD = (difference_VD / np.maximum(length_V1, CANCELLED))[length_V1[:, 0] >= CANCELLED]
+    drawn = {"word": words, "words": pair_VD, "differences": difference_VD}
     return Queries(
-        ["image"] * len(images) + ["word"] * len(words) + ["words"] * len(pair_VD),
-        [row.embedding for row in images] + words.tolist() + pair_VD.tolist(),
-        [row.image_id for row in images] + [-1] * (len(words) + len(pair_VD)),
+        ["image"] * len(images) + [kind for kind, found_VD in drawn.items() for _ in found_VD],
+        [row.embedding for row in images] + [row for found_VD in drawn.values() for row in found_VD.tolist()],
+        [row.image_id for row in images] + [-1] * sum(map(len, drawn.values())),
     )
 
 

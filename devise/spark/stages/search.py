@@ -11,7 +11,8 @@ from pyspark.sql.types import StructField, StructType
 from devise.config import EngineConfig, SearchConfig
 from devise.errors import ConfigError, IndexingError, ManifestError, VocabularyError
 from devise.facts import shipped
-from devise.search import query, shards
+from devise.search import grammar, query, shards
+from devise.search.kinds import effort
 from devise.search.query import Query
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
@@ -53,12 +54,13 @@ def query_vectors(
     vectors: str | None,
     model: Manifest,
 ) -> list[list[float]]:
-    """A unit vector a query: words by the vocabulary and the word vectors, images through the network once.
+    """A unit vector a query: words by the vocabulary and the word vectors, pictures through the network, each once.
 
     Raises:
-        VocabularyError: a word that nothing knows, or a picture that cannot be embedded.
+        VocabularyError: a word that nothing knows, a picture that cannot be embedded, or terms that cancel out.
     """
-    from devise.search import zeroshot
+    import numpy as np
+
     from devise.words import vocabulary as vocabularies
 
     known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
@@ -66,11 +68,12 @@ def query_vectors(
     if vectors and path is None:
         path = scratch.localise(storage.normalise(vectors))
     lookup = vocabularies.make_lookup(known, path)
-    pictures = _embed_pictures(spark, [asked for asked in queries if asked.kind == "image"], warehouse, model)
-    return [
-        pictures[asked.uri] if asked.kind == "image" else zeroshot.query_vector(asked.text, lookup).tolist()
-        for asked in queries
-    ]
+    pictures = _embed_pictures(spark, queries, warehouse, model)
+
+    def picture(uri: str) -> np.ndarray:
+        return np.array(pictures[storage.normalise(uri)], dtype=np.float32)
+
+    return [grammar.query_vector(asked.text, lookup, picture).tolist() for asked in queries]
 
 
 def refuse_other_model(index: Sequence[Manifest], model_id: str) -> None:
@@ -136,7 +139,9 @@ def nearest_in_shards(
     template = open_template(parts)
     rows_of = {kind: np.flatnonzero(np.array(kinds) == kind).astype(np.int32) for kind in sorted(set(kinds))}
     query_QD = np.asarray(vectors, dtype=np.float32)
-    prepared = [(rows_Q, indices.prepare(template, query_QD[rows_Q], nprobe[kind])) for kind, rows_Q in rows_of.items()]
+    prepared = [
+        (rows_Q, indices.prepare(template, query_QD[rows_Q], effort(nprobe, kind))) for kind, rows_Q in rows_of.items()
+    ]
 
     def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
         hidden, sidecar = [shard.hidden()], shard.sidecar.fetch()
@@ -193,14 +198,15 @@ def map_shards(
 def _embed_pictures(
     spark: SparkSession, queries: Sequence[Query], warehouse: str, model: Manifest
 ) -> dict[str, list[float]]:
-    if not queries:
+    asked_of = {uri: asked.text for asked in queries for uri in asked.uris}
+    if not asked_of:
         return {}
     rows = []
-    for number, asked in enumerate(queries):
-        found = storage.stat(asked.uri)
+    for number, (uri, text) in enumerate(asked_of.items()):
+        found = storage.stat(uri)
         if found is None:
-            raise VocabularyError(f"{asked.text}: no such picture")
-        rows.append((number, asked.uri, found.etag, found.size_bytes))
+            raise grammar.no_picture(text, uri)
+        rows.append((number, uri, found.etag, found.size_bytes))
     todo = spark.createDataFrame(rows, IMAGE_QUERY)
     outcomes = embed_outcomes(todo.coalesce(1), warehouse, model, EngineConfig()).collect()
     if bad := [f"{row.uri}: {row.code}: {row.message}" for row in outcomes if row.code is not None]:

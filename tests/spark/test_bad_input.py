@@ -545,7 +545,7 @@ def test_of_two_uris_with_one_id_the_embedded_one_keeps_it(spark):
         [(7, "a", "1", 1, None), (7, "b", "2", 1, None), (8, "c", "3", 1, None)], schemas.IMAGES
     )
     nobody = spark.createDataFrame([], schemas.EMBEDDINGS)
-    owner = spark.createDataFrame([(7, "b", "2", [1.0], 1.0, 1, 1, "m")], schemas.EMBEDDINGS)
+    owner = spark.createDataFrame([(7, "b", "2", [1.0], 1.0, 1, 1, None, None, "m")], schemas.EMBEDDINGS)
     rejects = spark.createDataFrame([(7, "b", "2", "id_collision", "x", 2, "m")], schemas.REJECTS)
     none = spark.createDataFrame([], schemas.REJECTS)
 

@@ -141,8 +141,9 @@ def decide_again(nights):
     collided = [content for content in sorted(listed - nights.live) if content[0] in ids]
     assert collided
     rejected = [content for content in sorted(listed - nights.live) if content not in collided]
+    again, made = sorted(nights.live)[::2] + collided, ([1.0, 0.0], 1.0, 1, 1, None, None, "m")
     rows = {
-        "embeddings": [(*content, [1.0, 0.0], 1.0, 1, 1, "m") for content in sorted(nights.live)[::2] + collided],
+        "embeddings": [(*content, *made) for content in again],
         "rejects": [(*content, "made", "again", 9 * (n % 2), "m") for n, content in enumerate(rejected)],
     }
     assert len(rows["rejects"]) > 1

@@ -166,6 +166,7 @@ def test_two_processes_tune_core_and_projection(tuned, place):
     assert not list(staging.glob("_staging/train_model/run=tuned/*"))
 
 
+@pytest.mark.slow
 def test_one_process_takes_the_steps_that_two_take(spark, place, warehouse, tuned):
     alone = {**FINETUNE, "finetune": {**FINETUNE["finetune"], "processes": 1}}
     _, tensors, card, _ = train(spark, place, warehouse, "alone", **alone)
@@ -182,6 +183,7 @@ def test_more_processes_than_tasks_are_refused_at_once(spark, place, warehouse):
         train(spark, place, warehouse, "many", **many)
 
 
+@pytest.mark.slow
 def test_what_a_process_raises_is_one_error(spark, place, warehouse):
     deep = {**FINETUNE, "finetune": {"layers": 99}}
     with pytest.raises(TrainingError, match="finetune.layers 99: small_cnn has 10 layers with weights"):

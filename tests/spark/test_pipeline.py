@@ -48,7 +48,7 @@ from devise.learning.relations import RELATIONS
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
 from devise.sample.demo import SAMPLE
-from devise.search import query
+from devise.search import labelling, query
 from devise.spark.frame import job, schemas, tables
 from devise.spark.stages import publish
 from devise.store import storage
@@ -158,18 +158,25 @@ def test_every_listed_image_is_an_embedding_or_a_reject_with_its_code(spark, nig
         assert abs(np.linalg.norm(row.embedding) - 1) < 1e-5 and row.model_id == night[1]["model"].model_id
 
 
-def test_labels_are_the_exact_nearest_words_of_the_stored_embeddings(spark, night):
-    vocabulary = rows(spark, night, "vocabulary")
-    vector_VD = np.array([row.vector for row in sorted(vocabulary, key=lambda row: row.label_id)])
-    names = [row.label for row in sorted(vocabulary, key=lambda row: row.label_id)]
-    embeddings = {row.image_id: np.array(row.embedding) for row in rows(spark, night, "embeddings")}
+def test_labels_are_the_most_relevant_words_of_the_stored_embeddings(spark, night):
+    warehouse, made = night
+    labeller = labelling.open_labeller(LabelConfig(warehouse=warehouse, run="r1"), made["vocabulary"], made["model"])
+    names, vector_VD = labeller.known.labels, labeller.known.vectors
+    embeddings = {row.image_id: row for row in rows(spark, night, "embeddings")}
     labels = sorted(rows(spark, night, "labels"), key=lambda row: (row.image_id, row["rank"]))
     assert len(labels) == 3 * len(embeddings)
     for number, row in enumerate(labels):
-        scores = np.sort(vector_VD @ embeddings[row.image_id])[::-1]
         assert row["rank"] == number % 3 + 1
-        assert abs(row.score - scores[row["rank"] - 1]) < 1e-5
-        assert abs(row.score - vector_VD[names.index(row.label)] @ embeddings[row.image_id]) < 1e-5
+        own = embeddings[row.image_id]
+        embedding_D = np.array(own.embedding, np.float32)
+        assert len(own.class_ids) == len(own.class_probabilities) and sum(own.class_probabilities) <= 1 + 1e-5
+        classes = np.array([own.class_ids], np.int32), np.array([own.class_probabilities], np.float32)
+        relevance_V = labeller.ranker.relevance(embedding_D[None], *classes)[0]
+        assert abs(np.sort(relevance_V)[-row["rank"]] - row.relevance) < 1e-4
+        number_of = names.index(row.label)
+        assert abs(relevance_V[np.searchsorted(labeller.ranker.candidates, number_of)] - row.relevance) < 1e-4
+        assert abs(row.score - vector_VD[number_of] @ embedding_D) < 1e-5
+        assert row.probability is None and row.answer is None  # a core from scratch is not calibrated
 
 
 def test_labels_are_sorted_by_image_id_across_their_files(night):

@@ -61,7 +61,7 @@ class Nights:
             code = "id_collision" if row.state == "collision" else self.codes.get(row.uri)
             key = [row.image_id, row.uri, row.etag]
             if code is None:
-                values, table = [*key, [1.0, 0.0], 1.0, 1, 1, task.model_id], "embeddings"
+                values, table = [*key, [1.0, 0.0], 1.0, 1, 1, None, None, task.model_id], "embeddings"
             else:
                 values, table = [*key, code, "made", row.attempts + 1, task.model_id], "rejects"
                 codes[code] = codes.get(code, 0) + 1

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from accept_protocols import seventy_percent
 from torch import nn
 
 from devise.config import TrainConfig
@@ -23,7 +24,7 @@ from devise.learning.hiding import Hiding
 from devise.learning.labelled import drop_targets
 from devise.learning.rows import add_rows
 from devise.learning.softmax import fit_classifier_head
-from devise.search.labelling import seen_labels
+from devise.search.labelling import seen_ids
 from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Ranker
 from devise.vision.networks import Core
 from devise.vision.projections import convex_projection
@@ -117,7 +118,7 @@ class Study:
                 embedding_ND = nn.functional.normalize(found_ND, dim=1).numpy()
             kept = {name for name, gone in zip(self.classes.names, one.dropped_C, strict=True) if not gone}
             ranker = Ranker(
-                *(vectors_VD, self.ancestry, self.classes.synsets, seen_labels(self.known, kept)),
+                *(vectors_VD, self.ancestry, self.classes.synsets, seen_ids(self.known, kept)),
                 evidence=variant.evidence,
                 seen_penalty=variant.seen_penalty,
             )
@@ -200,7 +201,7 @@ class Study:
         label_ids, label_N = np.unique([nouns[folder] for folder in folder_N], return_inverse=True)
         found = []
         for seed in seeds:
-            train_N = _seventy_percent(folder_N, seed)
+            train_N = seventy_percent(folder_N, seed)
             labels = [[int(label)] for label in label_N[train_N]]
             layer = fit_classifier_head(self.corpus_NF[used[train_N]], labels, len(label_ids)).layer
             projection = convex_projection(layer, self.known.vectors[label_ids], 1.0, 10)
@@ -240,11 +241,3 @@ def _ranks(ranker: Ranker, embedding_ND: np.ndarray, classes: list, one: Asked) 
         few[part] = (relevance_BV[:, own] > right_B1).sum(axis=1)
         all_of_them[part] = (relevance_BV > right_B1).sum(axis=1)
     return few, all_of_them
-
-
-def _seventy_percent(folder_N: np.ndarray, seed: int) -> np.ndarray:
-    generator, train_N = np.random.default_rng(seed), np.zeros(len(folder_N), dtype=bool)
-    for folder in np.unique(folder_N):
-        own = generator.permutation(np.flatnonzero(folder_N == folder))
-        train_N[own[: round(0.7 * len(own))]] = True
-    return train_N

@@ -1,4 +1,4 @@
-"""What settings call the shipped facts, and the files of the package that they are; it opens none of them.
+"""What settings call the shipped facts, the files of the package that they are, and what ships of a network.
 
 A file of such a name in the working directory is reached as ./wordnet.
 """

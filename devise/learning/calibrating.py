@@ -11,7 +11,6 @@ from devise.config import TrainConfig
 from devise.errors import TrainingError
 from devise.facts import shipped
 from devise.learning import answers
-from devise.learning.fitting import guard_classes
 from devise.learning.hiding import Hiding
 from devise.search.calibrated import Calibration
 from devise.vision.model import DeviseModel, network_id
@@ -43,14 +42,15 @@ def calibrate(
     """
     if config.projection != "convex" or config.loss != "none" or config.weights is None or classes is None:
         return None
+    key = network_id(model.core, model.preprocessing)
     if features_NF is not None and len(features_NF):
-        quiet: Callable[[str], None] = lambda line: None  # noqa: E731  what is held out was told by the fit
-        vectors_CD = guard_classes(classes, held_out, quiet)
+        vectors_CD = np.full_like(classes.vectors_CD, np.nan)
+        kept = model.projection.class_index
+        vectors_CD[kept] = classes.vectors_CD[kept]
         denied_V = Denied.load(shipped.DENIED["shipped"]).rows(known.labels, known.synsets, known.synonyms)
         hiding = Hiding(config, model.core, known, ancestry, classes, vectors_CD, model.card, denied_V)
         try:
             pictures = hiding.rank(features_NF, texts)
-            key = network_id(model.core, model.preprocessing)
             found = hiding.calibrate(pictures, model=key, vocabulary=model.card["vocabulary_id"])
             drawn = answers.draw(answers.measure(hiding, pictures))
         except TrainingError as error:
@@ -60,7 +60,7 @@ def calibrate(
         return found, drawn
     constants = ("temperature", "top_t", "rows_weight", "rows_lambda")
     as_shipped = all(getattr(config, name) == TrainConfig.model_fields[name].default for name in constants)
-    text = shipped.calibration(network_id(model.core, model.preprocessing), len(known.labels))
+    text = shipped.calibration(key, len(known.labels))
     if text is None or held_out or not as_shipped:
         report("no calibration: `labelled` pictures of the weights' own classes would make one")
         return None

@@ -141,7 +141,6 @@ def fit(
     projection, figures["projection"] = fit_projection(
         config, core, class_vectors_CD, vocabulary, features_NF, image_id_N, chosen, report
     )
-    mean_F = None
     if isinstance(projection, ConvexProjection) and config.rows_weight and config.loss != "softmax":
         mean_F = _mean_features(config, core, features_NF, report)
         projection = add_rows(projection, vocabulary.vectors, mean_F, config.rows_lambda, config.rows_weight)

@@ -8,6 +8,7 @@ Shape letters: C classes, D dims, F features, V labels.
 import numpy as np
 import torch
 
+from devise.search.ranking import label_covariance
 from devise.vision.projections import ConvexProjection, with_rows
 
 
@@ -24,9 +25,7 @@ def regress_rows(vectors_CD: np.ndarray, rows_CF: np.ndarray, penalty: float) ->
 
 def label_spread(vectors_VD: np.ndarray) -> np.ndarray:
     """spread_DD float32: |spread v| is the standard deviation, over the labels, of their vectors' products with v."""
-    mean_D = vectors_VD.mean(axis=0, dtype=np.float64)
-    covariance_DD = (vectors_VD.T @ vectors_VD).astype(np.float64) / len(vectors_VD) - np.outer(mean_D, mean_D)
-    value_D, axis_DD = np.linalg.eigh(covariance_DD)
+    value_D, axis_DD = np.linalg.eigh(label_covariance(vectors_VD))
     return (np.sqrt(value_D.clip(0))[:, None] * axis_DD.T).astype(np.float32)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from devise.search.calibrated import Calibration, Masses
+from devise.words import ragged
 from devise.words.ancestry import Ancestry
 
 
@@ -123,11 +124,11 @@ class Nodes:
         soft_NK /= soft_NK.sum(axis=1, keepdims=True)
         n_nodes = len(self.synsets)
         sides = []
-        for ragged, ids, weights in (
+        for above, ids, weights in (
             (self._labels, label_id_NK, soft_NK),
             (self._classes, class_id_NT, probability_NT.astype(np.float64)),
         ):
-            values, counts = ragged.take(ids.reshape(-1))
+            values, counts = above.take(ids.reshape(-1))
             images = np.repeat(np.arange(ids.shape[0]), ids.shape[1])
             sides.append((np.repeat(images, counts) * n_nodes + values, np.repeat(weights.reshape(-1), counts)))
         (label_keys, label_weights), (class_keys, class_weights) = sides
@@ -194,7 +195,5 @@ class _Ragged:
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The values of these rows, end to end, and how many each has."""
-        counts = self.starts[rows + 1] - self.starts[rows]
-        ends = np.cumsum(counts)
-        steps = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
-        return self.values[np.repeat(self.starts[rows], counts) + steps], counts
+        places, counts = ragged.places(self.starts, rows)
+        return self.values[places], counts

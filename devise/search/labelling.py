@@ -107,7 +107,7 @@ def make_nodes(
     return Nodes(ancestry, class_synsets, ~denied_V, first_V)
 
 
-def seen_labels(known: Vocabulary, seen: Collection[str]) -> set[int]:
+def seen_ids(known: Vocabulary, seen: Collection[str]) -> set[int]:
     """The label ids of names of what a model was trained on; names that are no labels have none."""
     by_name = {label: number for number, label in enumerate(known.labels)}
     numbers = (by_name[name] if name in by_name else known.find_one(name) for name in seen)
@@ -152,7 +152,7 @@ def make_ranker(
 ) -> Ranker:
     """What ranks a vocabulary's labels for one model, by its card as `make_labeller` takes it."""
     return Ranker(
-        *(known.vectors, ancestry, card.get("class_synsets", ()), seen_labels(known, card.get("seen", ()))),
+        *(known.vectors, ancestry, card.get("class_synsets", ()), seen_ids(known, card.get("seen", ()))),
         evidence=EVIDENCE,
         seen_penalty=SEEN_PENALTY,
         candidates=candidates,

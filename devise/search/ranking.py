@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from devise.search.zeroshot import score_memory, top_labels
+from devise.words import ragged
 from devise.words.ancestry import Ancestry
 
 EVIDENCE, SEEN_PENALTY = 2.5, 1.0
@@ -79,8 +80,7 @@ class Ranker:
         self._chosen_VD = vectors_VD if candidates is None else vectors_VD[self.candidates]
         self._column_V = np.full(len(vectors_VD), -1, dtype=np.int64)
         self._column_V[self._ids] = np.arange(len(self._ids))
-        mean_D = vectors_VD.mean(axis=0, dtype=np.float64)
-        self._covariance_DD = vectors_VD.T.astype(np.float64) @ vectors_VD / len(vectors_VD) - np.outer(mean_D, mean_D)
+        self._covariance_DD = label_covariance(vectors_VD)
         self._memory_BW = score_memory(len(self._ids))
         lowered_V = np.zeros(len(vectors_VD), dtype=np.float32)
         lowered_V[list(seen)] = -seen_penalty
@@ -135,10 +135,7 @@ class Ranker:
             self._add_evidence(relevance_BV, class_id_BT, probability_BT)
 
     def _add_evidence(self, relevance_BV: np.ndarray, class_id_BT: np.ndarray, probability_BT: np.ndarray) -> None:
-        first_BT, end_BT = self._starts_C[class_id_BT], self._starts_C[class_id_BT + 1]
-        length = (end_BT - first_BT).reshape(-1)
-        within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-        places = np.repeat(first_BT.reshape(-1), length) + within
+        places, length = ragged.places(self._starts_C, class_id_BT.reshape(-1))
         rows = np.repeat(np.repeat(np.arange(len(class_id_BT)), class_id_BT.shape[1]), length)
         shares = np.repeat(probability_BT.reshape(-1), length) * self._weights[places]
         # One after the other, in the order of the classes: an image's sums have the same bits in any batch.
@@ -163,3 +160,10 @@ class Ranker:
                         weights.append(weight)
             starts.append(len(columns))
         return np.array(starts), np.array(columns, dtype=np.int64), np.array(weights, dtype=np.float32)
+
+
+def label_covariance(vectors_VD: np.ndarray) -> np.ndarray:
+    """float64 (D, D): v'Cv is the variance, over the labels, of their vectors' products with a vector v."""
+    mean_D = vectors_VD.mean(axis=0, dtype=np.float64)
+    # The product in float32: in float64 it is most of what a worker needs to open a vocabulary.
+    return (vectors_VD.T @ vectors_VD).astype(np.float64) / len(vectors_VD) - np.outer(mean_D, mean_D)

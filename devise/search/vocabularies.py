@@ -23,9 +23,9 @@ CLASSES, HYPERNYMS, CALIBRATION = "_classes-", "_hypernyms-", "calibration.json"
 
 def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
     """The classes of the core visual model; None if the vocabulary was built without classes."""
-    if not _has(found, CLASSES):
+    if (path := find_one(warehouse, found, CLASSES)) is None:
         return None
-    table = _read(manifest.localise_one(warehouse, found, CLASSES))
+    table = _read(path)
     name, texts, synset = (table.column(column).to_pylist() for column in ("name", "texts", "synset"))
     return ClassVectors(name, texts, np.array(table.column("vector").to_pylist(), dtype=np.float32), synset)
 
@@ -37,9 +37,9 @@ def read_ancestry(warehouse: str, found: Manifest, synsets: Sequence[str | None]
 
 def read_class_synsets(warehouse: str, found: Manifest) -> dict[str, tuple[str | None, str | None]]:
     """The wnid and the synset of each class by its name, as a vocabulary's run has them; empty without classes."""
-    if not _has(found, CLASSES):
+    if (path := find_one(warehouse, found, CLASSES)) is None:
         return {}
-    table = _read(manifest.localise_one(warehouse, found, CLASSES))
+    table = _read(path)
     columns = (table.column(name).to_pylist() for name in ("name", "wnid", "synset"))
     return {name: (wnid, synset) for name, wnid, synset in zip(*columns, strict=True)}
 
@@ -75,13 +75,13 @@ def ancestry_in(path: Path | None, synsets: Sequence[str | None]) -> Ancestry:
 
 def find_one(warehouse: str, found: Manifest, start: str = "", end: str = "") -> Path | None:
     """The run's one file whose name begins and ends so, on this host; None if it has none."""
-    if not any(file.path.startswith(start) and file.path.endswith(end) for file in found.files):
+    if not _has(found, start, end):
         return None
     return manifest.localise_one(warehouse, found, start, end)
 
 
-def _has(found: Manifest, begins: str) -> bool:
-    return any(file.path.startswith(begins) for file in found.files)
+def _has(found: Manifest, start: str = "", end: str = "") -> bool:
+    return any(file.path.startswith(start) and file.path.endswith(end) for file in found.files)
 
 
 def _read(path: Path) -> pa.Table:

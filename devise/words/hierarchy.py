@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from devise.errors import VocabularyError
+from devise.words import ragged
 from devise.words.nouns import fold
 
 UNREACHED = np.iinfo(np.int16).max
@@ -136,6 +137,4 @@ class Hierarchy:
 
     def _next_to(self, front: np.ndarray) -> np.ndarray:
         """The rows one edge from some of these, ascending."""
-        degree = self._starts[front + 1] - self._starts[front]
-        within = np.arange(degree.sum()) - np.repeat(np.cumsum(degree) - degree, degree)
-        return np.unique(self._neighbours[np.repeat(self._starts[front], degree) + within])
+        return np.unique(self._neighbours[ragged.places(self._starts, front)[0]])

@@ -14,13 +14,7 @@ from devise.learning.train import augment, fit_classifier, fit_projection, fit_r
 N_FEATURES, DIM, N_LABELS, N_IMAGES = 12, 8, 6, 240
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Arrays this small lose more to waking threads than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clusters(seed=0):

@@ -12,7 +12,7 @@ from devise.facts import shipped
 from devise.learning.labelled import find_labels
 from devise.learning.metrics import interval
 from devise.search import shards
-from devise.search.vocabularies import read_class_synsets
+from devise.search.vocabularies import read_card, read_class_synsets
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import refuse_other_dims
 from devise.spark.frame.job import Task, say
@@ -146,8 +146,6 @@ def measure_pairs(task: Task, splits: Sequence[Split]) -> list[tuple[str, "Figur
 
 def find_relations(task: Task, known: "Vocabulary") -> "Relations | None":
     """Where labels lie with regard to the classes that the model learned from; None without a hierarchy."""
-    import json
-
     from devise.learning.relations import Relations
     from devise.words.ancestry import Ancestry
     from devise.words.synsets import read_hierarchy
@@ -156,7 +154,7 @@ def find_relations(task: Task, known: "Vocabulary") -> "Relations | None":
     if config.hierarchy is None:
         return None
     tree = read_hierarchy(judged.hierarchy_file(config.hierarchy))
-    card = json.loads(manifest.localise_one(config.warehouse, task.input("model"), end="card.json").read_bytes())
+    card = read_card(config.warehouse, task.input("model"))
     classes = read_class_synsets(config.warehouse, task.input("vocabulary"))
     synset_of = dict(zip(known.labels, known.synsets, strict=True))
     seen = [classes[name][1] if name in classes else synset_of.get(name) for name in card["seen"]]

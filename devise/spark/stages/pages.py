@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from devise.search.vocabularies import read_class_synsets
+from devise.search.vocabularies import read_card, read_class_synsets
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task
 from devise.spark.frame.metering import counted
 from devise.spark.frame.tables import Written, deliver, receipt_batch, receipts
 from devise.spark.stages.evaluate import Measured
 from devise.spark.stages.vocabulary import shipped_classes
-from devise.warehouse import manifest
 from devise.warehouse.manifest import File
 
 CARD, CONFUSIONS = "_model-card-", "_confusions-"
@@ -67,7 +66,7 @@ def _write_card(task: Task, measured: Measured) -> File:
     from devise.show import modelcard
 
     config, model, vocabulary = task.config, task.input("model"), task.input("vocabulary")
-    card = json.loads(manifest.localise_one(config.warehouse, model, end="card.json").read_bytes())
+    card = read_card(config.warehouse, model)
     splits = [
         modelcard.Split(
             name=one.config.name,

@@ -25,6 +25,7 @@ JOB = job.Job(
         "embeddings": "chain",
         "rejects": "chain",
         "labels": "this",
+        "word_images": "any",
         "index": "through",
         "results": "any",
         "label_metrics": "any",

@@ -128,7 +128,10 @@ class Corpus:
         if index is None:
             pairs += [("vocabulary", "r1"), ("images", self.run), ("model", self.run)]
             pairs += [("embeddings", run) for run in self.chains["embeddings"]]
-            pairs += [("metrics", self.run)] if manifest.find(self.warehouse, "metrics", self.run) else []
+            made = [
+                name for name in ("metrics", "labels", "word_images") if manifest.find(self.warehouse, name, self.run)
+            ]
+            pairs += [(name, self.run) for name in made]
             self.published = self.run, dict(self.live)
         pointer.swap(self.warehouse, pairs, self.run, pointer.settle(self.warehouse))
 

@@ -116,7 +116,7 @@ class LiveIndex:
         k = min(k, max(1, sum(shard.ntotal for shard in opened)))  # memory follows k, and there are no more rows
         prepared = index.prepare(self.template, query_D[None, :], effort(self.index.details["nprobe"], kind))
         sidecars = [Sidecar(shard.sidecar.fetch()) for shard in self.shards]
-        exact = [shard.open_exact(rows, len(query_D)) for shard, rows in zip(self.shards, sidecars, strict=True)]
+        exact = [shard.open_exact(rows.ntotal, rows.d) for shard, rows in zip(self.shards, opened, strict=True)]
         ids_QK, scores_QK = index.search(opened, prepared, k, self.hidden, exact)
         uris = shards.find_uris(sidecars, self.hidden, ids_QK[0])
         found = [

@@ -146,7 +146,7 @@ def nearest_in_shards(
 
     def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
         hidden, sidecar = [shard.hidden()], Sidecar(shard.sidecar.fetch())
-        exact = [shard.open_exact(sidecar, opened.d)]
+        exact = [shard.open_exact(opened.ntotal, opened.d)]
         n_found = min(k, max(1, opened.ntotal))  # memory follows it
         for rows_Q, queries in prepared:
             ids_QK, scores_QK = indices.search([opened], queries, n_found, hidden, exact)

@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
     score_QP: np.ndarray | None
     """float32, of query and centroid."""
 
-    def of(self, rows_Q: np.ndarray) -> "Prepared":
+    def of(self, rows_Q: np.ndarray | slice) -> "Prepared":
         """Some of the queries."""
         return Prepared(*(None if part is None else part[rows_Q] for part in self))
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan, log2, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -181,6 +182,16 @@ def effort(nprobe: Mapping[str, int], kind: str) -> int:
     if found is None:
         raise IndexingError(f"found no search effort for the kind {kind!r} among {sorted(nprobe)} of the index")
     return found
+
+
+def measured(details: Mapping[str, Any], kind: str) -> tuple[int | None, float | None]:
+    """What an index's details say of a kind of query: its nprobe, None without lists, and its recall@10.
+
+    The recall is None where no query of the kind was tried.
+    """
+    if not _lists_of(details["kind"]):
+        return None, 1.0 if details["kind"] == "Flat" else None
+    return effort(details["nprobe"], kind), details["tuning"].get(kind, {}).get("recall")
 
 
 def _count_lists(n_rows: int, sample_rows: int) -> int:

@@ -1,9 +1,9 @@
 """The files beside a shard, mapped into memory: the uri of an id, and the exact row of an id; no faiss, no Spark.
 
 A sidecar is an uncompressed Arrow file, so that an id is found in it where it lies, by bisection: its ids ascend.
-A file of exact rows is all rows, then all ids, both in the order of the ids. A number is 16 bits of fixed point, which for
-unit rows is five times as precise as float16, and float32 again in a fifteenth of the time. What is touched of either
-is read, and the system may forget it again: neither counts as memory of the process.
+A file of exact rows is all rows, then all ids, both in the order of the ids. A number is 16 bits of fixed point: for
+unit rows five times as precise as float16, and float32 again in a fifteenth of the time. What is touched of either
+file the system reads, and may forget again: neither counts as memory of the process.
 Shape letters: N rows, Q queries, M candidates, D dims.
 """
 

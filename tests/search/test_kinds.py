@@ -14,6 +14,7 @@ from devise.search.kinds import (
     count_training_rows,
     effort,
     explain,
+    measured,
     nprobe_steps,
     settle_nprobe,
 )
@@ -109,6 +110,13 @@ def test_an_index_of_before_searches_differences_with_the_effort_of_words():
     assert effort({**old, "differences": 4}, "differences") == 4
     with pytest.raises(IndexingError, match=r"no search effort for the kind 'pictures' among"):
         effort(old, "pictures")
+
+
+def test_an_index_tells_the_recall_that_was_measured_and_none_that_was_not():
+    lists = {"kind": "IVF8,SQ8", "nprobe": {"image": 2, "word": 3}, "tuning": {"image": {"recall": 0.97}}}
+    assert measured(lists, "image") == (2, 0.97) and measured(lists, "word") == (3, None)
+    assert measured({"kind": "Flat", "nprobe": {"image": 1}, "tuning": {}}, "image") == (None, 1.0)
+    assert measured({"kind": "HNSW32", "nprobe": {"image": 1}, "tuning": {}}, "image") == (None, None)
 
 
 def test_the_choice_is_explained_with_its_figures():

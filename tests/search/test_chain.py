@@ -99,7 +99,7 @@ STEPS = st.lists(st.one_of(st.tuples(LIVE, st.integers(1, 3), st.booleans()), st
 
 
 @pytest.mark.parametrize("factory", TEMPLATES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(steps=STEPS)
 def test_any_nights_answer_as_an_index_made_anew(factory, tmp_path_factory, steps):
     """A step is what is then live, in how many shards, and whether compacted; or a rollback."""

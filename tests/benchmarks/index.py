@@ -57,8 +57,8 @@ def unit(array_ND):
     return (array_ND / np.linalg.norm(array_ND, axis=1, keepdims=True)).astype(np.float32)
 
 
-def make(vectors: str, classes: str, n_rows: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Embeddings (N, D), and N_QUERIES queries of each kind."""
+def make(vectors: str, classes: str, n_rows: int) -> tuple[np.ndarray, dict[str, np.ndarray], tuple]:
+    """Embeddings (N, D), N_QUERIES queries of each kind, and the two words (Q, D) of each pair and difference."""
     rng = np.random.default_rng(SEED)
     source = wordvectors.read(vectors)
     word_VD = unit(source.vectors)
@@ -76,7 +76,7 @@ def make(vectors: str, classes: str, n_rows: int) -> tuple[np.ndarray, dict[str,
     embedding_ND = np.empty((n_rows, class_CD.shape[1]), np.float32)
     for start in range(0, n_rows, 10_000):
         embedding_ND[start : start + 10_000] = embed(min(10_000, n_rows - start))
-    return embedding_ND, queries
+    return embedding_ND, queries, (a, b)
 
 
 def ours(factory: str, embedding_ND: np.ndarray, folder: Path) -> Built:
@@ -175,7 +175,7 @@ def main() -> None:
     print(f"{platform.processor()} {os.cpu_count()} cores, OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE')}, "
           f"faiss {faiss.__version__}, {datetime.date.today()}")  # fmt: skip
     for n_rows in told.rows:
-        embedding_ND, queries = make(told.vectors, told.classes, n_rows)
+        embedding_ND, queries, _ = make(told.vectors, told.classes, n_rows)
         blocks = [(np.arange(start, min(n_rows, start + 50_000)), embedding_ND[start : start + 50_000])
                   for start in range(0, n_rows, 50_000)]  # fmt: skip
         exact = {kind: index.exact_search_in_blocks(query_QD, blocks, K)[0] for kind, query_QD in queries.items()}

@@ -207,11 +207,19 @@ def find_uris(sidecars: Sequence[Sidecar], hidden: Sequence[np.ndarray], image_i
 
     Args:
         hidden: of each sidecar the ids that count no more in its shard.
+
+    Raises:
+        IndexingError: an id has no uri, so a sidecar is another shard's.
     """
     found: dict[int, str] = {}
     wanted = np.unique(image_id_K[image_id_K >= 0])
     for sidecar, hidden_H in zip(sidecars, hidden, strict=True):
         found |= sidecar.uris(np.setdiff1d(wanted, hidden_H, assume_unique=True))
+    if len(found) != len(wanted):
+        without = next(image_id for image_id in wanted.tolist() if image_id not in found)
+        raise IndexingError(
+            f"found no uri of image_id {without} in {len(sidecars):,} sidecars, wanted one in its shard's"
+        )
     return found
 
 

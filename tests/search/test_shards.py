@@ -153,7 +153,10 @@ def test_uris_are_found_over_all_sidecars_and_empty_places_passed_over(tmp_path)
     asked = np.array([2**62 + 7, -1, 2**62 + 40, -1])
     wanted = {image_id: f"file:///{image_id}" for image_id in (2**62 + 7, 2**62 + 40)}
     assert shards.find_uris(sidecars, none, asked) == wanted
-    assert shards.find_uris(sidecars, none, np.array([-1, -1])) == shards.find_uris([], [], asked) == {}
+    assert shards.find_uris(sidecars, none, np.array([-1, -1])) == shards.find_uris([], [], np.array([-1])) == {}
+    for sidecar in ([], sidecars[:1]):
+        with pytest.raises(IndexingError, match=f"found no uri of image_id {2**62 + 7} in {len(sidecar)} sidecars"):
+            shards.find_uris(sidecar, none[:1] * len(sidecar), asked)
 
 
 def test_a_uri_counts_only_where_its_id_is_not_hidden(tmp_path):
@@ -162,4 +165,5 @@ def test_a_uri_counts_only_where_its_id_is_not_hidden(tmp_path):
     old, new = (Sidecar(write_sidecar(tmp_path / name, five, [uri])) for name, uri in uris.items())
     assert shards.find_uris([old, new], [five, none], five) == {5: "file:///after"}
     assert shards.find_uris([new, old], [none, five], five) == {5: "file:///after"}
-    assert shards.find_uris([old, new], [five, five], five) == {}
+    with pytest.raises(IndexingError, match="found no uri of image_id 5 in 2 sidecars"):
+        shards.find_uris([old, new], [five, five], five)

@@ -356,6 +356,7 @@ def test_a_broken_promise_on_a_worker_is_one_line(capsys, copy, finished, sectio
         ("label_images", "vocabulary/**/*.parquet", 0.5, "Parquet"),
         ("label_images", "embeddings/**/*.parquet", 0, "embeddings: a file that the manifest lists cannot be read"),
         ("search_images", "index/**/shard-*.faiss", 0.5, "no faiss index"),
+        ("search_images", "index/**/shard-*.arrow", 0.5, "no sidecar of a shard"),
     ],
 )
 def test_a_file_torn_or_gone_after_its_commit_is_one_line(

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -356,6 +356,7 @@ def test_a_broken_promise_on_a_worker_is_one_line(capsys, copy, finished, sectio
         ("label_images", "vocabulary/**/*.parquet", 0.5, "Parquet"),
         ("label_images", "embeddings/**/*.parquet", 0, "embeddings: a file that the manifest lists cannot be read"),
         ("search_images", "index/**/shard-*.faiss", 0.5, "no faiss index"),
+        ("search_images", "index/**/shard-*.arrow", 0.5, "no sidecar of a shard"),
     ],
 )
 def test_a_file_torn_or_gone_after_its_commit_is_one_line(
@@ -485,8 +486,11 @@ def test_a_name_survives_from_the_listing_to_the_answers(spark, copy, finished, 
         assert sorted(row.uri for row in read(spark, finished, table)) == listed
     assert sorted({row.uri for row in read(spark, finished, "labels")}) == listed
     index = manifest.read(str(finished), "index", "r1")
-    sidecars = [finished / "index" / "run=r1" / file.path for file in index.files if file.path.endswith(".parquet")]
-    assert sorted(uri for path in sidecars for uri in pq.read_table(path).column("uri").to_pylist()) == listed
+    sidecars = [finished / "index" / "run=r1" / file.path for file in index.files if file.path.endswith(".arrow")]
+    assert (
+        sorted(uri for path in sidecars for uri in pa.ipc.open_file(path).read_all().column("uri").to_pylist())
+        == listed
+    )
     warehouse = copy(finished)
     asked = [f"image:{uri}" for uri in listed]
     night(warehouse, sections, "search_images", search_images={"queries": asked, "k": len(listed)})

@@ -76,6 +76,16 @@ def read_bytes(uri: str) -> bytes:
         return _read(uri)[0]
 
 
+def read_end(uri: str, n_bytes: int) -> bytes:
+    """The last `n_bytes` (at least 1) of the content, or all of it if it has fewer; where Parquet says what it has."""
+    with _faults(uri):
+        if not is_local(uri):
+            return s3.read(uri, Range=f"bytes=-{n_bytes}")[0]
+        with open(local_path(uri), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
+            return file.read()
+
+
 def read_tagged(uri: str) -> tuple[bytes, str] | None:
     """The whole content and its etag as one answer, or None if nothing is there."""
     with _faults(uri):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from devise.search import shards
+from devise.search import mapped, shards
 from devise.search.filling import fill_shard, write_shard
 from devise.search.kinds import choose_kind
 from devise.search.template import train_template, write_template
@@ -100,12 +100,19 @@ def _index(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]]) -> Manif
         name = f"shard-{number:05d}-0"
         write_shard(fill_shard(template, [(image_id_N[part], embedding_ND[part])]), place / f"{name}.faiss")
         uris = [uri for uri, kept in zip(pictures, part, strict=True) if kept]
-        pq.write_table(
-            pa.table({"image_id": image_id_N[part], "uri": uris, "etag": ["1"] * len(uris)}), place / f"{name}.parquet"
-        )
-        names |= {f"{name}.faiss": int(part.sum()), f"{name}.parquet": -1}
+        write_sidecar(place / f"{name}.arrow", image_id_N[part], uris)
+        names |= {f"{name}.faiss": int(part.sum()), f"{name}.arrow": -1}
     nprobe = {"image": 1, "word": 2, "words": 2}
     return _commit(warehouse, "index", names, dim=DIM, nprobe=nprobe, n_shards=2, layout=shards.LAYOUT)
+
+
+def write_sidecar(path: Path, image_id_N: np.ndarray, uris: list[str], group_rows: int | None = None) -> Path:
+    """A shard's sidecar of these rows, sorted, in groups of so many."""
+    order = np.argsort(image_id_N)
+    columns = [image_id_N[order], [uris[row] for row in order], ["1"] * len(uris)]
+    with pa.ipc.new_file(path, mapped.SCHEMA) as file:
+        file.write_table(pa.table(columns, schema=mapped.SCHEMA), group_rows)
+    return path
 
 
 def add_night(warehouse: str, run: str, bases: tuple[str, ...] = ()) -> None:

@@ -17,6 +17,7 @@ from devise.facts import shipped
 from devise.search import grammar, shards
 from devise.search.grammar import Term
 from devise.search.kinds import effort
+from devise.search.mapped import Sidecar
 from devise.store import scratch, storage
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
@@ -114,8 +115,10 @@ class LiveIndex:
         opened = [index.read_shard(shard.index.fetch(), self.template) for shard in self.shards]
         k = min(k, max(1, sum(shard.ntotal for shard in opened)))  # memory follows k, and there are no more rows
         prepared = index.prepare(self.template, query_D[None, :], effort(self.index.details["nprobe"], kind))
-        ids_QK, scores_QK = index.search(opened, prepared, k, self.hidden)
-        uris = shards.find_uris([shard.sidecar.fetch() for shard in self.shards], self.hidden, ids_QK[0])
+        sidecars = [Sidecar(shard.sidecar.fetch()) for shard in self.shards]
+        exact = [shard.open_exact(rows, len(query_D)) for shard, rows in zip(self.shards, sidecars, strict=True)]
+        ids_QK, scores_QK = index.search(opened, prepared, k, self.hidden, exact)
+        uris = shards.find_uris(sidecars, self.hidden, ids_QK[0])
         found = [
             (int(number), float(score)) for number, score in zip(ids_QK[0], scores_QK[0], strict=True) if number >= 0
         ]

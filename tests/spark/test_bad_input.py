@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -485,8 +485,11 @@ def test_a_name_survives_from_the_listing_to_the_answers(spark, copy, finished, 
         assert sorted(row.uri for row in read(spark, finished, table)) == listed
     assert sorted({row.uri for row in read(spark, finished, "labels")}) == listed
     index = manifest.read(str(finished), "index", "r1")
-    sidecars = [finished / "index" / "run=r1" / file.path for file in index.files if file.path.endswith(".parquet")]
-    assert sorted(uri for path in sidecars for uri in pq.read_table(path).column("uri").to_pylist()) == listed
+    sidecars = [finished / "index" / "run=r1" / file.path for file in index.files if file.path.endswith(".arrow")]
+    assert (
+        sorted(uri for path in sidecars for uri in pa.ipc.open_file(path).read_all().column("uri").to_pylist())
+        == listed
+    )
     warehouse = copy(finished)
     asked = [f"image:{uri}" for uri in listed]
     night(warehouse, sections, "search_images", search_images={"queries": asked, "k": len(listed)})

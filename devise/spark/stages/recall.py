@@ -10,6 +10,7 @@ from pyspark.sql.types import StructType
 
 from devise.search.grammar import CANCELLED
 from devise.search.kinds import QUERY_KINDS as KINDS
+from devise.search.mapped import Sidecar
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
@@ -113,8 +114,9 @@ def recall_by_nprobe(
     n_queries = len(queries.kinds)
     prepared = indices.prepare(open_template(parts), np.asarray(queries.vectors, dtype=np.float32), steps[-1])
 
-    def search(opened: Any, _: Shard) -> Iterator[pa.RecordBatch]:
-        for place, found in enumerate(indices.search_at_steps(opened, prepared, k + 1, steps)):
+    def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
+        exact = shard.open_exact(Sidecar(shard.sidecar.fetch()), opened.d) if shard.exact else None
+        for place, found in enumerate(indices.search_at_steps(opened, prepared, k + 1, steps, exact)):
             yield _batch(*found, first=place * n_queries)
 
     near = _nearest(map_shards(spark, parts, search, NEIGHBOURS), k + 1)

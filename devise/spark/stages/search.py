@@ -13,6 +13,7 @@ from devise.errors import ConfigError, IndexingError, ManifestError, VocabularyE
 from devise.facts import shipped
 from devise.search import grammar, query, shards
 from devise.search.kinds import effort
+from devise.search.mapped import Sidecar
 from devise.search.query import Query
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
@@ -144,10 +145,11 @@ def nearest_in_shards(
     ]
 
     def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
-        hidden, sidecar = [shard.hidden()], shard.sidecar.fetch()
+        hidden, sidecar = [shard.hidden()], Sidecar(shard.sidecar.fetch())
+        exact = [shard.open_exact(sidecar, opened.d)]
         n_found = min(k, max(1, opened.ntotal))  # memory follows it
         for rows_Q, queries in prepared:
-            ids_QK, scores_QK = indices.search([opened], queries, n_found, hidden)
+            ids_QK, scores_QK = indices.search([opened], queries, n_found, hidden, exact)
             uris = shards.find_uris([sidecar], hidden, ids_QK)
             keep = ids_QK >= 0
             columns = [

@@ -92,10 +92,10 @@ def test_search_by_a_picture_goes_through_the_live_model(ask, published):
     picture = next(uri for uri in published[1] if "/ferry/" in uri)
     by_option = ask("search", "--image", picture, "-k", "3")
     assert len(by_option) == 3 and by_option == ask("search", f"image:{picture}", "-k", "3")
-    live = terminal.LiveIndex(published[0])
-    embedded_D = terminal.embed_picture(live, picture)
+    searcher = terminal.Searcher.open(published[0])
+    embedded_D = terminal.embed_picture(searcher, picture)
     assert abs(np.linalg.norm(embedded_D) - 1) < 1e-5
-    hits = live.search(embedded_D, "image", 3)
+    hits = searcher.search(embedded_D, "image", 3).hits
     assert [line.split()[1:] for line in by_option] == [[f"{hit.score:.3f}", hit.uri] for hit in hits]
 
 

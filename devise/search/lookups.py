@@ -74,8 +74,7 @@ class _File:
                 raise SchemaError(f"{self._file.uri}: found no columns {sorted(missing)}")
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self._file.uri, error) from None
-        wanted = pa.array(values, rows.schema.field(self._column).type)
-        return rows.filter(pc.is_in(rows.column(self._column), wanted)).select(list(columns))
+        return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
 
     def _statistics(self) -> Footer:
         """What the file's end says, and the least and the largest value of each row group that has any."""
@@ -111,14 +110,23 @@ def _told_by_group(metadata: pq.FileMetaData, place: int) -> tuple[list[int], li
 
 def _read_metadata(uri: str) -> pq.FileMetaData:
     """What a Parquet file says of itself, read from its end alone."""
-    end = storage.read_end(uri, END_BYTES)
+    end = storage.read_bytes(uri, last=END_BYTES)
     wanted = TAIL_BYTES + int.from_bytes(end[-TAIL_BYTES:-4], "little")
     if len(end) < wanted:
-        end = storage.read_end(uri, wanted)
+        end = storage.read_bytes(uri, last=wanted)
     try:
         return pq.read_metadata(pa.BufferReader(end))
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(uri, error) from None
+
+
+def _array(values: Collection[Key]) -> pa.Array:
+    """The values as Arrow has them. `pa.array` would load pandas, which takes many times as long as a look-up."""
+    if all(isinstance(value, int) for value in values):
+        return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.array([*values], np.int64))])
+    texts = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, texts)]).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))])
 
 
 def _unreadable(uri: str, error: Exception) -> SchemaError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from devise.errors import IndexingError
 
@@ -55,6 +56,11 @@ class Sidecar:
             row_M[asked] = np.where(part_N[found] == wanted, found + self._start[place], -1)
         return row_M
 
+    def starting_with(self, prefix: str) -> np.ndarray:
+        """The ids, int64 and ascending, of the rows whose uri begins with `prefix`; every uri is looked at."""
+        table = self._table.select(["image_id", "uri"])
+        return table.filter(pc.starts_with(table.column("uri"), prefix)).column("image_id").to_numpy()
+
     def uris(self, image_id_M: np.ndarray) -> dict[int, str]:
         """image_id -> uri of those of the ids that are there."""
         uris, row_M = self._table.column("uri"), self.rows_of(image_id_M)
@@ -79,6 +85,13 @@ class ExactRows:
         self._sidecar = sidecar
         self._row_ND = np.memmap(path, ROW, mode="r", shape=(len(sidecar), dim))
 
+    def vectors(self, image_id_M: np.ndarray) -> np.ndarray:
+        """float32 (M, D): the rows of ids; `IndexingError` if one has no row here, so the file is another shard's."""
+        row_M = self._sidecar.rows_of(image_id_M)
+        if (row_M < 0).any():
+            raise IndexingError("a shard has ids that its sidecar lacks: they are of two shards, or one is torn")
+        return self._row_ND[row_M].astype(np.float32)
+
     def scores(self, query_QD: np.ndarray, image_id_QM: np.ndarray) -> np.ndarray:
         """Inner products, float32 (Q, M), of each query and its candidates; -inf at an id of -1.
 
@@ -93,10 +106,7 @@ class ExactRows:
         for start in range(0, len(query_QD), step):
             part = slice(start, start + step)
             query_M, candidate_M = np.nonzero(rows_QM[part])
-            row_M = self._sidecar.rows_of(image_id_QM[part][query_M, candidate_M])
-            if (row_M < 0).any():
-                raise IndexingError("a shard has ids that its sidecar lacks: they are of two shards, or one is torn")
-            row_MD = self._row_ND[row_M].astype(np.float32)
+            row_MD = self.vectors(image_id_QM[part][query_M, candidate_M])
             score_QM[start + query_M, candidate_M] = np.einsum("md,md->m", row_MD, query_QD[part][query_M])
         return score_QM
 

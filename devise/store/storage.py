@@ -70,20 +70,10 @@ def stat(uri: str) -> Stat | None:
         return Stat(uri, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"].timestamp())
 
 
-def read_bytes(uri: str) -> bytes:
-    """The whole content; `StorageError` if it is missing or may not be read."""
+def read_bytes(uri: str, last: int | None = None) -> bytes:
+    """The whole content, or its last so many bytes (at least 1); `StorageError` if it is missing or may not be read."""
     with _faults(uri):
-        return _read(uri)[0]
-
-
-def read_end(uri: str, n_bytes: int) -> bytes:
-    """The last `n_bytes` (at least 1) of the content, or all of it if it has fewer; where Parquet says what it has."""
-    with _faults(uri):
-        if not is_local(uri):
-            return s3.read(uri, Range=f"bytes=-{n_bytes}")[0]
-        with open(local_path(uri), "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
-            return file.read()
+        return _read(uri, last)[0]
 
 
 def read_tagged(uri: str) -> tuple[bytes, str] | None:
@@ -274,8 +264,10 @@ def abort_upload(upload: uploads.Upload) -> None:
         uploads.abort(upload)
 
 
-def _read(uri: str) -> tuple[bytes, str]:
-    return localfiles.read(local_path(uri)) if is_local(uri) else s3.read(uri)
+def _read(uri: str, last: int | None = None) -> tuple[bytes, str]:
+    if is_local(uri):
+        return localfiles.read(local_path(uri), last)
+    return s3.read(uri, **({} if last is None else {"Range": f"bytes=-{last}"}))
 
 
 def _stat_file(uri: str, found: os.stat_result) -> Stat:

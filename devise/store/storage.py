@@ -265,9 +265,8 @@ def abort_upload(upload: uploads.Upload) -> None:
 
 
 def _read(uri: str, last: int | None = None) -> tuple[bytes, str]:
-    if is_local(uri):
-        return localfiles.read(local_path(uri), last)
-    return s3.read(uri, **({} if last is None else {"Range": f"bytes=-{last}"}))
+    told = {} if last is None else {"Range": f"bytes=-{last}"}
+    return localfiles.read(local_path(uri), last) if is_local(uri) else s3.read(uri, **told)
 
 
 def _stat_file(uri: str, found: os.stat_result) -> Stat:

@@ -159,7 +159,11 @@ def test_without_a_warehouse_the_sample_s_vectors_answer(ask):
 
 def test_the_choice_of_an_index_is_explained_without_a_corpus(ask):
     lines = ask("explain-index", "--rows", "1000000", "--dim", "300", "--memory", "500MiB", warehouse=None)
-    assert lines[0].startswith("IVF4096,SQ8 for 1,000,000 x 300: exact vectors need 1.1 GiB") and len(lines) == 5
+    assert lines[0] == (
+        "Pad304,IVF4096,SQ8 for 1,000,000 x 300: 1,000,000 rows are more than 100,000; "
+        "8 bits a number need 0.3 GiB of the 0.5 GiB"
+    )
+    assert len(lines) == 6
     assert lines == ask(
         "explain-index", "--rows", "1000000", "--dim", "300", "--memory", str(500 * 2**20), warehouse=None
     )
@@ -203,7 +207,7 @@ def test_a_broken_promise_is_one_line_and_exit_code_2(refused, published, argume
 @pytest.mark.parametrize(
     ("memory", "words"),
     [
-        ("1KiB", "9 x 300 need 0.0 GiB even with 8 bits"),
+        ("1KiB", "9 x 300 need 0.0 GiB even with 4 bits"),
         ("8GB", "argument --memory: found 8GB, wanted a size of 1 byte or more"),
         ("0", "found 0, wanted a size"),
         ("-1", "found -1, wanted a size"),

@@ -125,8 +125,8 @@ def write_index(
         write_sidecar(place / f"{name}.arrow", image_id_N[part], uris)
         names |= {f"{name}.faiss": int(part.sum()), f"{name}.arrow": -1}
         if not is_exact(shard):
-            list(mapped.write_through([rows], place / f"{name}.f16"))
-            names |= {f"{name}.f16": -1}
+            list(mapped.write_through([rows], place / f"{name}.i16"))
+            names |= {f"{name}.i16": -1}
     if len(hides):
         name = shards.tombstones_name(0, 1, "0")
         pq.write_table(pa.table({"image_id": np.sort(np.array(hides, np.int64))}), place / name)

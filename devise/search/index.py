@@ -13,11 +13,9 @@ import faiss
 import numpy as np
 
 from devise.errors import IndexingError
+from devise.search.kinds import CANDIDATES
 from devise.search.mapped import ExactRows
 from devise.search.template import apply_transforms, attach, inverted_lists
-
-CANDIDATES = 128
-"""Rows of a shard that its codes choose, a query, to be scored by their exact rows if it has any; k if that is more."""
 
 
 class Prepared(NamedTuple):
@@ -32,7 +30,7 @@ class Prepared(NamedTuple):
     score_QP: np.ndarray | None
     """float32, of query and centroid."""
 
-    def of(self, rows_Q: np.ndarray) -> "Prepared":
+    def of(self, rows_Q: np.ndarray | slice) -> "Prepared":
         """Some of the queries."""
         return Prepared(*(None if part is None else part[rows_Q] for part in self))
 

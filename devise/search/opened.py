@@ -19,9 +19,11 @@ from devise.search.mapped import ExactRows, Sidecar
 from devise.search.shards import Shard
 from devise.warehouse.manifest import Manifest
 
-FEW = 20_000
+FEW = 5_000
 """Where no more images pass a filter they are all scored; where more do, more are searched for and those that do not
 pass are dropped (tests/benchmarks/results/searcher.md)."""
+WIDER = 0.5
+"""The k nearest that pass are among the k / share nearest of all, which lie in share^-0.5 times as many lists."""
 MORE = 1.5
 """How many times as many as should be needed are searched for, and how many times more if they were too few."""
 
@@ -67,14 +69,14 @@ class OpenedIndex:
         self.where = f"{warehouse}: the index of run {self.run.run}"
         chain = shards.in_warehouse(warehouse, runs)
         self.template = read_template(chain[0].template.fetch())
-        self._lock, self._lists = threading.Lock(), dict[int, np.ndarray]()
+        self._lock, self._lists = threading.Lock(), dict[int, np.ndarray | None]()
         self.parts = [self._open(shard, index.read_shard(shard.index.fetch(), self.template)) for shard in chain]
 
     def _open(self, shard: Shard, opened: Any) -> Part:
         sidecar = Sidecar(shard.sidecar.fetch())
         if len(sidecar) != opened.ntotal:
             raise IndexingError(f"{shard.index.uri}: found {opened.ntotal:,} rows, its sidecar has {len(sidecar):,}")
-        return Part(opened, sidecar, shard.open_exact(sidecar, self.dim), shard.hidden(), shard)
+        return Part(opened, sidecar, shard.open_exact(opened.ntotal, self.dim), shard.hidden(), shard)
 
     @property
     def dim(self) -> int:
@@ -133,13 +135,16 @@ class OpenedIndex:
         from devise.search import rows
 
         shards_of, exact = [part.index for part in self.parts], [part.exact for part in self.parts]
-        id_K, score_K = rows.search_among(shards_of, self.template, query_D, passing.of_shard, k, exact)
+        lists = [self._lists_of(place, id_M) for place, id_M in enumerate(passing.of_shard)]
+        lists = [None if list_M is None else np.unique(list_M) for list_M in lists]
+        id_K, score_K = rows.search_among(shards_of, self.template, query_D, passing.of_shard, k, exact, lists)
         return Found(id_K, score_K, True, None)
 
     def _dropping(self, query_D: np.ndarray, nprobe: int, k: int, passing: Passing) -> Found:
         """More than k, and of these the k best that pass; ever more, in ever more lists, until there are k."""
         k = min(k, len(passing))
-        wanted = MORE * k * self.n_live / len(passing)
+        share = len(passing) / self.n_live
+        wanted, nprobe = MORE * k / share, ceil(nprobe * share**-WIDER)
         while wanted < MORE * self.n_live:
             found = self._nearest(query_D, nprobe, min(ceil(wanted), self.n_live))
             passed_K = passing.holds(found.image_id_K)
@@ -178,19 +183,26 @@ class OpenedIndex:
             if part.sidecar.rows_of(asked)[0] >= 0 and not np.isin(asked, part.hidden)[0]:
                 if part.exact is not None:
                     return part.exact.vectors(asked)[0]
-                return rows.stored_vector(part.index, image_id, self._list_of(place, asked))
+                list_1 = self._lists_of(place, asked)
+                return rows.stored_vector(part.index, image_id, None if list_1 is None else int(list_1[0]))
         raise IndexingError(f"{self.where}: no live image has the id {image_id}")
 
-    def _list_of(self, place: int, asked: np.ndarray) -> int | None:
-        """The list in which an id lies, out of a map of its shard that the first such question makes: 4 bytes a row.
+    def _lists_of(self, place: int, image_id_M: np.ndarray) -> np.ndarray | None:
+        """The list in which each id of a shard lies, int32, where its rows are read out of lists; else None.
 
-        faiss's own map of ids takes some 50 bytes a row.
+        The first such question makes a map of the shard, of 4 bytes a row; faiss's own takes some 50.
         """
         from devise.search import rows
 
         part = self.parts[place]
+        if part.exact is not None:
+            return None
         with self._lock:
-            if place not in self._lists and (found := rows.lists_of(part.index)) is not None:
-                self._lists[place] = np.empty(len(part.sidecar), np.int32)
-                self._lists[place][part.sidecar.rows_of(found[0])] = found[1]
-        return int(self._lists[place][part.sidecar.rows_of(asked)[0]]) if place in self._lists else None
+            if place not in self._lists:
+                found = rows.lists_of(part.index)
+                list_N = None if found is None else np.empty(len(part.sidecar), np.int32)
+                if found is not None:
+                    list_N[part.sidecar.rows_of(found[0])] = found[1]
+                self._lists[place] = list_N
+        list_N = self._lists[place]
+        return None if list_N is None else list_N[part.sidecar.rows_of(image_id_M)]

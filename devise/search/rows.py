@@ -20,6 +20,7 @@ def search_among(
     among: Sequence[np.ndarray],
     k: int,
     exact: Sequence[ExactRows | None],
+    lists: Sequence[np.ndarray | None],
     threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of some rows alone, by their scores as they are: image_id_K and score_K, fewer if there are fewer.
@@ -27,11 +28,12 @@ def search_among(
     Args:
         among: of each shard the ids (int64) to choose from, all of them its own and none hidden.
         exact: as of `search`.
+        lists: of each shard the lists that these ids lie in, ascending; None of a kind without lists.
     """
     faiss.omp_set_num_threads(threads)
     everywhere = _all_lists(template, query_D[None, :])
     ids, scores = [np.empty((1, 0), np.int64)], [np.empty((1, 0), np.float32)]
-    for shard, id_M, rows in zip(shards, among, exact, strict=True):
+    for shard, id_M, rows, list_P in zip(shards, among, exact, lists, strict=True):
         if not len(id_M):
             continue
         if rows is not None:
@@ -39,10 +41,11 @@ def search_among(
             score_1M = rows.scores(everywhere.asked_QD, id_1M)
         elif inverted_lists(shard) is None:
             id_1M = id_M[None, :]
-            score_1M = everywhere.asked_QD @ shard.reconstruct_batch(id_M).T
+            # Not by BLAS, whose threads take longer to wake than this does.
+            score_1M = np.einsum("md,d->m", shard.reconstruct_batch(id_M), everywhere.asked_QD[0])[None, :]
         else:
             only = faiss.IDSelectorBatch(np.ascontiguousarray(id_M, dtype=np.int64))
-            score_1M, id_1M = search_lists(shard, everywhere, min(k, len(id_M)), sel=only)
+            score_1M, id_1M = search_lists(shard, _within(everywhere, list_P), min(k, len(id_M)), sel=only)
         ids.append(id_1M)
         scores.append(score_1M)
     id_1K, score_1K = keep_best(np.concatenate(ids, axis=1), np.concatenate(scores, axis=1), k)
@@ -74,14 +77,21 @@ def stored_vector(shard: faiss.Index, image_id: int, number: int | None) -> np.n
     return row_D
 
 
+def _within(everywhere: Prepared, list_P: np.ndarray) -> Prepared:
+    """The same queries and these of all lists."""
+    asked_QD, query_QD, list_QP, score_QP = everywhere
+    return Prepared(asked_QD, query_QD, list_QP[:, list_P], score_QP[:, list_P])
+
+
 def _all_lists(template: faiss.Index, query_QD: np.ndarray) -> Prepared:
-    """The queries and every list: asked for that many, a graph of centroids does not lead to all of them."""
+    """The queries and every list, in order: asked for that many, a graph of centroids does not lead to all of them."""
     asked_QD = np.ascontiguousarray(query_QD, dtype=np.float32)
     inverted = inverted_lists(template)
     if inverted is None:
         return Prepared(asked_QD, asked_QD, None, None)
     query_QD = apply_transforms(template, asked_QD)
-    score_QP = query_QD @ inverted.quantizer.reconstruct_n(0, inverted.nlist).T
+    centroid_PD = inverted.quantizer.reconstruct_n(0, inverted.nlist)
+    score_QP = np.einsum("qd,pd->qp", query_QD, centroid_PD)
     list_QP = np.tile(np.arange(inverted.nlist, dtype=np.int32), (len(query_QD), 1))
     return Prepared(asked_QD, query_QD, list_QP, score_QP)
 

@@ -25,7 +25,7 @@ LAYOUT = 3
 Parquet and no exact rows."""
 IDS = 2**63
 """How many ids there are."""
-SIDECAR, EXACT = ".arrow", ".f16"
+SIDECAR, EXACT = ".arrow", ".i16"
 """How the files beside a shard end: `mapped` says what is in them."""
 
 
@@ -66,9 +66,9 @@ class Shard:
     tombstones: tuple[Tombstones, ...] = ()
     """Those that meet its range."""
 
-    def open_exact(self, sidecar: Sidecar, dim: int) -> ExactRows | None:
-        """Its exact rows, mapped, where it has them."""
-        return None if self.exact is None else ExactRows(self.exact.fetch(), sidecar, dim)
+    def open_exact(self, n_rows: int, dim: int) -> ExactRows | None:
+        """Its exact rows, mapped, where it has them; `IndexingError` if they are not of its size."""
+        return None if self.exact is None else ExactRows(self.exact.fetch(), n_rows, dim)
 
     def hidden(self) -> np.ndarray:
         """Ids that the shard may hold and that a later run hides, int64, ascending."""

@@ -148,9 +148,9 @@ def make_index(warehouse, id_N, uris, embedding_ND, word_VD) -> None:
         names |= {f"{name}.faiss": int(part.sum()), f"{name}.arrow": -1}
         exact = None
         if not is_exact(shard):
-            list(mapped.write_through([rows], place / f"{name}.f16"))
-            names |= {f"{name}.f16": -1}
-            exact = mapped.ExactRows(place / f"{name}.f16", mapped.Sidecar(place / f"{name}.arrow"), dim)
+            list(mapped.write_through([rows], place / f"{name}.i16"))
+            names |= {f"{name}.i16": -1}
+            exact = mapped.ExactRows(place / f"{name}.i16", len(rows[0]), dim)
         opened.append((index.read_shard(place / f"{name}.faiss", template), exact))
     a, b = (word_VD[rng.choice(len(word_VD), N_TUNING, replace=False)] for _ in range(2))
     image = unit(embedding_ND[rng.choice(n_rows, N_TUNING)] + 0.01 * rng.normal(size=(N_TUNING, dim)))

@@ -116,7 +116,7 @@ def test_any_split_into_shards_gives_the_answer_of_the_whole(factory):
 
 KINDS = [
     "Flat", "HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ4x4", "IVF16,RaBitQ", "IVF16_HNSW8,SQ8",
-    "PCA8,IVF16,SQ8", "IVF16,PQ4x4fs",
+    "PCA8,IVF16,SQ8", "Pad32,IVF16,SQ4", "IVF16,PQ4x4fs",
 ]  # fmt: skip
 """Exact, graph, lists of every sort of code, a graph over centroids, a transform before them, packed blocks."""
 

@@ -81,7 +81,7 @@ def night(tmp_path):
         "template-a.faiss",
     ])  # fmt: skip
     second = run("r2", n_shards=3, files=[
-        *(f"shard-0000{number}-b.{end}" for number in range(3) for end in ("faiss", "arrow", "f16")),
+        *(f"shard-0000{number}-b.{end}" for number in range(3) for end in ("faiss", "arrow", "i16")),
         "tombstones-00000-00001-b.parquet",
     ])  # fmt: skip
     third = run("r3", files=[f"tombstones-0000{number}-00004-c.parquet" for number in (0, 1, 3)], n_shards=0)
@@ -95,7 +95,7 @@ def test_a_shard_hides_the_ids_of_its_range_that_later_runs_name_and_never_its_o
         "shard-00000-a.faiss", "shard-00001-a.faiss", "shard-00000-b.faiss", "shard-00001-b.faiss",
         "shard-00002-b.faiss",
     ]  # fmt: skip
-    assert low.exact is None and first.exact.uri == f"{folders[1]}/shard-00000-b.f16"
+    assert low.exact is None and first.exact.uri == f"{folders[1]}/shard-00000-b.i16"
     assert first.sidecar.uri == f"{folders[1]}/shard-00000-b.arrow"
     assert low.hidden().tolist() == [1, 4, THIRD - 1, THIRD, HALF - 1]
     assert high.hidden().tolist() == [HALF, TOP - 10**6, TOP - 1, TOP]

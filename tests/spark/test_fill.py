@@ -113,8 +113,9 @@ def test_a_shard_and_the_files_beside_it_hold_the_rows_of_its_range_sorted(embed
         assert shard.number == number and rows.schema.names == fill.SIDECAR.names
         np.testing.assert_array_equal(rows.column("image_id").to_numpy(), wanted)
         assert rows.column("uri").to_pylist() == [f"file:///{image_id}" for image_id in wanted]
-        exact_ND = np.fromfile(shard.exact.fetch(), "<f2").reshape(len(wanted), DIM)
-        np.testing.assert_allclose(exact_ND, [vectors[image_id] for image_id in wanted.tolist()], atol=5e-4)
+        exact_ND = np.fromfile(shard.exact.fetch(), "<i2", len(wanted) * DIM).reshape(len(wanted), DIM) / 32_767
+        np.testing.assert_allclose(exact_ND, [vectors[image_id] for image_id in wanted.tolist()], atol=2e-5)
+        assert len(shard.open_exact(len(wanted), DIM).scores(exact_ND[:1], wanted[None])[0]) == len(wanted)
         opened = faiss.read_index(str(shard.index.fetch()))
         assert opened.ntotal == len(wanted) and opened.quantizer.ntotal == 0
     assert sum(found.rows for found in files if found.rows > 0) == N_ROWS

@@ -193,6 +193,7 @@ def test_a_picture_finds_itself_first_and_results_are_ranked(spark, night, corpu
     assert {(row["query"], row.kind) for row in found} == {
         (asked.format(corpus=corpus[0]), kind) for asked, kind in QUERIES.items()
     }
+    assert {(row.nprobe, row.recall) for row in found} == {(None, 1.0)}  # so few pictures are compared one by one
     first = next(row for row in found if row["query"] == image and row["rank"] == 1)
     assert first.uri == f"{corpus[0]}/lion/0.jpg" and first.score > 0.9999
     for asked in {row["query"] for row in found}:

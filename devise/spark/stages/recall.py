@@ -10,7 +10,6 @@ from pyspark.sql.types import StructType
 
 from devise.search.grammar import CANCELLED
 from devise.search.kinds import QUERY_KINDS as KINDS
-from devise.search.mapped import Sidecar
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
@@ -115,7 +114,7 @@ def recall_by_nprobe(
     prepared = indices.prepare(open_template(parts), np.asarray(queries.vectors, dtype=np.float32), steps[-1])
 
     def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
-        exact = shard.open_exact(Sidecar(shard.sidecar.fetch()), opened.d) if shard.exact else None
+        exact = shard.open_exact(opened.ntotal, opened.d)
         for place, found in enumerate(indices.search_at_steps(opened, prepared, k + 1, steps, exact)):
             yield _batch(*found, first=place * n_queries)
 

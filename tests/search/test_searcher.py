@@ -4,15 +4,16 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_warehouse import BEGAN, DIM, LISTED, add_tables, make_vocabulary, publish, unit
 
-from devise.errors import IndexingError, ManifestError, VocabularyError
+from devise.errors import DeviseError, IndexingError, ManifestError, StorageError, VocabularyError
 from devise.search.filters import Filter
 from devise.search.searcher import Searcher
-from devise.store import scratch
+from devise.store import scratch, storage
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +296,29 @@ def test_what_is_missing_or_does_not_fit_is_one_line(published, tmp_path):
         searcher.ask("lion", only=Filter(since=BEGAN.date()))
     with pytest.raises(VocabularyError, match="found 1,000,000 letters, wanted at most 10,000"):
         searcher.ask("a" * 10**6)
+
+
+def test_from_s3_only_what_a_question_needs_is_fetched_once_and_checked(listed, s3_server, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # nothing is there from before
+    warehouse, pictures = s3_server.make_bucket("searcher") + "/w", listed[1]
+    for path in sorted(Path(listed[0]).rglob("*.*")):
+        storage.put_file(path, f"{warehouse}/{path.relative_to(listed[0])}")
+    got, real = [], storage.get_file
+    monkeypatch.setattr(storage, "get_file", lambda uri, path: got.append(uri.rsplit("/", 1)[-1]) or real(uri, path))
+    here, there = Searcher.open(listed[0]), Searcher.open(warehouse)
+    assert there.ask("ferry", 5).hits == here.ask("ferry", 5).hits and got == ["part-0.parquet"]
+    some = next(iter(pictures.values()))[0]
+    assert there.similar(some, 3, labels=True).hits == here.similar(some, 3, labels=True).hits
+    fetched = [name for name in got if name.endswith((".faiss", ".arrow"))]
+    assert len(fetched) == len(set(fetched)) == 5 and got.count("part-0.parquet") == 2
+    before = len(got)
+    assert there.follow() is there and there.ask("castle", 9).hits == here.ask("castle", 9).hits
+    assert [name for name in got[before:] if name != "part-0.parquet"] == []  # the vocabulary's
+    storage.write_bytes(f"{warehouse}/word_images/run=r2/part-1.parquet", b"PAR1 of somebody else PAR1")
+    with pytest.raises(DeviseError, match="part-1.parquet") as told:
+        Searcher.open(warehouse).ask("tulip")
+    assert "\n" not in str(told.value)
+    shard = f"{warehouse}/index/run=r1/shard-00001-0.faiss"
+    storage.write_bytes(shard, storage.read_bytes(shard)[:-1] + b"x")
+    with pytest.raises(StorageError, match="shard-00001-0.faiss: sha256 is"):
+        Searcher.open(warehouse).ask("lion + tulip")

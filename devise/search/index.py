@@ -164,14 +164,22 @@ def _search_shard(shard: faiss.Index, queries: Prepared, k: int, hidden_H: np.nd
     told = {}
     if len(hidden_H):
         told["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(np.ascontiguousarray(hidden_H, dtype=np.int64)))
-    inverted, query_QD = inverted_lists(shard), np.ascontiguousarray(queries.query_QD)
-    if inverted is None:  # of a graph its own effort is in the file
-        return shard.search(query_QD, k, params=faiss.SearchParameters(**told) if told else None)
+    if inverted_lists(shard) is not None:
+        return search_lists(shard, queries, k, **told)
+    # Of a graph its own effort is in the file.
+    return shard.search(queries.query_QD, k, params=faiss.SearchParameters(**told) if told else None)
+
+
+def search_lists(
+    shard: faiss.Index, queries: Prepared, k: int, **told: faiss.IDSelector
+) -> tuple[np.ndarray, np.ndarray]:
+    """faiss's scores and ids out of the lists that were prepared."""
+    query_QD = np.ascontiguousarray(queries.query_QD)
     list_QP = np.ascontiguousarray(queries.list_QP, dtype=np.int64)
     score_QP = np.ascontiguousarray(queries.score_QP)
     found = np.empty((len(query_QD), k), np.float32), np.empty((len(query_QD), k), np.int64)
     if len(query_QD):
         told = faiss.SearchParametersIVF(nprobe=list_QP.shape[1], **told)
         arrays = (faiss.swig_ptr(array) for array in (list_QP, score_QP, *found))
-        inverted.search_preassigned_c(len(query_QD), faiss.swig_ptr(query_QD), k, *arrays, False, told)
+        inverted_lists(shard).search_preassigned_c(len(query_QD), faiss.swig_ptr(query_QD), k, *arrays, False, told)
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from devise.errors import IndexingError
 
@@ -57,6 +58,11 @@ class Sidecar:
             row_M[asked] = np.where(part_N[found] == wanted, found + self._start[place], -1)
         return row_M
 
+    def starting_with(self, prefix: str) -> np.ndarray:
+        """The ids, int64 and ascending, of the rows whose uri begins with `prefix`; every uri is looked at."""
+        table = self._table.select(["image_id", "uri"])
+        return table.filter(pc.starts_with(table.column("uri"), prefix)).column("image_id").to_numpy()
+
     def uris(self, image_id_M: np.ndarray) -> dict[int, str]:
         """image_id -> uri of those of the ids that are there."""
         uris, row_M = self._table.column("uri"), self.rows_of(image_id_M)
@@ -80,6 +86,14 @@ class ExactRows:
         self._row_ND = np.asarray(np.memmap(path, NUMBER, mode="r", shape=(n_rows, dim)))
         self._id_N = np.asarray(np.memmap(path, "<i8", mode="r", offset=ids_at, shape=n_rows))
 
+    def vectors(self, image_id_M: np.ndarray) -> np.ndarray:
+        """float32 (M, D): the rows of these ids.
+
+        Raises:
+            IndexingError: an id has no row here, so the file is another shard's.
+        """
+        return self._numbers(image_id_M) / np.float32(ONE)
+
     def scores(self, query_QD: np.ndarray, image_id_QM: np.ndarray) -> np.ndarray:
         """Inner products, float32 (Q, M), of each query and its candidates; -inf at an id of -1.
 
@@ -93,13 +107,16 @@ class ExactRows:
         for start in range(0, len(query_QD), step):
             query_M, place_M = np.nonzero(is_id_QM[start : start + step])
             query_M += start
-            image_id_M = image_id_QM[query_M, place_M]
-            row_M = np.minimum(np.searchsorted(self._id_N, image_id_M), len(self._id_N) - 1)
-            if (self._id_N[row_M] != image_id_M).any():
-                raise IndexingError(f"{self._path}: found no row of some ids of the shard beside it, wanted all")
-            row_MD = self._row_ND[row_M].astype(np.float32)
+            row_MD = self._numbers(image_id_QM[query_M, place_M])
             score_QM[query_M, place_M] = np.einsum("md,md->m", row_MD, query_QD[query_M]) / np.float32(ONE)
         return score_QM
+
+    def _numbers(self, image_id_M: np.ndarray) -> np.ndarray:
+        """The numbers of rows as they are stored, as float32."""
+        row_M = np.minimum(np.searchsorted(self._id_N, image_id_M), len(self._id_N) - 1)
+        if (self._id_N[row_M] != image_id_M).any():
+            raise IndexingError(f"{self._path}: found no row of some ids of the shard beside it, wanted all")
+        return self._row_ND[row_M].astype(np.float32)
 
 
 def write_through(batches: Iterable[tuple[np.ndarray, np.ndarray]], path: str | Path) -> Iterator[tuple]:

@@ -31,7 +31,7 @@ from devise.errors import DeviceError, ModelError
 from devise.jobs import embed_images
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
-from devise.search.query import LiveIndex
+from devise.search.searcher import Searcher
 from devise.spark.frame import command, faults, job, schemas, tables
 from devise.spark.stages import catalog
 from devise.spark.stages.accounting import judge_images
@@ -536,8 +536,8 @@ def test_an_image_id_taken_by_another_uri_is_a_reject_and_the_night_goes_on(spar
     assert (fourth["listed"], fourth["unchanged"], fourth["carried"], fourth["attempted"]) == (3, 2, 1, 0)
     night(warehouse, sections, *rest, run="r4")
     assert {row.uri for row in read(spark, warehouse, "labels", "r4")} == {uris[0], uris[2]}
-    live = LiveIndex(str(warehouse))
-    assert {hit.uri for hit in live.search(np.eye(DIM, dtype=np.float32)[0], "word", 10)} == {uris[0], uris[2]}
+    live = Searcher.open(str(warehouse))
+    assert {hit.uri for hit in live.search(np.eye(DIM, dtype=np.float32)[0], "word", 10).hits} == {uris[0], uris[2]}
     fifth = catalogue("r5", uris[1:])
     assert (fifth["listed"], fifth["unchanged"], fifth["attempted"]) == (2, 2, 0)
     night(warehouse, sections, *rest, run="r5", **meant)

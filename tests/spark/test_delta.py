@@ -13,7 +13,8 @@ from devise.jobs import build_index, evaluate_model
 from devise.search import index
 from devise.search.filling import fill_shard
 from devise.search.kinds import choose_kind
-from devise.search.query import LiveIndex, Query
+from devise.search.query import Query
+from devise.search.searcher import Searcher
 from devise.search.template import train_template
 from devise.spark.frame import inputs, job, schemas, tables
 from devise.spark.stages.search import search_shards
@@ -116,8 +117,8 @@ class Corpus:
 
     def found_live(self):
         """The same from what is published, without Spark."""
-        live = LiveIndex(self.warehouse)
-        hits = [live.search(query_D, "image", K) for query_D in QUERY_QD]
+        live = Searcher.open(self.warehouse)
+        hits = [live.search(query_D, "image", K).hits for query_D in QUERY_QD]
         return [np.array([[getattr(hit, name) for hit in best] for best in hits]) for name in ("image_id", "score")], (
             np.array([[hit.uri for hit in best] for best in hits])
         )

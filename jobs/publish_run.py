@@ -26,6 +26,7 @@ JOB = job.Job(
         "rejects": "chain",
         "labels": "this",
         "index": "through",
+        "neighbours": "any",
         "results": "any",
         "label_metrics": "any",
         "metrics": "any",

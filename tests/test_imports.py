@@ -41,6 +41,8 @@ STAGE_ARROWS = {
     "fit": {"labelled"},
     "index": {"delta", "fill", "recall"},
     "labelled": {"catalog"},
+    "nearest": {"search"},
+    "neighbours": {"fill", "groups", "nearest", "search"},
     "pages": {"evaluate", "vocabulary"},
     "plan": {"accounting"},
     "recall": {"search"},

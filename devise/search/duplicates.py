@@ -1,8 +1,8 @@
 """Groups of near-duplicates: images that a chain of pairs joins are one group; knows no tables, no Spark.
 
-A group is called by its least image_id. Where the pairs fit one task `contract` names all groups at once. Where they do
-not, rounds of `large_star` and `small_star` do, each over all pairs of some nodes, until nothing changes: each pair then
-joins an image to the least of its group. (Kiveris et al., Connected Components in MapReduce and Beyond, SoCC 2014: the
+A group is called by its least image_id. `contract` names all groups at once, of pairs that fit one task. Of more, rounds of
+`large_star` and `small_star` do, each step over all pairs of some nodes, until nothing changes: then each pair joins an
+image to the least of its group. (Kiveris et al., Connected Components in MapReduce and Beyond, SoCC 2014: the
 pairs never become more, and the rounds grow with the square of the logarithm of the nodes at most.)
 Shape letters: E pairs, V images. Ids are int64 and never negative.
 """

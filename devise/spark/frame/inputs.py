@@ -18,6 +18,7 @@ MAKERS = {
     "rejects": "embed_images",
     "labels": "label_images",
     "index": "build_index",
+    "neighbours": "find_neighbours",
     "results": "search_images",
     "label_metrics": "evaluate_model",
     "metrics": "evaluate_model",

@@ -1,9 +1,9 @@
 """Groups of near-duplicates: images that a chain of pairs joins are one group; knows no tables, no Spark.
 
-A group is called by its least image_id. `contract` names all groups at once, of pairs that fit one task. Of more, rounds of
-`large_star` and `small_star` do, each step over all pairs of some nodes, until nothing changes: then each pair joins an
-image to the least of its group. (Kiveris et al., Connected Components in MapReduce and Beyond, SoCC 2014: the
-pairs never become more, and the rounds grow with the square of the logarithm of the nodes at most.)
+A group is called by its least image_id. `contract` names all groups at once, where the pairs fit a task. Of more pairs,
+rounds of `large_star` and `small_star` do, each step over all pairs of some nodes, until nothing changes: then a pair
+joins an image to the least of its group. The pairs never become more, and the rounds grow with the square of the
+logarithm of the nodes at most (Kiveris et al., Connected Components in MapReduce and Beyond, SoCC 2014).
 Shape letters: E pairs, V images. Ids are int64 and never negative.
 """
 

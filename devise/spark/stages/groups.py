@@ -24,20 +24,22 @@ MOST_ROUNDS = 50
 """A chain of a thousand takes 7 to 10; more than these are a fault."""
 
 
-def find_groups(task: Task, pairs: DataFrame, per_task: int = PAIRS_PER_TASK) -> DataFrame:
-    """GROUP: every image of the pairs (PAIR, no image with itself), and the least image of its group.
+def find_groups(task: Task, pairs: DataFrame, most: int, per_task: int = PAIRS_PER_TASK) -> DataFrame:
+    """GROUP: every image of the pairs, and the least image of its group.
 
     Nothing is collected: pairs that fit a task are one task's, more are gone through in rounds, each of which shuffles
     all of them three times.
 
+    Args:
+        pairs: PAIR, none of an image with itself. most: how many there are at most.
+
     Raises:
         AccountingError: they have not settled after MOST_ROUNDS.
     """
+    if most <= per_task:
+        return _in_parts(pairs.repartition(1), "contract", GROUP)
     greater, lesser = F.greatest("node", "other").alias("node"), F.least("node", "other").alias("other")
-    found = task.stage(pairs.select(greater, lesser).distinct(), "pairs")
-    state = _state(found)
-    if state[0] <= per_task:
-        return _in_parts(found.repartition(1), "contract", GROUP)
+    found, state = pairs.select(greater, lesser), None
     for number in range(MOST_ROUNDS):
         both = found.unionByName(found.select(F.col("other").alias("node"), F.col("node").alias("other")))
         starred = _in_parts(both.repartition("node"), "large_star", PAIR)
@@ -46,7 +48,7 @@ def find_groups(task: Task, pairs: DataFrame, per_task: int = PAIRS_PER_TASK) ->
         if (state := _state(found)) == before:
             least = found.select("other", "other").distinct()
             return found.unionAll(least).toDF(*GROUP.names)
-    raise AccountingError(f"{state[0]:,} pairs have not settled after {MOST_ROUNDS} rounds, wanted groups")
+    raise AccountingError(f"{most:,} pairs have not settled after {MOST_ROUNDS} rounds, wanted groups")
 
 
 def _state(pairs: DataFrame) -> tuple[int, int]:

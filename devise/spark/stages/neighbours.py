@@ -46,18 +46,17 @@ EXACT = "Flat"
 
 
 class Ids(NamedTuple):
-    """Images (image_id), each once, and how many."""
+    """Images (image_id), some of them perhaps twice, and how many there are at most."""
 
     frame: DataFrame
-    n: int
+    most: int
 
     def few(self, name: str = "image_id") -> DataFrame:
         """The ids to join with, as the column `name`."""
-        return few(self.frame, self.n).toDF(name)
+        return few(self.frame, self.most).toDF(name)
 
     def plus(self, other: "Ids") -> "Ids":
-        """These and others, which are none of these."""
-        return Ids(self.frame.unionByName(other.frame), self.n + other.n)
+        return Ids(self.frame.unionByName(other.frame), self.most + other.most)
 
 
 class Told(NamedTuple):
@@ -79,97 +78,110 @@ def write_neighbours(task: Task) -> None:
     """
     refuse_other_model(task.inputs["index"], task.model_id)
     change, embedded = find_change(task), task.inputs["embeddings"][-1]
+    n_live, index = count_live(embedded), shards.chain(task.inputs["index"])[-1].details
+    task.details |= {"n_images": n_live, "kind": index["kind"], "nprobe": kinds.effort(index["nprobe"], "image")}
+    task.details["recall"] = index["tuning"].get("image", {}).get("recall")
     before, counts = _neighbours_before(task, change), Counter()
+    none = task.spark.createDataFrame([], schemas.NEIGHBOURS)
     if before is None:
-        rows, kept = _tell_all(task), task.spark.createDataFrame([], schemas.NEIGHBOURS)
-    else:
+        rows, kept = _tell_all(task, n_live), none
+    elif change.n_gained or change.n_lost:
         old = task.read("neighbours")
         rows, stale = _tell_change(task, change, old)
-        kept = old.join(stale.few(), "image_id", "left_anti").select(schemas.NEIGHBOURS.names)
+        kept = old.join(stale.few(), "image_id", "left_anti")
+    else:
+        rows, kept, task.details["searched"] = none, task.read("neighbours"), 0
     if before is None or embedded.base:
-        n_files = -(-max(1, count_live(embedded) * task.config.k) // ROWS_PER_FILE)
+        n_files = -(-max(1, n_live * task.config.k) // ROWS_PER_FILE)
         placed = spread_by_range(rows.unionByName(kept), n_files).sortWithinPartitions("image_id", "rank")
         files = _write(task, placed, "part", counts)
     else:
         files = _write(task, kept, "kept", counts)
-        if stale.n > change.n_lost:
+        if task.details["searched"] or change.n_lost:
             files += _write(task, rows.sortWithinPartitions("image_id", "rank"), "new", counts)
     task.written["neighbours"] = Written(schemas.NEIGHBOURS.names, files)
-    _account(task, count_live(embedded), counts)
+    _account(task, n_live, counts)
 
 
-def _tell_all(task: Task) -> DataFrame:
+def _tell_all(task: Task, n_live: int) -> DataFrame:
     """schemas.NEIGHBOURS of every live image."""
-    found = _nearest(task, read_live(task), task.config.k)
-    task.details["searched"] = count_live(task.inputs["embeddings"][-1])
-    groups = find_groups(task, _pairs(task.config, found))
-    return _named(task, found).join(groups, "image_id", "left").select(schemas.NEIGHBOURS.names)
+    task.details["searched"] = n_live
+    lists = _nearest(task, read_live(task), task.config.k)
+    groups = task.keep(find_groups(task, *task.keep(_pairs(task.config, lists))))
+    return _grouped(_named(task, lists, read_uris(task), n_live), *groups)
 
 
 def _tell_change(task: Task, change: Change, old: DataFrame) -> Told:
     """The lists of images live from tonight, of those robbed of a neighbour, and of those that a new image is near to;
     and the rows of images whose group alone is another now."""
+    k = task.config.k
     lost = Ids(change.lost.select("image_id"), change.n_lost)
     robbed = old.join(lost.few("neighbour_id"), "neighbour_id", "left_semi").select("image_id").distinct()
     robbed = Ids(*task.keep(robbed.join(lost.few(), "image_id", "left_anti")))
     images = change.embeddings.select("image_id", "embedding")
-    gained = Ids(*task.keep(images.select("image_id")))
-    if robbed.n:
-        live = task.stage(find_live(task, among=robbed.few()), "robbed")
-        images = images.unionByName(read_embeddings(task, live).select("image_id", "embedding"))
-    found = _nearest(task, images, max(REACH, task.config.k))
+    gained = Ids(images.select("image_id"), change.n_gained)
     searched = gained.plus(robbed)
+    if robbed.most:
+        live, _ = task.keep(find_live(task, among=robbed.few()))
+        images = images.unionByName(read_embeddings(task, few(live, robbed.most)).select("image_id", "embedding"))
+    task.details["searched"] = searched.most
+    found = _nearest(task, images, max(REACH, k))
     near = found.join(gained.few(), "image_id", "left_semi")
-    reached = _reach(task, near.join(searched.few("neighbour_id"), "neighbour_id", "left_anti"), old)
-    lists = found.where(F.col("rank") <= task.config.k).unionByName(reached)
-    told = searched.plus(Ids(*task.keep(reached.where("rank = 1").select("image_id"))))
-    task.details["searched"] = searched.n
-    stale = told.plus(Ids(*task.keep(lost.frame.join(told.few(), "image_id", "left_anti"))))
-    standing = old.join(stale.few(), "image_id", "left_anti")
-    groups, moved = _regroup(task, _pairs(task.config, lists), old.join(stale.few(), "image_id", "left_semi"), standing)
-    again = standing.join(moved.few(), "image_id", "left_semi").drop("group_id")
-    rows = _named(task, lists).unionByName(again).join(groups, "image_id", "left")
-    return Told(rows.select(schemas.NEIGHBOURS.names), stale.plus(moved))
+    near = near.join(searched.few("neighbour_id"), "neighbour_id", "left_anti")
+    reached, n_reached = task.keep(_reach(near, change.n_gained * max(REACH, k), old, k))
+    lists = found.where(F.col("rank") <= k).unionByName(reached)
+    told = searched.plus(Ids(reached.where("rank = 1").select("image_id"), n_reached))
+    stale = told.plus(lost)
+    groups, n_groups, moved = _regroup(task, *task.keep(_pairs(task.config, lists)), stale, old)
+    ids = lists.select(F.explode(F.array("image_id", "neighbour_id")).alias("image_id")).distinct()
+    uris = task.keep(read_uris(task, among=Ids(ids, told.most * (k + 1)).few()))
+    again = old.join(moved.few(), "image_id", "left_semi").drop("group_id")
+    rows = _named(task, lists, *uris).unionByName(again)
+    return Told(_grouped(rows, groups, n_groups), stale.plus(moved))
 
 
-def _reach(task: Task, near: DataFrame, old: DataFrame) -> DataFrame:
+def _reach(near: DataFrame, most: int, old: DataFrame, k: int) -> DataFrame:
     """FOUND and rank of the old images whose lists a new image near them enters, each list whole.
 
     Args:
-        near: FOUND, new images and the old ones near to each.
+        near: FOUND, at most so many: new images, and the old ones near to each.
     """
     swapped = near.select(F.col("neighbour_id").alias("image_id"), F.col("image_id").alias("neighbour_id"), "score")
-    ids = Ids(*task.keep(swapped.select("image_id").distinct()))
-    standing = old.join(ids.few(), "image_id", "left_semi").select(FOUND.names)
+    standing = old.join(Ids(swapped.select("image_id"), most).few(), "image_id", "left_semi").select(FOUND.names)
     both = standing.withColumn("new", F.lit(False)).unionByName(swapped.withColumn("new", F.lit(True)))
     of_image = Window.partitionBy("image_id")
     ranked = both.withColumn("rank", F.row_number().over(of_image.orderBy(F.desc("score"), "neighbour_id")))
-    ranked = ranked.where(F.col("rank") <= task.config.k).withColumn("entered", F.max("new").over(of_image))
-    return task.stage(ranked.where("entered").select(*FOUND.names, "rank"), "reached")
+    ranked = ranked.where(F.col("rank") <= k).withColumn("entered", F.max("new").over(of_image))
+    return ranked.where("entered").select(*FOUND.names, "rank")
 
 
-def _regroup(task: Task, pairs: DataFrame, stale: DataFrame, standing: DataFrame) -> tuple[DataFrame, Ids]:
-    """image_id and group_id of all groups that may be others now, and the images that stand whose group is another.
+def _regroup(task: Task, pairs: DataFrame, n_pairs: int, stale: Ids, old: DataFrame) -> tuple[DataFrame, int, Ids]:
+    """GROUP of all groups that may be others now, its number of rows, and the images that stand whose group is another.
 
-    A group may be another where one of its images is stale, or a new pair leads to it. It is found again from the new
-    pairs and those that stand in it; no other pair can touch it.
+    A group may be another where one of its images is told anew or gone, or a new pair leads to it. It is found again
+    from the new pairs and those that stand in it; no other pair can touch it.
 
     Args:
-        pairs: PAIR, of the lists that are told.
-        stale, standing: rows of the table before that are told anew or gone, and the others.
+        pairs: PAIR of the lists that are told. stale: images told anew or gone. old: the table before.
     """
-    pairs = task.stage(pairs, "told-pairs")
-    ends = Ids(*task.keep(pairs.select(F.col("other").alias("image_id")).distinct()))
-    reached = standing.where("rank = 1").join(ends.few(), "image_id", "left_semi")
-    opened = stale.select("group_id").unionByName(reached.select("group_id")).where("group_id is not null").distinct()
-    opened, n_opened = task.keep(opened)
-    members = standing.join(few(opened, n_opened), "group_id", "left_semi")
-    still = members.where("duplicate").select(F.col("image_id").alias("node"), F.col("neighbour_id").alias("other"))
-    groups = find_groups(task, pairs.unionByName(still))
-    members = members.where("rank = 1").select("image_id", F.col("group_id").alias("before"))
-    entering = reached.where("group_id is null").select("image_id", F.col("group_id").alias("before"))
-    now = members.unionByName(entering).join(groups, "image_id", "left")
-    return groups, Ids(*task.keep(now.where("not (group_id <=> before)").select("image_id")))
+    ends = pairs.select(F.col("other").alias("image_id"), F.lit(False).alias("stale"))
+    marks = stale.frame.withColumn("stale", F.lit(True)).unionByName(ends)
+    marks = few(marks.groupBy("image_id").agg(F.max("stale").alias("stale")), stale.most + n_pairs)
+    heads, n_heads = task.keep(old.where("rank = 1").join(marks, "image_id").select("image_id", "stale", "group_id"))
+    opened = few(heads.where("group_id is not null").select("group_id").distinct(), n_heads)
+    members = old.join(opened, "group_id", "left_semi").join(stale.few(), "image_id", "left_anti")
+    members, n_members = task.keep(members.select("image_id", "neighbour_id", "rank", "duplicate", "group_id"))
+    still = members.where("duplicate").select("image_id", "neighbour_id").toDF(*PAIR.names)
+    groups, n_groups = task.keep(find_groups(task, pairs.unionByName(still), n_pairs + n_members))
+    entering = heads.where("group_id is null and not stale")
+    standing = [rows.select("image_id", F.col("group_id").alias("before")) for rows in (members, entering)]
+    now = _grouped(standing[0].unionByName(standing[1]), groups, n_groups)
+    return groups, n_groups, Ids(now.where("not (group_id <=> before)").select("image_id"), n_members + n_pairs)
+
+
+def _grouped(rows: DataFrame, groups: DataFrame, n_groups: int) -> DataFrame:
+    """The rows and their group_id, null where an image has none; groups: GROUP."""
+    return rows.join(few(groups, n_groups), "image_id", "left")
 
 
 def _pairs(config: NeighboursConfig, lists: DataFrame) -> DataFrame:
@@ -177,11 +189,9 @@ def _pairs(config: NeighboursConfig, lists: DataFrame) -> DataFrame:
     return lists.where(F.col("score") >= config.duplicate_score).select("image_id", "neighbour_id").toDF(*PAIR.names)
 
 
-def _named(task: Task, lists: DataFrame) -> DataFrame:
-    """schemas.NEIGHBOURS of FOUND and rank, but for group_id."""
-    ids = lists.select(F.explode(F.array("image_id", "neighbour_id")).alias("image_id")).distinct()
-    ids = Ids(*task.keep(ids))
-    uris = few(task.stage(read_uris(task, among=ids.few()), "uris"), ids.n)
+def _named(task: Task, lists: DataFrame, uris: DataFrame, n_uris: int) -> DataFrame:
+    """schemas.NEIGHBOURS of FOUND and rank, but for group_id; uris: image_id and uri, of all images in them."""
+    uris = few(uris, n_uris)
     named = lists.join(uris, "image_id", "left")
     named = named.join(uris.toDF("neighbour_id", "neighbour_uri"), "neighbour_id", "left")
     duplicate = (F.col("score") >= task.config.duplicate_score).alias("duplicate")
@@ -191,12 +201,8 @@ def _named(task: Task, lists: DataFrame) -> DataFrame:
 
 def _nearest(task: Task, images: DataFrame, k: int) -> DataFrame:
     """FOUND and rank, by the index of this run."""
-    chain = shards.chain(task.inputs["index"])
-    details = chain[-1].details
-    nprobe = kinds.effort(details["nprobe"], "image")
-    task.details |= {"kind": details["kind"], "nprobe": nprobe}
-    task.details["recall"] = details["tuning"].get("image", {}).get("recall")
-    return find_nearest(task, images, shards.in_warehouse(task.config.warehouse, chain), nprobe, k)
+    parts = shards.in_warehouse(task.config.warehouse, shards.chain(task.inputs["index"]))
+    return find_nearest(task, images, parts, task.details["nprobe"], k)
 
 
 def _neighbours_before(task: Task, change: Change | None) -> Manifest | None:
@@ -218,7 +224,9 @@ def _write(task: Task, rows: DataFrame, name: str, counts: Counter) -> list[File
         "without_uri": F.col("uri").isNull() | F.col("neighbour_uri").isNull(),
         "beyond_k": F.col("rank") > task.config.k,
     }
-    told = rows.observe(seen, *(F.count(F.when(flag, 1)).alias(one) for one, flag in flags.items()))
+    told = rows.select(schemas.NEIGHBOURS.names).observe(
+        seen, *(F.count(F.when(flag, 1)).alias(one) for one, flag in flags.items())
+    )
     with task.named(f"write {name}"):
         written = tables.write(told, task.folder("neighbours"), schemas.NEIGHBOURS, name)
     counts.update(seen.get)
@@ -235,8 +243,7 @@ def _account(task: Task, n_live: int, counts: Counter) -> None:
             f"{task.folder('neighbours')}: {counts['rows']} rows of {n_live} images, wanted {wanted} at k "
             f"{task.config.k}; {counts['without_uri']} have no uri, {counts['beyond_k']} a rank above k"
         )
-    names = ("listed", "in_groups", "groups")
-    task.details |= {"n_images": n_live, **{name: counts[name] for name in names}}
+    task.details |= {name: counts[name] for name in ("listed", "in_groups", "groups")}
     say(
         "find_neighbours",
         f"{task.details['searched']:,} of {n_live:,} images searched; {counts['in_groups']:,} have near-duplicates, in "

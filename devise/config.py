@@ -235,8 +235,8 @@ class IndexConfig(JobConfig):
 class NeighboursConfig(JobConfig):
     k: Count = 5
     """Neighbours of each image."""
-    duplicate_score: Annotated[Fraction, Field(gt=0)] = 0.97
-    """Least cosine of near-duplicates: the lower, the more are found, and the more that are none."""
+    duplicate_score: Annotated[Fraction, Field(gt=0)] = 0.98
+    """Least cosine of near-duplicates: a lower one finds more of them, and more that are none (docs/search.md)."""
 
 
 class SearchConfig(JobConfig):

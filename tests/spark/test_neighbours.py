@@ -9,6 +9,8 @@ from devise.config import NeighboursConfig
 from devise.jobs import find_neighbours
 from devise.search.duplicates import contract
 from devise.spark.frame import job, schemas, tables
+from devise.spark.stages import groups, nearest
+from devise.warehouse.manifest import File
 
 K, DUPLICATE = 3, 0.99
 
@@ -85,3 +87,18 @@ def test_a_night_s_change_leaves_what_an_exact_search_of_all_finds(spark, tmp_pa
     corpus.night("r3", live=False)
     made, again = perform(corpus, "r3")
     assert again == rows and made.details["searched"] == 0 and {file.path[:4] for file in made.files} == {"kept"}
+
+
+def test_pairs_that_no_task_holds_are_grouped_in_rounds_as_those_that_one_does(spark, tmp_path):
+    links = [(5, 3), (3, 9), (9, 1), (20, 21), (30, 31), (31, 32), (32, 30)]
+    pairs = spark.createDataFrame(links, groups.PAIR)
+    task = job.Task(spark, None, None, {}, str(tmp_path))
+    wanted = {1: 1, 3: 1, 5: 1, 9: 1, 20: 20, 21: 20, 30: 30, 31: 30, 32: 30}
+    for per_task in (7, 6):
+        assert dict(map(tuple, groups.find_groups(task, pairs, 7, per_task).collect())) == wanted
+
+
+def test_rounds_take_the_files_of_queries_in_order_and_none_twice():
+    files = [File(path=str(n), size_bytes=1, sha256="0" * 64, rows=rows) for n, rows in enumerate([3, 3, 9, 1, 1])]
+    assert [[file.rows for file in some] for some in nearest.cut_rounds(files, 6)] == [[3, 3], [9], [1, 1]]
+    assert nearest.cut_rounds(files, 100) == [files]

@@ -7,6 +7,7 @@ at a time. What a shard finds is a few rows a query, merged by a shuffle; it is 
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
+from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -43,17 +44,18 @@ FOUND = StructType([
 ])  # fmt: skip
 BLOCK_ROWS = 8_192
 """Queries that a task holds at a time: 10 MB of 300-d vectors."""
-ROUND_ROWS = 20_000_000
-"""Queries whose candidates are shuffled together: at 5 neighbours 2.4 GB a shard."""
+ROUND_ROWS = 5_000_000
+"""Queries whose candidates are shuffled together: at 5 of each shard 0.5 GB a shard."""
 
 
-def find_nearest(task: Task, images: DataFrame, parts: Sequence[Shard], nprobe: int, k: int) -> DataFrame:
+def find_nearest(task: Task, images: DataFrame, parts: Sequence[Shard], nprobe: int, k: int, of_each: int) -> DataFrame:
     """FOUND and rank: the k live images nearest to each of these, itself left out, ties to the lower image_id.
 
     Args:
         images: image_id and embedding, each image_id once; all of them live.
         parts: the shards of an index.
         nprobe: lists to visit, where the index has lists.
+        of_each: how many of them a shard is asked for, at most k: with less, the last of the k may be lacking.
     """
     folder = storage.join(task.staging, "queries")
     with task.named("put queries by"):
@@ -62,7 +64,7 @@ def find_nearest(task: Task, images: DataFrame, parts: Sequence[Shard], nprobe: 
     rounds = []
     for number, some in enumerate(cut_rounds(files, ROUND_ROWS)):
         stored = [shards.stored(folder, files, file.path) for file in some]
-        found = _search(task, parts, stored, k).withColumn("rank", F.row_number().over(best))
+        found = _search(task, parts, stored, of_each).withColumn("rank", F.row_number().over(best))
         rounds.append(task.stage(found.where(F.col("rank") <= k), f"nearest-{number}"))
     return reduce(DataFrame.unionByName, rounds)
 
@@ -75,6 +77,16 @@ def cut_rounds(files: Sequence[File], most_rows: int) -> list[list[File]]:
             rounds.append([])
         rounds[-1].append(file)
     return rounds
+
+
+def share_of_shard(k: int, n_shards: int) -> int:
+    """How many of an image's k nearest to ask each of `n_shards` alike for, at most k.
+
+    Rows are spread by a hash, so a shard has a Poisson number of them: four deviations above its mean are asked for.
+    Where a shard has more, the farthest of those are passed over.
+    """
+    mean = k / n_shards
+    return min(k, ceil(mean + 4 * sqrt(mean)))
 
 
 def prepare(images: DataFrame, template: Stored, nprobe: int) -> DataFrame:

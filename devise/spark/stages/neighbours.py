@@ -33,12 +33,12 @@ from devise.spark.frame.live import (
 from devise.spark.frame.tables import Written
 from devise.spark.stages.fill import spread_by_range
 from devise.spark.stages.groups import PAIR, find_groups
-from devise.spark.stages.nearest import FOUND, find_nearest
+from devise.spark.stages.nearest import FOUND, find_nearest, share_of_shard
 from devise.spark.stages.search import refuse_other_model
 from devise.warehouse.manifest import File, Manifest
 
-REACH = 50
-"""Neighbours of a new image that are asked whether it is one of theirs."""
+REACH = 100
+"""Neighbours of a new image that are asked whether it is one of theirs (tests/benchmarks/results/neighbours.md)."""
 ROWS_PER_FILE = 4_000_000
 """Of a table that is sorted anew, at most."""
 EXACT = "Flat"
@@ -106,7 +106,7 @@ def write_neighbours(task: Task) -> None:
 def _tell_all(task: Task, n_live: int) -> DataFrame:
     """schemas.NEIGHBOURS of every live image."""
     task.details["searched"] = n_live
-    lists = _nearest(task, read_live(task), task.config.k)
+    lists = _nearest(task, read_live(task), reach=0)
     groups = task.keep(find_groups(task, *task.keep(_pairs(task.config, lists))))
     return _grouped(_named(task, lists, read_uris(task), n_live), *groups)
 
@@ -125,7 +125,7 @@ def _tell_change(task: Task, change: Change, old: DataFrame) -> Told:
         live, _ = task.keep(find_live(task, among=robbed.few()))
         images = images.unionByName(read_embeddings(task, few(live, robbed.most)).select("image_id", "embedding"))
     task.details["searched"] = searched.most
-    found = _nearest(task, images, max(REACH, k))
+    found = _nearest(task, images, REACH)
     near = found.join(gained.few(), "image_id", "left_semi")
     near = near.join(searched.few("neighbour_id"), "neighbour_id", "left_anti")
     reached, n_reached = task.keep(_reach(near, change.n_gained * max(REACH, k), old, k))
@@ -199,10 +199,12 @@ def _named(task: Task, lists: DataFrame, uris: DataFrame, n_uris: int) -> DataFr
     return named.select(*names, duplicate, F.lit(task.model_id).alias("model_id"))
 
 
-def _nearest(task: Task, images: DataFrame, k: int) -> DataFrame:
-    """FOUND and rank, by the index of this run."""
-    parts = shards.in_warehouse(task.config.warehouse, shards.chain(task.inputs["index"]))
-    return find_nearest(task, images, parts, task.details["nprobe"], k)
+def _nearest(task: Task, images: DataFrame, reach: int) -> DataFrame:
+    """FOUND and rank, by the index of this run: the k nearest of each image, and as many as `reach` asks for."""
+    chain, k = shards.chain(task.inputs["index"]), task.config.k
+    parts = shards.in_warehouse(task.config.warehouse, chain)
+    of_each = max(k, share_of_shard(reach, chain[0].details["n_shards"]))
+    return find_nearest(task, images, parts, task.details["nprobe"], max(k, reach), of_each)
 
 
 def _neighbours_before(task: Task, change: Change | None) -> Manifest | None:

@@ -1,7 +1,12 @@
-"""Groups of near-duplicates, in one task and in rounds over parts of the pairs."""
+"""Groups of near-duplicates, in one task and in rounds over parts of the pairs; and what an analyst asks of them."""
 
+import re
+from pathlib import Path
+
+import duckdb
 import numpy as np
 import pytest
+import sqlglot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +63,19 @@ def test_a_chain_of_a_thousand_images_takes_a_dozen_rounds(order):
     ids = np.arange(1000) if order == "ascending" else np.random.default_rng(0).permutation(1000)
     groups, n_rounds = rounds(list(zip(ids[:-1].tolist(), ids[1:].tolist(), strict=True)), 3)
     assert set(groups.values()) == {0} and len(groups) == 1000 and n_rounds <= 12
+
+
+def test_the_page_s_queries_keep_one_image_of_each_group_and_name_the_largest():
+    page = (Path(__file__).parents[2] / "docs/search.md").read_text()
+    queries = [query for query in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "neighbours_current" in query]
+    rows = [(n, f"u{n}", rank, group) for n, group in enumerate([0, 0, 0, 3, 3, None]) for rank in (1, 2)]
+    database = duckdb.connect()
+    database.sql("CREATE TABLE neighbours_current (image_id BIGINT, uri VARCHAR, rank INTEGER, group_id BIGINT)")
+    database.executemany("INSERT INTO neighbours_current VALUES (?, ?, ?, ?)", rows)
+    database.sql("CREATE TABLE images_current AS SELECT DISTINCT image_id, uri FROM neighbours_current")
+    database.sql("INSERT INTO images_current VALUES (9, 'u9')")  # rejected, or without a neighbour
+    answers = [database.sql(query).fetchall() for query in queries]
+    assert answers == [[("u0",), ("u3",), ("u5",), ("u9",)], [(0, 3, "u0"), (3, 2, "u3")]]
+    for query in queries:
+        for engine in ("athena", "trino", "spark", "duckdb"):
+            assert sqlglot.parse_one(query, dialect=engine)

@@ -30,20 +30,13 @@ if TYPE_CHECKING:
 
     from devise.search.index import Prepared
 
-QUERIES = StructType([
-    StructField("image_id", schemas.LONG),
-    StructField("query", schemas.VECTOR),
-    StructField("lists", schemas.INTS),
-    StructField("list_scores", schemas.VECTOR),
-])  # fmt: skip
-"""An image and its `search.index.Prepared`; without lists the last two are null."""
 FOUND = StructType([
     StructField("image_id", schemas.LONG),
     StructField("neighbour_id", schemas.LONG),
     StructField("score", schemas.FLOAT),
 ])  # fmt: skip
-BLOCK_ROWS = 8_192
-"""Queries that a task holds at a time: 10 MB of 300-d vectors."""
+BLOCK_ROWS = 2_048
+"""Queries that a task holds at a time: 2.5 MB of 300-d vectors, and their candidates."""
 ROUND_ROWS = 5_000_000
 """Queries whose candidates are shuffled together: at 5 of each shard 0.5 GB a shard."""
 
@@ -59,7 +52,8 @@ def find_nearest(task: Task, images: DataFrame, parts: Sequence[Shard], nprobe: 
     """
     folder = storage.join(task.staging, "queries")
     with task.named("put queries by"):
-        files = tables.write(prepare(images, parts[0].template, nprobe), folder, QUERIES, "queries").files
+        queries = prepare(images, parts[0].template, nprobe)
+        files = tables.write(queries, folder, queries.schema, "queries").files
     best = Window.partitionBy("image_id").orderBy(F.desc("score"), "neighbour_id")
     rounds = []
     for number, some in enumerate(cut_rounds(files, ROUND_ROWS)):
@@ -90,7 +84,9 @@ def share_of_shard(k: int, n_shards: int) -> int:
 
 
 def prepare(images: DataFrame, template: Stored, nprobe: int) -> DataFrame:
-    """QUERIES, in each partition those side by side that visit the same list first."""
+    """image_id and its `search.index.Prepared`, a list column a field, null where that is None; in each partition those
+    side by side that visit the same list first."""
+    schema = _queries()
 
     def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.search import index as indices
@@ -101,10 +97,19 @@ def prepare(images: DataFrame, template: Stored, nprobe: int) -> DataFrame:
             if n := batch.num_rows:
                 prepared = indices.prepare(opened, vectors(batch.column("embedding")), nprobe)
                 columns = (_column(part, n) for part in prepared)
-                yield schemas.record_batch([batch.column("image_id"), *columns], QUERIES)
+                yield schemas.record_batch([batch.column("image_id"), *columns], schema)
 
-    queries = images.select("image_id", "embedding").mapInArrow(counted(each), QUERIES)
-    return queries.sortWithinPartitions(F.element_at("lists", 1), "image_id")
+    queries = images.select("image_id", "embedding").mapInArrow(counted(each), schema)
+    return queries.sortWithinPartitions(F.element_at("list_QP", 1), "image_id")
+
+
+def _queries() -> StructType:
+    """image_id, and the fields of `search.index.Prepared`."""
+    from devise.search.index import Prepared
+
+    kinds = {"list_QP": schemas.INTS}
+    fields = [StructField(name, kinds.get(name, schemas.VECTOR)) for name in Prepared._fields]
+    return StructType([StructField("image_id", schemas.LONG), *fields])
 
 
 def _search(task: Task, parts: Sequence[Shard], queries: Sequence[Stored], k: int) -> DataFrame:
@@ -128,7 +133,7 @@ def _search(task: Task, parts: Sequence[Shard], queries: Sequence[Stored], k: in
 
 
 def _read_blocks(files: Sequence[Stored]) -> Iterator[tuple["np.ndarray", "Prepared"]]:
-    """The queries of QUERIES' files and their ids, a block at a time."""
+    """The queries of files of `prepare`'s rows, and their ids, a block at a time."""
     import pyarrow.parquet as pq
 
     from devise.search.index import Prepared

@@ -233,7 +233,7 @@ class IndexConfig(JobConfig):
 
 
 class NeighboursConfig(JobConfig):
-    k: Count = 5
+    k: Annotated[Count, Field(le=1_000)] = 5
     """Neighbours of each image."""
     duplicate_score: Annotated[Fraction, Field(gt=0)] = 0.98
     """Least cosine of near-duplicates: a lower one finds more of them, and more that are none (docs/search.md)."""

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from test_delta import DIM, IMAGE_ID_N, Corpus, unit
 
 from devise.config import NeighboursConfig
@@ -89,6 +90,7 @@ def test_a_night_s_change_leaves_what_an_exact_search_of_all_finds(spark, tmp_pa
     assert again == rows and made.details["searched"] == 0 and {file.path[:4] for file in made.files} == {"kept"}
 
 
+@pytest.mark.slow  # the steps themselves: tests/search/test_duplicates.py
 def test_pairs_that_no_task_holds_are_grouped_in_rounds_as_those_that_one_does(spark, tmp_path):
     links = [(5, 3), (3, 9), (9, 1), (20, 21), (30, 31), (31, 32), (32, 30)]
     pairs = spark.createDataFrame(links, groups.PAIR)

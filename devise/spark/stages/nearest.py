@@ -120,9 +120,9 @@ def _search(task: Task, parts: Sequence[Shard], queries: Sequence[Stored], k: in
 
         from devise.search import index as indices
 
-        hidden = [shard.hidden()]
+        hidden, n_found = [shard.hidden()], min(k + 1, max(1, opened.ntotal))
         for image_id_Q, prepared in _read_blocks(queries):
-            ids_QK, scores_QK = indices.search([opened], prepared, k + 1, hidden)
+            ids_QK, scores_QK = indices.search([opened], prepared, n_found, hidden)
             keep_QK = (ids_QK >= 0) & (ids_QK != image_id_Q[:, None])
             asked = np.repeat(image_id_Q, keep_QK.sum(axis=1))
             yield schemas.record_batch(

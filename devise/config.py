@@ -9,14 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.groups import (
-    EngineConfig,
-    FinetuneConfig,
-    GeneralisedConfig,
-    JobConfig,
-    LabelledConfig,
-    SplitConfig,
-)
+from devise.groups import EngineConfig, FinetuneConfig, GeneralisedConfig, JobConfig, LabelledConfig, SplitConfig
 from devise.values import ENDINGS_READ, Count, Fraction, Levels, Positive, Real, Seed, Side, Size, Text, Whole, once
 
 SHIPPED_VECTORS = "wordnet"
@@ -25,7 +18,7 @@ STARTER, TORCHVISION = "starter", "torchvision:"
 """Weights that packages bring: a name, and the beginning of names; anything else is a file."""
 SECTIONS = (
     "build_vocabulary", "train_model", "catalog_images", "embed_images", "label_images", "build_index",
-    "search_images", "evaluate_model", "publish_run", "run_nightly",
+    "find_neighbours", "search_images", "evaluate_model", "publish_run", "run_nightly",
 )  # fmt: skip
 """The jobs, each with a section of its name."""
 
@@ -239,6 +232,13 @@ class IndexConfig(JobConfig):
     max_drift: Real = Field(default=0.1, ge=0, le=2)
     """How much less near (mean cosine) to their centroids new rows may be than the base's; from 1,000 new rows on."""
     seed: Seed = 0
+
+
+class NeighboursConfig(JobConfig):
+    k: Annotated[Count, Field(le=1_000)] = 5
+    """Neighbours of each image."""
+    duplicate_score: Annotated[Fraction, Field(gt=0)] = 0.98
+    """Least cosine of near-duplicates: a lower one finds more of them, and more that are none (docs/search.md)."""
 
 
 class SearchConfig(JobConfig):

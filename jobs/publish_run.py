@@ -27,6 +27,7 @@ JOB = job.Job(
         "labels": "this",
         "word_images": "any",
         "index": "through",
+        "neighbours": "any",
         "results": "any",
         "label_metrics": "any",
         "metrics": "any",

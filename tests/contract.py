@@ -101,6 +101,7 @@ SETTINGS = [
     Case("an empty source", 'catalog_images: {sources: [""]}', "sources.0: found '', wanted a text that is not"),
     Case("no source", "catalog_images: {sources:}", "sources: Input should be a valid list, found None"),
     Case("patterns that are none", "catalog_images: {sources: [x], include: []}", "include: "),
+    Case("a threshold of none", "find_neighbours: {duplicate_score: 0}", "duplicate_score: Input should be"),
     Case("no queries", "search_images: {queries: []}", "no queries: set `queries` or `queries_file`"),
     Case("a blank warehouse", "label_images: {}\nwarehouse: ' '", "warehouse: found ' ', wanted a text that is not"),
     Case("a section that is null", "search_images:", "no queries: set `queries` or `queries_file`"),

@@ -43,6 +43,8 @@ STAGE_ARROWS = {
     "floors": {"wordimages"},
     "label": {"floors", "wordimages"},
     "labelled": {"catalog"},
+    "nearest": {"search"},
+    "neighbours": {"fill", "groups", "nearest", "search"},
     "pages": {"evaluate", "vocabulary"},
     "plan": {"accounting"},
     "recall": {"search"},

@@ -21,6 +21,7 @@ from devise.config import (
     IndexConfig,
     JobConfig,
     LabelConfig,
+    NeighboursConfig,
     NightlyConfig,
     PublishConfig,
     SearchConfig,
@@ -37,8 +38,8 @@ from devise.store import scratch, storage
 MODELS: dict[str, type[JobConfig]] = {
     "build_vocabulary": VocabularyConfig, "train_model": TrainConfig, "catalog_images": CatalogConfig,
     "embed_images": EmbedConfig, "label_images": LabelConfig, "build_index": IndexConfig,
-    "search_images": SearchConfig, "evaluate_model": EvaluateConfig, "publish_run": PublishConfig,
-    "run_nightly": NightlyConfig,
+    "find_neighbours": NeighboursConfig, "search_images": SearchConfig, "evaluate_model": EvaluateConfig,
+    "publish_run": PublishConfig, "run_nightly": NightlyConfig,
 }  # fmt: skip
 FILES = (
     *("build_vocabulary.vectors", "build_vocabulary.hierarchy", "build_vocabulary.classes", "train_model.weights"),

@@ -129,10 +129,8 @@ class Corpus:
         if index is None:
             pairs += [("vocabulary", "r1"), ("images", self.run), ("model", self.run)]
             pairs += [("embeddings", run) for run in self.chains["embeddings"]]
-            made = [
-                name for name in ("metrics", "labels", "word_images") if manifest.find(self.warehouse, name, self.run)
-            ]
-            pairs += [(name, self.run) for name in made]
+            own = ("neighbours", "labels", "word_images", "metrics")
+            pairs += [(table, self.run) for table in own if manifest.find(self.warehouse, table, self.run)]
             self.published = self.run, dict(self.live)
         pointer.swap(self.warehouse, pairs, self.run, pointer.settle(self.warehouse))
 

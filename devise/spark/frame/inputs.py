@@ -19,6 +19,7 @@ MAKERS = {
     "labels": "label_images",
     "word_images": "label_images",
     "index": "build_index",
+    "neighbours": "find_neighbours",
     "results": "search_images",
     "label_metrics": "evaluate_model",
     "metrics": "evaluate_model",

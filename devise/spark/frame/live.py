@@ -97,31 +97,40 @@ def read_live(task: Task) -> DataFrame:
     Where the runs hold as many rows as images are live, by the night's accounting, as on a first night and on a base's,
     each row is live and once: nothing is joined, and no vector is shuffled.
     """
-    runs = task.inputs["embeddings"]
-    if sum(run.rows for run in runs) == count_live(runs[-1]):
+    if _holds_live_alone(task):
         return task.read("embeddings")
     return read_embeddings(task, task.stage(find_live(task), "live"))
 
 
-def find_live(task: Task) -> DataFrame:
+def find_live(task: Task, among: DataFrame | None = None) -> DataFrame:
     """image_id, uri, etag and `file`, the name of the file that holds the vector, of each live embedding.
 
     An image_id is live once. Where two uris with one id are both embedded (the owner of the id left, the other took it,
     and the owner came back) the first uri in order has it, as the night's accounting says too.
+
+    Args:
+        among: a frame of `few` image_id: these alone are looked for, and nothing else is shuffled.
     """
-    images = task.read("images").select(CONTENT)
-    listed = embedded(task, task.inputs["embeddings"]).join(images, on=CONTENT, how="left_semi")
+    images = _among(task.read("images").select(CONTENT), among)
+    listed = embedded(task, task.inputs["embeddings"], among).join(images, on=CONTENT, how="left_semi")
     first = F.min(F.struct("uri", "etag", "file")).alias("first")
     return listed.groupBy("image_id").agg(first).select("image_id", "first.*")
 
 
-def embedded(task: Task, runs: Sequence[Manifest]) -> DataFrame:
-    """image_id, uri, etag and `file` of each content that runs of embeddings hold.
+def read_uris(task: Task, among: DataFrame | None = None) -> DataFrame:
+    """image_id and uri of all that is live, an image_id once; or of those `among` these, as `find_live` takes them."""
+    if _holds_live_alone(task):
+        return _among(task.read("embeddings").select("image_id", "uri"), among)
+    return find_live(task, among).select("image_id", "uri")
+
+
+def embedded(task: Task, runs: Sequence[Manifest], among: DataFrame | None = None) -> DataFrame:
+    """image_id, uri, etag and `file` of each content that runs of embeddings hold; of all images, or `among` these.
 
     Once, were it embedded twice: by a night that was left half done and ended after the next one.
     """
     rows = tables.read_with_file(task.spark, task.config.warehouse, runs, schemas.EMBEDDINGS)
-    return rows.groupBy(CONTENT).agg(F.max("file").alias("file"))
+    return _among(rows, among).groupBy(CONTENT).agg(F.max("file").alias("file"))
 
 
 def read_embeddings(task: Task, wanted: DataFrame) -> DataFrame:
@@ -142,3 +151,13 @@ def read_fresh(task: Task, runs: Sequence[Manifest], fresh: bool = True) -> Data
         files = [file for file in run.files if file.path.startswith(FRESH) == fresh]
         parts.append(run.model_copy(update={"files": files}))
     return tables.read(task.spark, task.config.warehouse, parts, schemas.EMBEDDINGS)
+
+
+def _holds_live_alone(task: Task) -> bool:
+    """Whether the runs hold as many rows as are live: then each of them is."""
+    runs = task.inputs["embeddings"]
+    return sum(run.rows for run in runs) == count_live(runs[-1])
+
+
+def _among(rows: DataFrame, ids: DataFrame | None) -> DataFrame:
+    return rows if ids is None else rows.join(ids, on="image_id", how="left_semi")

@@ -121,6 +121,17 @@ WORD_IMAGES = _table(
     _MODEL,
     _VOCABULARY,
 )
+NEIGHBOURS = _table(
+    _ID,
+    _URI,
+    ("rank", INT, "1 is the nearest image"),
+    ("neighbour_id", LONG, "image_id of that image"),
+    ("neighbour_uri", TEXT, "where it is"),
+    ("score", FLOAT, "cosine of the two embeddings, -1 to 1, as the index tells it"),
+    ("duplicate", BOOL, "true if the score is at least find_neighbours.duplicate_score: docs/search.md"),
+    ("group_id", LONG, "least image_id of the group of near-duplicates that the image is in; null if it has none"),
+    _MODEL,
+)
 RESULTS = _table(
     ("query", TEXT, "the query as it was asked"),
     ("kind", TEXT, "word, words, image or differences: docs/search.md"),
@@ -200,6 +211,7 @@ TABLES = {
     "features": FEATURES,
     "labels": LABELS,
     "word_images": WORD_IMAGES,
+    "neighbours": NEIGHBOURS,
     "results": RESULTS,
     "label_metrics": LABEL_METRICS,
     "metrics": METRICS,

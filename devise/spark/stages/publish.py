@@ -45,6 +45,9 @@ def check_gates(task: Task, before: Live | None) -> None:
     if index is not None and index.details["live_rows"] != live:
         found = index.details["live_rows"]
         raise AccountingError(f"run {config.run}: {live} images are embedded, {found} can be found in the index")
+    for neighbours in task.inputs["neighbours"]:
+        if (found := neighbours.details["n_images"]) != live:
+            raise AccountingError(f"run {config.run}: {live} images are embedded, {found} were asked for neighbours")
     for made in (labels, index, metrics):
         if made is not None and made.model_id != task.model_id:
             raise GateError(f"run {config.run}: {made.table} is of model {made.model_id}, wanted {task.model_id}")

@@ -44,6 +44,7 @@ STAGE_ARROWS = {
     "label": {"floors", "wordimages"},
     "labelled": {"catalog"},
     "nearest": {"search"},
+    "listed": {"search"},
     "neighbours": {"fill", "groups", "nearest", "search"},
     "pages": {"evaluate", "vocabulary"},
     "plan": {"accounting"},

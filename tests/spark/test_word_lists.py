@@ -7,9 +7,9 @@ import pytest
 from same_tables import table
 from test_delta import IMAGE_ID_N, Corpus, unit
 
-from devise.config import LabelConfig
+from devise.config import LabelConfig, SearchConfig
 from devise.errors import AccountingError
-from devise.jobs import label_images
+from devise.jobs import label_images, search_images
 from devise.search import labelling, wordimages
 from devise.spark.frame import job, schemas
 from devise.spark.stages import wordimages as merging
@@ -79,6 +79,20 @@ class Listed(Corpus):
         assert rows.schema.names == schemas.WORD_IMAGES.names
         return rows
 
+    def assert_words_are_answered_by_lists(self):
+        """Two more than a list holds follow from the index; sums are the index's alone."""
+        queries, k = ["noun 3", "Noun 5", "noun 1 + noun 2"], TOLD + 2
+        config = SearchConfig(warehouse=self.warehouse, run=self.run, queries=queries, k=k)
+        job.perform(search_images.JOB, self.spark, config)
+        results, lists = (table(self.warehouse, name, self.run).to_pylist() for name in ("results", "word_images"))
+        for query, label in zip(queries, ("noun 3", "noun 5", None), strict=True):
+            found = sorted((row for row in results if row["query"] == query), key=lambda row: row["rank"])
+            listed = [row["image_id"] for row in lists if row["label"] == label]
+            assert [row["image_id"] for row in found[:TOLD] if listed] == listed
+            assert [row["rank"] for row in found] == list(range(1, k + 1))
+            assert len({row["image_id"] for row in found}) == k
+            assert {row["recall"] for row in found} == {1.0} and {row["nprobe"] for row in found} == {None}
+
 
 @pytest.fixture
 def corpus(spark, tmp_path):
@@ -93,6 +107,7 @@ def test_lists_are_those_of_brute_force_after_every_night_of_a_week(corpus, caps
     corpus.night("r2", [(ids[0], "b"), (ids[3], "b"), *((image, "a") for image in ids[60:70])], ids[10:14])
     corpus.assert_lists()
     assert "filled again" not in capsys.readouterr().out
+    corpus.assert_words_are_answered_by_lists()
     corpus.night("r3", [], ids[20:58])
     corpus.assert_lists()
     assert "lists of images are filled again" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from devise.groups import EngineConfig, FinetuneConfig, GeneralisedConfig, JobConfig, LabelledConfig, SplitConfig
-from devise.values import ENDINGS_READ, Count, Fraction, Levels, Positive, Real, Seed, Side, Size, Text, once
+from devise.values import ENDINGS_READ, Count, Fraction, Levels, Positive, Real, Seed, Side, Size, Text, Whole, once
 
 SHIPPED_VECTORS = "wordnet"
 """The vectors that ship; anything else is a file."""
@@ -201,6 +201,8 @@ class EmbedConfig(JobConfig):
 class LabelConfig(JobConfig):
     k: Count = 5
     """Labels per image."""
+    images_per_label: Annotated[Whole, Field(ge=0, le=1_000)] = 200
+    """Best images of each label, of all that are live, in table word_images; 0 makes no lists."""
     candidates: Annotated[list[Text], Field(min_length=1)] | None = None
     """Only these labels; default the whole vocabulary. Probabilities and answers are of the whole vocabulary alone."""
     deny: Text = "shipped"

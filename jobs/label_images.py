@@ -1,8 +1,9 @@
-"""Label every live image with its nearest words.
+"""Label every live image with its best words, and list the best images of every word.
 
 reads    plan        (schemas.PLAN), images (schemas.IMAGES), embeddings (schemas.EMBEDDINGS) of this model,
                      vocabulary (schemas.VOCABULARY), and the labels that are live, whose images are not labelled again
 writes   labels      (schemas.LABELS), k rows an image
+         word_images (schemas.WORD_IMAGES), images_per_label rows a label
 """
 
 from devise.config import LabelConfig
@@ -27,7 +28,7 @@ JOB = job.Job(
         "vocabulary": "newest",
         "labels": "previous",
     },
-    writes=("labels",),
+    writes=("word_images", "labels"),
     files=lambda config: [None if config.deny == "none" else shipped.tag("deny", config.deny)],
 )
 

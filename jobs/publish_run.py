@@ -25,6 +25,7 @@ JOB = job.Job(
         "embeddings": "chain",
         "rejects": "chain",
         "labels": "this",
+        "word_images": "any",
         "index": "through",
         "neighbours": "any",
         "results": "any",

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from devise.store import storage
 from devise.warehouse import manifest, pointer
 
-EMBEDDING_WITHIN, SCORE_WITHIN = 1e-4, 2e-4
+EMBEDDING_WITHIN, SCORE_WITHIN, RELEVANCE_WITHIN = 1e-4, 2e-4, 5e-3
 
 
 def table(warehouse: str, name: str, *runs: str) -> pa.Table:
@@ -36,7 +36,8 @@ def live(warehouse: str) -> dict[str, pa.Table]:
     """
     published = pointer.read(warehouse)
     found = {name: table(warehouse, name, *published.runs(name)) for name in ("images", "embeddings", "rejects")}
-    found["labels"] = table(warehouse, "labels", *published.runs("labels"))
+    for name in ("labels", "word_images"):
+        found[name] = table(warehouse, name, *published.runs(name))
     listed = _contents(found["images"])
     found["embeddings"] = _keep(found["embeddings"], listed)
     embedded = set(_contents(found["embeddings"]))
@@ -72,6 +73,21 @@ def same_labels(left: pa.Table, right: pa.Table) -> tuple[int, int]:
     return len(one), changed
 
 
+def same_lists(left: pa.Table, right: pa.Table) -> tuple[int, int]:
+    """Rows, and how many of them hold another image of nearly the same score."""
+    columns = ["label", "rank", "image_id", "relevance"]
+    rows = [found.select(columns).to_pylist() for found in (left, right)]
+    one, other = ({(row["label"], row["rank"]): row for row in found} for found in rows)
+    assert one.keys() == other.keys(), "lists are of other labels or ranks"
+    assert len(rows[0]) == len(one) and len(rows[1]) == len(other), "a label has a rank twice"
+    changed = 0
+    for place, row in one.items():
+        apart = abs(row["relevance"] - other[place]["relevance"])
+        assert apart <= RELEVANCE_WITHIN, f"{place}: relevances differ by {apart}"
+        changed += row["image_id"] != other[place]["image_id"]
+    return len(one), changed
+
+
 def same_rejects(left: pa.Table, right: pa.Table) -> int:
     one, other = (sorted((row["uri"], row["code"]) for row in found.to_pylist()) for found in (left, right))
     assert one == other, f"rejects differ: {set(one) ^ set(other)}"
@@ -94,17 +110,19 @@ def same_live_tables(one: str, other: str) -> str:
 
 def compare(one: tuple[str, str], other: tuple[str, str]) -> str:
     """One line that says what was compared; `AssertionError` at the first difference."""
-    names = ("embeddings", "labels", "rejects")
+    names = ("embeddings", "labels", "word_images", "rejects")
     return compare_tables(*({name: table(place[0], name, place[1]) for name in names} for place in (one, other)))
 
 
 def compare_tables(left: dict[str, pa.Table], right: dict[str, pa.Table]) -> str:
     n_rows, furthest = same_embeddings(left["embeddings"], right["embeddings"])
     n_labels, changed = same_labels(left["labels"], right["labels"])
+    n_listed, moved = same_lists(left["word_images"], right["word_images"])
     n_rejects = same_rejects(left["rejects"], right["rejects"])
     return (
         f"{n_rows:,} embeddings equal within {furthest:.1e}; {n_labels:,} labels, {changed} of them another of a score "
-        f"within {SCORE_WITHIN}; {n_rejects} rejects equal"
+        f"within {SCORE_WITHIN}; {n_listed:,} places of lists, {moved} of them another image of a relevance within "
+        f"{RELEVANCE_WITHIN}; {n_rejects} rejects equal"
     )
 
 

@@ -40,6 +40,8 @@ STAGE_ARROWS = {
     "finetune": {"fit"},
     "fit": {"labelled"},
     "index": {"delta", "fill", "recall"},
+    "floors": {"wordimages"},
+    "label": {"floors", "wordimages"},
     "labelled": {"catalog"},
     "nearest": {"search"},
     "neighbours": {"fill", "groups", "nearest", "search"},
@@ -52,7 +54,7 @@ STAGE_ARROWS = {
 }
 """Stage -> the stages whose parts it uses; the others use none."""
 HEAVY = {
-    "torch": {"vision", "learning", "search/zeroshot", "search/ranking"},
+    "torch": {"vision", "learning", "search/zeroshot", "search/ranking", "search/reaching"},
     "torchvision": {"vision", "learning"},
     "simplejpeg": {"vision/jpeg"},
     "faiss": {"search/template", "search/filling", "search/index"},

@@ -4,7 +4,7 @@ Shape letters: N images, K labels, T classes, V vocabulary.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from devise.config import LabelConfig
 from devise.search import vocabularies
 from devise.search.calibrated import Calibration
 from devise.search.hedging import Nodes, tell
-from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Ranker
+from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Block, Ranker
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words import vocabulary
@@ -71,11 +71,16 @@ class Labeller:
         self.target, self.least_specificity = target, least_specificity
 
     def label(
-        self, embedding_ND: np.ndarray, class_id_NT: np.ndarray | None, probability_NT: np.ndarray | None, k: int
+        self,
+        embedding_ND: np.ndarray,
+        class_id_NT: np.ndarray | None,
+        probability_NT: np.ndarray | None,
+        k: int,
+        see: Callable[[Block], None] | None = None,
     ) -> Labels:
         """The k best labels of each image; the arguments are those of `Ranker.top`."""
         told = self.calibration is not None and class_id_NT is not None
-        ranked = self.ranker.top(embedding_ND, class_id_NT, probability_NT, max(k, CONSIDERED) if told else k)
+        ranked = self.ranker.top(embedding_ND, class_id_NT, probability_NT, max(k, CONSIDERED) if told else k, see)
         parts = (ranked.label_id_NK[:, :k], ranked.score_NK[:, :k], ranked.relevance_NK[:, :k])
         if not told:
             n = len(embedding_ND)

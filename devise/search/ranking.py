@@ -4,13 +4,13 @@ Shape letters: N images, B of a block, K labels, T classes, D dims, V vocabulary
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from devise.search.zeroshot import score_memory, top_labels
+from devise.search.zeroshot import BLOCK_ROWS, score_memory, top_labels
 from devise.words import ragged
 from devise.words.ancestry import Ancestry
 
@@ -31,6 +31,23 @@ class Ranked:
     label_id_NK: np.ndarray
     score_NK: np.ndarray
     relevance_NK: np.ndarray
+
+
+@dataclass(frozen=True)
+class Block:
+    """The relevance of all labels for some of the images, as long as it lies in memory.
+
+    Attributes:
+        rows: which images.
+        relevance_BW: float32, a column for each of the ranker's `ids`; minus infinity of what is passed over.
+        deviation_B: float32, of each image's cosines over all labels.
+        evidence: the rows, columns and shares that were added to the cosines' deviations, in the order they were.
+    """
+
+    rows: slice
+    relevance_BW: np.ndarray
+    deviation_B: np.ndarray
+    evidence: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Ranker:
@@ -76,39 +93,51 @@ class Ranker:
         if len(self.candidates) == 0:
             raise ValueError("found no candidate that is not denied, wanted at least one")
         # Without candidates all vectors are multiplied as they lie, and what is denied is passed over: no second copy.
-        self._ids = every if candidates is None else self.candidates
+        self.ids = every if candidates is None else self.candidates
         self._chosen_VD = vectors_VD if candidates is None else vectors_VD[self.candidates]
         self._column_V = np.full(len(vectors_VD), -1, dtype=np.int64)
-        self._column_V[self._ids] = np.arange(len(self._ids))
+        self._column_V[self.ids] = np.arange(len(self.ids))
         self._covariance_DD = label_covariance(vectors_VD)
-        self._memory_BW = score_memory(len(self._ids))
+        self._memory_BW = score_memory(len(self.ids))
         lowered_V = np.zeros(len(vectors_VD), dtype=np.float32)
         lowered_V[list(seen)] = -seen_penalty
         own = seen_penalty * np.isin(every, list(seen))  # what a class's own probability gives back to its label
-        lowered_V[np.setdiff1d(self._ids, self.candidates)] = -np.inf
-        self._lowered = torch.from_numpy(np.flatnonzero(lowered_V[self._ids]))
-        self._lowered_by = torch.from_numpy(lowered_V[self._ids])[self._lowered]
+        lowered_V[np.setdiff1d(self.ids, self.candidates)] = -np.inf
+        self._lowered_W = lowered_V[self.ids]
+        self._lowered = torch.from_numpy(np.flatnonzero(self._lowered_W))
+        self._lowered_by = torch.from_numpy(self._lowered_W)[self._lowered]
         self._starts_C, self._columns, self._weights = self._above(ancestry, class_synsets, own)
 
     def top(
-        self, embedding_ND: np.ndarray, class_id_NT: np.ndarray | None, probability_NT: np.ndarray | None, k: int
+        self,
+        embedding_ND: np.ndarray,
+        class_id_NT: np.ndarray | None,
+        probability_NT: np.ndarray | None,
+        k: int,
+        see: Callable[[Block], None] | None = None,
     ) -> Ranked:
         """The k most relevant labels of each image, ties by label id; fewer if there are fewer candidates.
+
+        A label's relevance for an image has the same bits in whatever batch the image comes.
 
         Args:
             embedding_ND: float32 unit rows.
             class_id_NT, probability_NT: each image's most probable classes, as places in `class_synsets`; None where
                 the model knows no classes.
+            see: called with each block of all labels' relevance, of which nothing is kept.
         """
-        scaled_ND = self._scaled(embedding_ND)
+        deviation_N = self._deviations(embedding_ND)
+        scaled_ND = embedding_ND / deviation_N[:, None]
 
-        def adjust(relevance_BV: np.ndarray, part: slice) -> None:
+        def adjust(relevance_BW: np.ndarray, part: slice) -> None:
             classes = (None, None) if class_id_NT is None else (class_id_NT[part], probability_NT[part])
-            self._adjust(relevance_BV, *classes)
+            evidence = self._adjust(relevance_BW, *classes)
+            if see is not None:
+                see(Block(part, relevance_BW, deviation_N[part], evidence))
 
         k = min(k, len(self.candidates))
         column_NK, relevance_NK = top_labels(scaled_ND, self._chosen_VD, k, adjust=adjust, memory_BW=self._memory_BW)
-        label_id_NK = self._ids[column_NK].astype(np.int32)
+        label_id_NK = self.ids[column_NK].astype(np.int32)
         score_NK = np.einsum("nkd,nd->nk", self.vectors_VD[label_id_NK], embedding_ND)
         return Ranked(label_id_NK, score_NK, relevance_NK)
 
@@ -116,30 +145,55 @@ class Ranker:
         self, embedding_ND: np.ndarray, class_id_NT: np.ndarray | None, probability_NT: np.ndarray | None
     ) -> np.ndarray:
         """float32 (N, candidates): the relevance of all candidates, in order of label id; arguments as of `top`."""
-        relevance_NV = self._scaled(embedding_ND) @ self._chosen_VD.T
+        relevance_NV = (embedding_ND / self._deviations(embedding_ND)[:, None]) @ self._chosen_VD.T
         self._adjust(relevance_NV, class_id_NT, probability_NT)
         return relevance_NV[:, self._column_V[self.candidates]]
 
-    def _scaled(self, embedding_ND: np.ndarray) -> np.ndarray:
-        """Embeddings divided by the deviation of their cosines over all labels."""
-        variance_N = np.einsum("nd,de,ne->n", embedding_ND, self._covariance_DD, embedding_ND, optimize=True)
-        return embedding_ND / np.sqrt(np.maximum(variance_N, 1e-12))[:, None].astype(np.float32)
+    def cosines(self, block: Block, row_M: np.ndarray, column_M: np.ndarray) -> np.ndarray:
+        """float32 (M,): the cosines behind some of a block's relevances, without another product of vectors.
+
+        Args:
+            row_M, column_M: row by row, a row's columns ascending, none twice.
+        """
+        width, (rows, columns, shares) = block.relevance_BW.shape[1], block.evidence
+        cosine_M = block.relevance_BW[row_M, column_M] - self._lowered_W[column_M]
+        wanted_M, added = row_M * width + column_M, rows * width + columns
+        place = np.minimum(np.searchsorted(wanted_M, added), max(0, len(wanted_M) - 1))
+        here = wanted_M[place] == added if len(wanted_M) else np.zeros(len(added), bool)
+        np.subtract.at(cosine_M, place[here], shares[here])
+        return cosine_M * block.deviation_B[row_M]
+
+    def _deviations(self, embedding_ND: np.ndarray) -> np.ndarray:
+        """float32 (N,): the standard deviation of each embedding's cosines over all labels."""
+        variance_N = np.empty(len(embedding_ND))
+        for start in range(0, len(embedding_ND), BLOCK_ROWS):
+            part_BD = embedding_ND[start : start + BLOCK_ROWS]
+            n_rows = len(part_BD)
+            part_BD = np.pad(part_BD, ((0, BLOCK_ROWS - n_rows), (0, 0)))  # the bits of a product are those of its size
+            variance_B = np.einsum("nd,nd->n", part_BD @ self._covariance_DD, part_BD)
+            variance_N[start : start + n_rows] = variance_B[:n_rows]
+        return np.sqrt(np.maximum(variance_N, 1e-12)).astype(np.float32)
 
     def _adjust(
-        self, relevance_BV: np.ndarray, class_id_BT: np.ndarray | None, probability_BT: np.ndarray | None
-    ) -> None:
-        """Penalty and evidence, added in place; what is passed over has minus infinity added."""
+        self, relevance_BW: np.ndarray, class_id_BT: np.ndarray | None, probability_BT: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Penalty and evidence, added in place; what is passed over has minus infinity added. The evidence."""
         # NumPy needs five times as long for some columns of many rows, a tenth of the products' time.
-        torch.from_numpy(relevance_BV).index_add_(1, self._lowered, self._lowered_by.expand(len(relevance_BV), -1))
-        if class_id_BT is not None and len(self._columns):
-            self._add_evidence(relevance_BV, class_id_BT, probability_BT)
+        torch.from_numpy(relevance_BW).index_add_(1, self._lowered, self._lowered_by.expand(len(relevance_BW), -1))
+        if class_id_BT is None or not len(self._columns):
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+        return self._add_evidence(relevance_BW, class_id_BT, probability_BT)
 
-    def _add_evidence(self, relevance_BV: np.ndarray, class_id_BT: np.ndarray, probability_BT: np.ndarray) -> None:
+    def _add_evidence(
+        self, relevance_BW: np.ndarray, class_id_BT: np.ndarray, probability_BT: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         places, length = ragged.places(self._starts_C, class_id_BT.reshape(-1))
         rows = np.repeat(np.repeat(np.arange(len(class_id_BT)), class_id_BT.shape[1]), length)
-        shares = np.repeat(probability_BT.reshape(-1), length) * self._weights[places]
+        shares = (np.repeat(probability_BT.reshape(-1), length) * self._weights[places]).astype(np.float32)
+        columns = self._columns[places]
         # One after the other, in the order of the classes: an image's sums have the same bits in any batch.
-        np.add.at(relevance_BV, (rows, self._columns[places]), shares.astype(np.float32))
+        np.add.at(relevance_BW, (rows, columns), shares)
+        return rows, columns, shares
 
     def _above(
         self, ancestry: Ancestry, class_synsets: Sequence[str | None], own_V: np.ndarray

@@ -128,8 +128,8 @@ class Corpus:
         if index is None:
             pairs += [("vocabulary", "r1"), ("images", self.run), ("model", self.run)]
             pairs += [("embeddings", run) for run in self.chains["embeddings"]]
-            own = ("neighbours", "metrics")
-            pairs += [(table, self.run) for table in own if manifest.find(self.warehouse, table, self.run)]
+            own = ("metrics", "labels", "word_images", "neighbours")
+            pairs += [(name, self.run) for name in own if manifest.find(self.warehouse, name, self.run)]
             self.published = self.run, dict(self.live)
         pointer.swap(self.warehouse, pairs, self.run, pointer.settle(self.warehouse))
 

@@ -27,11 +27,13 @@ def test_labels_of_an_image_too_many_or_too_few_are_refused(spark, tmp_path, mon
     monkeypatch.setattr(label, "find_change", lambda task: change)
     monkeypatch.setattr(label, "_labels_before", lambda task, change: SimpleNamespace(details={"n_images": 5}))
     monkeypatch.setattr(label, "labelled_by", lambda task: "c d")
-    monkeypatch.setattr(label, "label_images", lambda *given: spark.createDataFrame([], label.LABELLED))
+    monkeypatch.setattr(label, "label_images", lambda *given: spark.createDataFrame([], label.MADE))
     embeddings = SimpleNamespace(base=False, details={"embedded": 0, "unchanged": 5})
     task = SimpleNamespace(
-        config=LabelConfig(warehouse=str(tmp_path), run="r3", k=K), spark=spark, model_id="m", vocabulary_id="v",
-        inputs={"embeddings": [embeddings]}, input=lambda table: SimpleNamespace(rows=80), read=lambda table: labels,
+        config=LabelConfig(warehouse=str(tmp_path), run="r3", k=K, images_per_label=0), spark=spark,
+        model_id="m", vocabulary_id="v",
+        inputs={"embeddings": [embeddings]}, input=lambda table: SimpleNamespace(rows=80),
+        read=lambda table: labels,
         written={}, details={}, folder=lambda table: f"file://{tmp_path}/{table}", named=lambda what: nullcontext(),
     )  # fmt: skip
     if fits:

@@ -17,6 +17,7 @@ MAKERS = {
     "embeddings": "embed_images",
     "rejects": "embed_images",
     "labels": "label_images",
+    "word_images": "label_images",
     "index": "build_index",
     "neighbours": "find_neighbours",
     "results": "search_images",

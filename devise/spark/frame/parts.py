@@ -37,10 +37,11 @@ class Part:
     Args:
         folder: URI of the run's folder. schema: the table's.
         name: how the file's name begins; letters, digits and dashes.
+        group_rows: rows of a row group, at most.
     """
 
-    def __init__(self, folder: str, schema: StructType, name: str = "part"):
-        self.folder, self.schema = folder, schema
+    def __init__(self, folder: str, schema: StructType, name: str = "part", group_rows: int = GROUP_ROWS):
+        self.folder, self.schema, self.group_rows = folder, schema, group_rows
         self.name = f"{name}-{uuid.uuid4().hex}.parquet"
         self.rows = 0
         self._codes: Counter[str] = Counter()
@@ -63,7 +64,7 @@ class Part:
         self.rows += cast.num_rows
         self._waiting_rows += cast.num_rows
         self._waiting_bytes += cast.nbytes  # kept as a sum: asked of all that wait, small batches would cost a square
-        if self._waiting_rows >= GROUP_ROWS or self._waiting_bytes >= GROUP_BYTES:
+        if self._waiting_rows >= self.group_rows or self._waiting_bytes >= GROUP_BYTES:
             self._flush()
 
     @property
@@ -100,7 +101,7 @@ class Part:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=GROUP_ROWS)
+            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self.group_rows)
             self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
 

@@ -109,6 +109,18 @@ LABELS = _table(
     _MODEL,
     _VOCABULARY,
 )
+WORD_IMAGES = _table(
+    ("label", TEXT, "the noun, words separated by spaces; the table is sorted by it"),
+    ("label_id", INT, "row number of the label in the vocabulary"),
+    ("synset", TEXT, "id of its synset in the noun hierarchy, null without one"),
+    ("rank", INT, "1 is the best image of all that are live"),
+    _ID,
+    _URI,
+    ("score", FLOAT, "cosine of embedding and word vector, -1 to 1"),
+    ("relevance", FLOAT, "what a label's images are ranked by: the relevance of the label for the image, as in labels"),
+    _MODEL,
+    _VOCABULARY,
+)
 NEIGHBOURS = _table(
     _ID,
     _URI,
@@ -192,6 +204,7 @@ TABLES = {
     "rejects": REJECTS,
     "features": FEATURES,
     "labels": LABELS,
+    "word_images": WORD_IMAGES,
     "neighbours": NEIGHBOURS,
     "results": RESULTS,
     "label_metrics": LABEL_METRICS,

@@ -1,32 +1,43 @@
-"""The label stage: every embedding's best words, exactly; the mathematics is `devise.search.labelling`."""
+"""The label stage: every embedding's best words, exactly, and every word's best images, from the same products.
+
+The mathematics is `devise.search.labelling`, `reaching` and `wordimages`.
+"""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyspark.accumulators import Accumulator
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from devise.config import LabelConfig
 from devise.errors import AccountingError
 from devise.search import vocabularies
-from devise.spark.frame import progress, schemas, tables
+from devise.spark.frame import parts, progress, schemas, tables
 from devise.spark.frame.columns import classes, refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import Change, count_live, few, find_change, read_live
 from devise.spark.frame.metering import counted, tally
 from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import Written
+from devise.spark.stages import floors, wordimages
+from devise.spark.stages.wordimages import Merging
 from devise.store import scratch
-from devise.warehouse.manifest import Manifest
+from devise.warehouse.manifest import File, Manifest
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from devise.search.labelling import Labels
     from devise.words.vocabulary import Vocabulary
 
 LABELLED = StructType(schemas.LABELS.fields[:11])
+MADE = StructType([*LABELLED.fields, *wordimages.CHUNKS.fields])
+"""A row is a label of an image, or a chunk of entries for the lists of images a label."""
 ROWS_PER_FILE = 4_000_000
 """Of a sorted table of labels, at least half of them: 100 MB."""
 
@@ -36,34 +47,55 @@ def label_images(
     config: LabelConfig,
     vocabulary: Manifest,
     model: Manifest,
+    floor_V: "np.ndarray | None" = None,
     done: Accumulator | None = None,
 ) -> DataFrame:
-    """The k best labels of each image by `search.labelling`, by rank; ties go to the lower label_id.
+    """The k best labels of each image by `search.labelling`, by rank, ties to the lower label_id; and, of the same
+    products, what reaches the floors of the lists of images a label.
 
     Args:
         embeddings: schemas.EMBEDDINGS.
+        floor_V: float32, by place in alphabetical order; None for no lists.
         done: a `tally` of images labelled.
 
     Returns:
-        schemas.LABELS without model_id and vocabulary_id, in no order.
+        MADE, in no order.
     """
 
     def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.search import labelling
+        from devise.search.reaching import Passed
 
         labeller = labelling.open_labeller(config, vocabulary, model)
+        listed = floor_V is not None
+        passed = Passed(labeller.ranker, floor_V, wordimages.order_of(labeller.known)) if listed else None
         for batch in batches:
             if batch.num_rows == 0:
                 continue
             embedding_ND = vectors(batch.column("embedding"))
             refuse_other_dims(embedding_ND.shape[1], labeller.known.vectors.shape[1])
-            found = labeller.label(embedding_ND, *classes(batch), config.k)
+            found = labeller.label(embedding_ND, *classes(batch), config.k, passed.see if listed else None)
             if done is not None:
                 done.add({progress.IMAGES: batch.num_rows})
-            yield label_rows(batch, found, labeller.known)
+            yield _padded(label_rows(batch, found, labeller.known))
+            if listed:
+                passed.name(batch.column("image_id"), batch.column("uri"))
+                yield from map(_padded, floors.send(passed, floors.SENT_ROWS))
+        if listed:
+            yield from map(_padded, floors.send(passed, 1))
 
     wanted = embeddings.select("image_id", "uri", "embedding", "class_ids", "class_probabilities")
-    return wanted.mapInArrow(counted(rank), LABELLED)
+    return wanted.mapInArrow(counted(rank), MADE)
+
+
+def _padded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """MADE: the columns that a batch lacks are null."""
+    names = batch.schema.names
+    columns = [
+        batch.column(field.name) if field.name in names else pa.nulls(batch.num_rows, field.type)
+        for field in to_arrow_schema(MADE)
+    ]
+    return schemas.record_batch(columns, MADE)
 
 
 def label_rows(batch: pa.RecordBatch, found: "Labels", known: "Vocabulary") -> pa.RecordBatch:
@@ -96,7 +128,7 @@ def label_rows(batch: pa.RecordBatch, found: "Labels", known: "Vocabulary") -> p
 
 
 def write_labels(task: Task) -> None:
-    """Label what is live from tonight, copy the labels of what stays live, and write both.
+    """Label what is live from tonight, copy the labels of what stays live, and write both; and each label's images.
 
     The copy is a filter without a shuffle: files come out as they were, small ones one behind the other. New rows come
     in files of their own, sorted by image_id and rank; a night whose embeddings are a base sorts all of it again. Where
@@ -104,7 +136,8 @@ def write_labels(task: Task) -> None:
     from, all that is live is labelled.
 
     Raises:
-        AccountingError: the rows are not those of all that is live: each image has the k best of the candidates.
+        AccountingError: the rows are not those of all that is live: each image has the k best of the candidates, each
+            label the images that are told, or all.
     """
     config, change, embedded = task.config, find_change(task), task.inputs["embeddings"][-1]
     before, n_live = _labels_before(task, change), count_live(embedded)
@@ -116,22 +149,23 @@ def write_labels(task: Task) -> None:
         kept = task.read("labels").join(lost, on="image_id", how="left_anti").select(schemas.LABELS.names)
         embeddings = change.embeddings
         n_kept, n_new = before.details["n_images"] - change.n_lost, change.n_gained
+    vocabulary, files = task.input("vocabulary"), []
+    lists, floor_V = floors.begin_lists(task, before, embeddings, n_live)
     done = tally(task.spark.sparkContext)
-    vocabulary = task.input("vocabulary")
-    labels = label_images(embeddings, config, vocabulary, task.input("model"), done)
-    new = identify(labels, task.model_id, task.vocabulary_id)
-    told = progress.told("label_images", n_new, progress.counted_by(done))
+    made = label_images(embeddings, config, vocabulary, task.input("model"), floor_V, done)
+    made = identify(made, task.model_id, task.vocabulary_id)
     if before is None or embedded.base:
-        with told:
-            written = task.write("labels", sort_labels(new.unionByName(kept), n_live * config.k))
+        made, n_rows, name = made.unionByName(kept, allowMissingColumns=True), n_live * config.k, "part"
     else:
+        n_rows, name = n_new * config.k, "new"
         with task.named("copy labels that stand"):
             files = tables.write(kept, task.folder("labels"), schemas.LABELS, "kept").files
-        if n_new:
-            rows = new.sortWithinPartitions("image_id", "rank")
-            with told, task.named("label images"):
-                files = [*files, *tables.write(rows, task.folder("labels"), schemas.LABELS, "new").files]
-        written = task.written["labels"] = Written(schemas.LABELS.names, files)
+    if before is not None and lists is not None and change.n_lost:
+        chunks = floors.lost_chunks(change.lost, len(lists.ranges))
+        made = made.unionByName(chunks, allowMissingColumns=True)
+    with progress.told("label_images", n_new, progress.counted_by(done)), task.named("label images"):
+        found = write_made(task, made, n_rows, name, lists)
+    written = task.written["labels"] = Written(schemas.LABELS.names, [*files, *found])
     n_images = n_kept + n_new
     width = min(config.k, vocabulary.rows)
     if config.candidates is not None:  # two names of one label are one candidate, which the vocabulary's words tell
@@ -161,18 +195,52 @@ def _labels_before(task: Task, change: Change | None) -> Manifest | None:
     return before if (before.model_id, before.vocabulary_id, before.config_hash, told) == of else None
 
 
-def identify(labels: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:
-    """LABELLED to schemas.LABELS: by which model and vocabulary."""
-    of = F.lit(model_id).alias("model_id"), F.lit(vocabulary_id).alias("vocabulary_id")
-    return labels.select("*", *of).select(schemas.LABELS.names)
+def identify(made: DataFrame, model_id: str, vocabulary_id: str) -> DataFrame:
+    """MADE, and by which model and vocabulary."""
+    return made.select("*", F.lit(model_id).alias("model_id"), F.lit(vocabulary_id).alias("vocabulary_id"))
 
 
-def sort_labels(labels: DataFrame, n_rows: int) -> DataFrame:
-    """schemas.LABELS sorted by image_id and rank, so that a look-up by id reads few row groups.
+def write_made(task: Task, made: DataFrame, n_rows: int, name: str, lists: Merging | None) -> list[File]:
+    """Write labels, sorted by image_id and rank, so that a look-up by id reads few row groups; and the lists.
 
-    Ids are a hash, as many in each stretch: where a row goes is known without a look at the others.
+    Both from one shuffle, so that no product is computed twice. Image ids are a hash, as many in each stretch: where a
+    row goes is known without a look at the others.
+
+    Args:
+        made: MADE, with model_id and vocabulary_id.
+        n_rows: about how many of them are labels. name: how the names of their files begin.
+
+    Returns:
+        The files of labels; those of the lists are in `task.written`.
+
+    Raises:
+        AccountingError: the files do not hold the labels that were made.
     """
     bits = max(0, (n_rows // ROWS_PER_FILE).bit_length())
+    ranges = lists.ranges if lists is not None else range(0)
+    begun = task.spark.createDataFrame([(number, b"") for number in ranges], wordimages.CHUNKS)
+    is_label, folder = F.col("chunk").isNull(), task.folder("labels")
+    given = Observation("given")
+    made = made.observe(given, F.count(F.when(is_label, 1)).alias("labels"))
+    made = made.unionByName(begun, allowMissingColumns=True)
     stretch = F.shiftright("image_id", 63 - bits).cast("int")  # of a number that has 63 bits
-    placed = spread(labels.withColumn("_stretch", stretch), "_stretch", 2**bits).drop("_stretch")
-    return placed.sortWithinPartitions("image_id", "rank")
+    made = made.withColumn("_place", F.when(is_label, stretch).otherwise(F.col("range") + 2**bits))
+    placed = spread(made, "_place", 2**bits + len(ranges)).drop("_place").sortWithinPartitions("image_id", "rank")
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                batches = chain([batch], batches)
+                if batch.column("chunk").null_count:
+                    rows = (labels.select(schemas.LABELS.names) for labels in batches)
+                    for receipt in parts.write_parts(rows, folder, schemas.LABELS, name):
+                        yield wordimages.folded(receipt, "labels")
+                else:
+                    yield from lists.write(batches)
+
+    found = placed.mapInArrow(counted(write), wordimages.FOLDED).collect()
+    files = tables.receipts([row for row in found if row.table == "labels"])
+    if (n_written := sum(file.rows for file in files)) != given.get["labels"]:
+        raise AccountingError(f"{folder}: {n_written} rows in the files, {given.get['labels']} rows were written")
+    task.written["word_images"] = floors.fill_short(task, lists, [row for row in found if row.table != "labels"])
+    return files or [tables.empty_file(folder, schemas.LABELS)]

@@ -109,31 +109,10 @@ def compact(options: argparse.Namespace) -> None:
 
 
 def search(options: argparse.Namespace) -> None:
-    """The pictures nearest to words and pictures, added, subtracted and weighted, from what is live; no Spark."""
-    from devise.search import grammar, query
+    """The pictures that answer words and pictures, added, subtracted and weighted, from what is live; no Spark."""
     from devise.show import terminal
 
-    if options.image is not None and options.text:
-        raise ConfigError(f"found words {options.text} and --image {options.image}, wanted one of them")
-    if options.sheet is not None:
-        terminal.refuse_sheet(options.sheet)
-    if options.image is None and not options.text:
-        raise ConfigError("nothing asked: give words, or --image FILE")
-    asked = query.parse(" ".join(options.text)) if options.image is None else None
-    live = query.LiveIndex(options.warehouse)
-    if asked is None:
-        asked = query.Query(f"{grammar.IMAGE}{options.image}", "image")
-        vector = terminal.embed_picture(live, options.image)
-    else:
-        vector = grammar.query_vector(
-            asked.text, live.lookup(options.vectors), lambda uri: terminal.embed_picture(live, uri)
-        )
-    hits = live.search(vector, asked.kind, options.k)
-    for hit in hits:
-        print(f"{hit.rank:>3}  {hit.score:6.3f}  {hit.uri}")
-    if options.sheet is not None:
-        terminal.write_sheet(hits, asked.text, options.sheet)
-        print(f"contact sheet: {options.sheet}")
+    terminal.search(options)
 
 
 def words(options: argparse.Namespace) -> None:
@@ -243,6 +222,11 @@ def _parser() -> argparse.ArgumentParser:
     searching.add_argument("--image", type=_named, help="a picture to find the like of")
     searching.add_argument("--vectors", type=_named, help="word vectors for words that are no labels")
     searching.add_argument("-k", type=process.count, default=10)
+    searching.add_argument("--labels", action="store_true", help="tell the answer or best label of each, behind a tab")
+    searching.add_argument("--under", type=_named, metavar="URI_PREFIX", help="only pictures whose uri begins so")
+    searching.add_argument("--label", type=_named, help="only pictures that have it among their labels")
+    searching.add_argument("--since", metavar="YYYY-MM-DD", help="only pictures written on that day, in UTC, or later")
+    searching.add_argument("--run", help="ask a kept publication of this run; default: what is live")
     searching.add_argument("--sheet", type=_named, help="write a contact sheet (PNG) of the answers here")
     asking = at_warehouse(command("words", words), required=False)
     asking.add_argument("text", nargs="*", help="words to compare")

@@ -2,7 +2,7 @@
 
 reads    plan (schemas.PLAN), images (schemas.IMAGES), embeddings (schemas.EMBEDDINGS) of this model,
          vocabulary (words to tune on), and earlier runs of index
-writes   index  a base: a template, and a faiss file with an id -> uri, etag sidecar a shard;
+writes   index  a base: a template, and a shard's faiss file, id -> uri, etag sidecar, and exact rows if it needs them;
                 else the shards of what is new, and tombstones (image_id) of what older runs hold no more
 """
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_warehouse import COLOURS, make_vocabulary, publish
+from tiny_warehouse import COLOURS, add_tables, make_vocabulary, publish
 
 from devise import cli
 from devise.config import SECTIONS
@@ -92,10 +92,10 @@ def test_search_by_a_picture_goes_through_the_live_model(ask, published):
     picture = next(uri for uri in published[1] if "/ferry/" in uri)
     by_option = ask("search", "--image", picture, "-k", "3")
     assert len(by_option) == 3 and by_option == ask("search", f"image:{picture}", "-k", "3")
-    live = terminal.LiveIndex(published[0])
-    embedded_D = terminal.embed_picture(live, picture)
+    searcher = terminal.Searcher.open(published[0])
+    embedded_D = terminal.embed_picture(searcher, picture)
     assert abs(np.linalg.norm(embedded_D) - 1) < 1e-5
-    hits = live.search(embedded_D, "image", 3)
+    hits = searcher.search(embedded_D, "image", 3).hits
     assert [line.split()[1:] for line in by_option] == [[f"{hit.score:.3f}", hit.uri] for hit in hits]
 
 
@@ -109,6 +109,53 @@ def test_words_and_pictures_are_asked_together_with_weights(ask, published):
     assert (
         ask("search", "2 * lion + 4 * tulip") == ask("search", "1 * lion + 2 * tulip") != ask("search", "lion + tulip")
     )
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
+    """A publication with labels, images and lists, run r2, on top of one without."""
+    warehouse, pictures = publish(tmp_path_factory.mktemp("listed"))
+    add_tables(warehouse, pictures, "r2")
+    return warehouse, pictures
+
+
+def test_labels_stand_behind_a_tab_so_that_a_uri_may_have_spaces(ask, listed):
+    lines = ask("search", "ferry", "-k", "3", "--labels", warehouse=listed[0])
+    assert [line.split("\t")[0] for line in lines] == ask("search", "ferry", "-k", "3", warehouse=listed[0])
+    assert lines[1].split("\t")[1] == "ferry" and all(line.count("\t") == 1 for line in lines)
+
+
+def test_answers_are_held_to_a_folder_a_label_and_a_day(ask, listed):
+    warehouse, pictures = listed
+
+    def asked(*more):
+        lines = ask("search", "lion + ferry", "-k", "20", *more, warehouse=warehouse)
+        return {line.split(maxsplit=2)[2] for line in lines}
+
+    folder = next(iter(pictures)).removesuffix("/lion/0.png")
+    assert (
+        asked()
+        == asked("--under", folder)
+        == asked("--label", "Lions")
+        == asked("--since", "2026-01-01")
+        == set(pictures)
+    )
+    assert asked("--under", f"{folder}/fe") == {uri for uri in pictures if "/ferry/" in uri}
+    assert asked("--under", f"{folder}/fe/") == set() == asked("--since", "2027-01-01")
+    assert asked("--since", "2026-01-10") == set(list(pictures)[9:])
+    both = asked("--since", "2026-01-11", "--under", f"{folder}/ferry/", "--label", "tulip")
+    assert both == set(list(pictures)[10:])
+    picture = next(iter(pictures))
+    lines = ask("search", "--image", picture, "--under", f"{folder}/tulip/", "-k", "9", warehouse=warehouse)
+    assert len(lines) == 3 and all("/tulip/" in line for line in lines)
+
+
+def test_a_kept_publication_is_asked_by_its_run(ask, refused, listed):
+    warehouse = listed[0]
+    before = ask("search", "lion", "-k", "3", "--run", "r1", warehouse=warehouse)
+    now = ask("search", "lion", "-k", "3", warehouse=warehouse)
+    assert now == ask("search", "lion", "-k", "3", "--run", "r2", warehouse=warehouse) != before
+    assert "found no kept publication of run 'r7'" in refused("search", "lion", "--run", "r7", "--warehouse", warehouse)
 
 
 def test_a_sheet_shows_the_answers_with_their_folder_and_score(ask, tmp_path, monkeypatch):
@@ -159,7 +206,11 @@ def test_without_a_warehouse_the_sample_s_vectors_answer(ask):
 
 def test_the_choice_of_an_index_is_explained_without_a_corpus(ask):
     lines = ask("explain-index", "--rows", "1000000", "--dim", "300", "--memory", "500MiB", warehouse=None)
-    assert lines[0].startswith("IVF4096,SQ8 for 1,000,000 x 300: exact vectors need 1.1 GiB") and len(lines) == 5
+    assert lines[0] == (
+        "Pad304,IVF4096,SQ8 for 1,000,000 x 300: 1,000,000 rows are more than 100,000; "
+        "8 bits a number need 0.3 GiB of the 0.5 GiB"
+    )
+    assert len(lines) == 6
     assert lines == ask(
         "explain-index", "--rows", "1000000", "--dim", "300", "--memory", str(500 * 2**20), warehouse=None
     )
@@ -188,6 +239,13 @@ def test_columns_prints_the_data_dictionary(ask):
         (["search", "a" * 10**6], "found 1,000,000 letters, wanted at most 10,000"),
         (["search", "lion - nan * lion"], "found 'nan' at letter 8, wanted a finite number"),
         (["search", "image:absent.png - lion"], "absent.png: no such picture"),
+        (["search", "lion", "--since", "yesterday"], "found the day 'yesterday', wanted YYYY-MM-DD"),
+        (["search", "lion", "--since", "2026-01-01"], "the live run r1 has no images"),
+        (["search", "lion", "--label", "submarine"], "no label for ['submarine']"),
+        (["search", "lion", "--labels"], "the live run r1 has no labels"),
+        (["search", "lion", "--under", "ftp://x"], "found scheme 'ftp', wanted file:// or s3://"),
+        (["search", "lion", "--under", ""], "argument --under: found nothing"),
+        (["search", "lion", "--run", "../r1"], "found no kept publication of run '../r1', wanted one of: r1"),
         (["words"], "nothing asked"),
         (["words", "lion"], "at least two to compare"),
         (["words", "lion", "submarine"], "no vector for ['submarine']"),
@@ -203,7 +261,7 @@ def test_a_broken_promise_is_one_line_and_exit_code_2(refused, published, argume
 @pytest.mark.parametrize(
     ("memory", "words"),
     [
-        ("1KiB", "9 x 300 need 0.0 GiB even with 8 bits"),
+        ("1KiB", "9 x 300 need 0.0 GiB even with 4 bits"),
         ("8GB", "argument --memory: found 8GB, wanted a size of 1 byte or more"),
         ("0", "found 0, wanted a size"),
         ("-1", "found -1, wanted a size"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tiny_warehouse import add_night, publish
+from tiny_warehouse import add_night, add_tables, publish
 
 from devise import cli
 from devise.emr import command as clusters
@@ -57,9 +57,10 @@ class Reached(Exception):
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("documented")
-    warehouse, _ = publish(folder)
+    warehouse, pictures = publish(folder)
     add_night(warehouse, "r2")
     add_night(warehouse, "r3", bases=("embeddings", "rejects"))  # so that r2 is live no more
+    add_tables(warehouse, pictures, "r3x")
     return folder
 
 
@@ -86,6 +87,8 @@ def ask(published, tmp_path, monkeypatch):
         "ship + sail": "lion + tulip",
         "2 * ship + sail - engine": "2 * lion + tulip - castle",
         "image:photo.jpg + snow": f"image:{published}/pictures/lion/0.png + tulip",
+        "s3://my-bucket/photos/2026/": f"{published}/pictures/",
+        "2026-11-24": "r3",
         "s3://my-bucket/devise/emr.yaml": "conf/emr.yaml",  # where the page has put it
     }
 

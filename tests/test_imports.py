@@ -57,7 +57,7 @@ HEAVY = {
     "torch": {"vision", "learning", "search/zeroshot", "search/ranking", "search/reaching"},
     "torchvision": {"vision", "learning"},
     "simplejpeg": {"vision/jpeg"},
-    "faiss": {"search/template", "search/filling", "search/index"},
+    "faiss": {"search/template", "search/filling", "search/index", "search/rows"},
     "fasttext": {"words/wordvectors", "sample/make_vectors"},
     "boto3": {"store/s3", "emr/account"},
     "botocore": {"store/s3", "store/fetch", "emr/account"},

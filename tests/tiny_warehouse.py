@@ -1,5 +1,6 @@
 """A published warehouse of a dozen pictures, made without Spark: vocabulary, model, and an index of two shards."""
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from devise.search import shards
+from devise.search import mapped, shards
 from devise.search.filling import fill_shard, write_shard
-from devise.search.kinds import choose_kind
-from devise.search.template import train_template, write_template
+from devise.search.kinds import QUERY_KINDS, choose_kind
+from devise.search.template import is_exact, read_template, train_template, write_template
 from devise.store import scratch, storage
 from devise.vision import model
 from devise.vision.images import Preprocessing
@@ -89,23 +90,59 @@ def _model(warehouse: str, words: Vocabulary) -> Manifest:
 
 
 def _index(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]]) -> Manifest:
-    place = _folder(warehouse, "index")
-    image_id_N = np.array([image_id for image_id, _ in pictures.values()])
-    embedding_ND = np.array([embedding_D for _, embedding_D in pictures.values()])
-    template = train_template(embedding_ND, choose_kind(12, DIM, 2**20, "IVF2,Flat"), seed=0)
-    write_template(template, place / "template-0.faiss")
-    names = {"template-0.faiss": -1}
-    for number in range(2):
-        part = shards.number_of_ids(image_id_N, 2) == number
+    nprobe = {"image": 1, "word": 2, "words": 2}  # as old as kinds without differences
+    return write_index(warehouse, RUN, pictures, "IVF2,Flat", 2, nprobe=nprobe)
+
+
+def write_index(
+    warehouse: str, run: str, pictures: dict[str, tuple[int, np.ndarray]], factory: str, n_shards: int, base=None,
+    hides=(), **details,
+) -> Manifest:  # fmt: skip
+    """Commit a run of an index of these pictures.
+
+    Args:
+        base: run id of the base that it is made from; None makes one. hides: ids whose rows in older runs it hides.
+    """
+    place = _folder(warehouse, "index", run)
+    image_id_N = np.array([image_id for image_id, _ in pictures.values()], np.int64)
+    embedding_ND = np.array([embedding_D for _, embedding_D in pictures.values()], np.float32)
+    if base is None:
+        kind = choose_kind(len(image_id_N), embedding_ND.shape[1], 2**30, factory)
+        template, names = train_template(embedding_ND, kind, seed=0), {"template-0.faiss": -1}
+        write_template(template, place / "template-0.faiss")
+    else:
+        template, names = read_template(place.with_name(f"run={base}") / "template-0.faiss"), {}
+    for number in range(n_shards):
+        part = shards.number_of_ids(image_id_N, n_shards) == number
+        if not part.any():
+            continue
         name = f"shard-{number:05d}-0"
-        write_shard(fill_shard(template, [(image_id_N[part], embedding_ND[part])]), place / f"{name}.faiss")
+        order = np.argsort(image_id_N[part])
+        rows = image_id_N[part][order], embedding_ND[part][order]
+        shard = fill_shard(template, [rows])
+        write_shard(shard, place / f"{name}.faiss")
         uris = [uri for uri, kept in zip(pictures, part, strict=True) if kept]
-        pq.write_table(
-            pa.table({"image_id": image_id_N[part], "uri": uris, "etag": ["1"] * len(uris)}), place / f"{name}.parquet"
-        )
-        names |= {f"{name}.faiss": int(part.sum()), f"{name}.parquet": -1}
-    nprobe = {"image": 1, "word": 2, "words": 2}
-    return _commit(warehouse, "index", names, dim=DIM, nprobe=nprobe, n_shards=2, layout=shards.LAYOUT)
+        write_sidecar(place / f"{name}.arrow", image_id_N[part], uris)
+        names |= {f"{name}.faiss": int(part.sum()), f"{name}.arrow": -1}
+        if not is_exact(shard):
+            list(mapped.write_through([rows], place / f"{name}.i16"))
+            names |= {f"{name}.i16": -1}
+    if len(hides):
+        name = shards.tombstones_name(0, 1, "0")
+        pq.write_table(pa.table({"image_id": np.sort(np.array(hides, np.int64))}), place / name)
+        names |= {name: -1}
+    told = {"nprobe": dict.fromkeys(QUERY_KINDS, 1), "kind": factory} | details
+    told |= {"dim": embedding_ND.shape[1], "n_shards": n_shards, "layout": shards.LAYOUT}
+    return _commit(warehouse, "index", names, run, base=base is None, **told)
+
+
+def write_sidecar(path: Path, image_id_N: np.ndarray, uris: list[str], group_rows: int | None = None) -> Path:
+    """A shard's sidecar of these rows, sorted, in groups of so many."""
+    order = np.argsort(image_id_N)
+    columns = [image_id_N[order], [uris[row] for row in order], ["1"] * len(uris)]
+    with pa.ipc.new_file(path, mapped.SCHEMA) as file:
+        file.write_table(pa.table(columns, schema=mapped.SCHEMA), group_rows)
+    return path
 
 
 def add_night(warehouse: str, run: str, bases: tuple[str, ...] = ()) -> None:
@@ -132,6 +169,58 @@ def add_night(warehouse: str, run: str, bases: tuple[str, ...] = ()) -> None:
     pointer.swap(warehouse, [*kept, ("images", run), ("labels", run)], run, live)
 
 
+LISTED = 8
+"""Pictures of a list: fewer than there are."""
+BEGAN = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def add_tables(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]], run: str, deny: str = "none") -> None:
+    """A publication with images, labels and lists of these pictures on top of what is live, as a night's last steps do.
+
+    The pictures came a day apart, in order. Each has all labels, best first, and the first as its answer if it has a
+    cosine above 0.9. A list is of LISTED pictures, by a relevance that turns the order of cosines around every four.
+    Of `sea lion` there is no list; nor of a label that is denied.
+    """
+    live, words = pointer.read(warehouse), make_vocabulary()
+    by_id = sorted((image_id, uri, embedding_D) for uri, (image_id, embedding_D) in pictures.items())
+    came = {uri: BEGAN + timedelta(days=day) for day, uri in enumerate(pictures)}
+    days = pa.array([came[uri] for _, uri, _ in by_id], pa.timestamp("us", "UTC"))
+    ids, uris = [image_id for image_id, _, _ in by_id], [uri for _, uri, _ in by_id]
+    write_table(warehouse, run, "images", {"part-0": {"image_id": ids, "uri": uris, "modified_at": days}})
+    labels: dict[str, list] = {name: [] for name in ("image_id", "uri", "rank", "label", "score", "answer")}
+    for image_id, uri, embedding_D in by_id:
+        cosine_V = words.vectors @ embedding_D
+        for rank, row in enumerate(np.argsort(-cosine_V, kind="stable").tolist(), start=1):
+            sure = words.labels[row] if rank == 1 and cosine_V[row] > 0.9 else None
+            told = image_id, uri, rank, words.labels[row], float(cosine_V[row]), sure
+            for column, value in zip(labels.values(), told, strict=True):
+                column.append(value)
+    write_table(warehouse, run, "labels", {"part-0": labels}, config={"deny": deny})
+    lists: dict[str, list] = {name: [] for name in ("label", "rank", "image_id", "uri", "score")}
+    for row, label in sorted(enumerate(words.labels[:4]), key=lambda pair: pair[1]):
+        best = sorted(
+            ((float(words.vectors[row] @ found), image_id, uri) for image_id, uri, found in by_id), reverse=True
+        )
+        turned = [best[place ^ 3] for place in range(LISTED)]
+        for rank, (score, image_id, uri) in enumerate(turned, start=1):
+            for column, value in zip(lists.values(), (label, rank, image_id, uri, score), strict=True):
+                column.append(value)
+    parts = {f"part-{n}": {name: column[n * 16 : n * 16 + 16] for name, column in lists.items()} for n in range(2)}
+    write_table(warehouse, run, "word_images", parts | {"_reserve-0": {"label": ["sea lion"]}})
+    made = ("images", "labels", "word_images")
+    kept = [(table, name) for table, name in live.pairs() if table not in made]
+    pointer.swap(warehouse, [*kept, *((table, run) for table in made)], run, live)
+
+
+def write_table(warehouse: str, run: str, table: str, parts: dict[str, dict], **more) -> Manifest:
+    """Commit a run of a table with these files and columns."""
+    place = _folder(warehouse, table, run)
+    for name, columns in parts.items():
+        pq.write_table(pa.table(columns), place / f"{name}.parquet", row_group_size=8)
+    names = {f"{name}.parquet": len(next(iter(columns.values()))) for name, columns in parts.items()}
+    return _commit(warehouse, table, names, run, columns=list(next(iter(parts.values()))), **more)
+
+
 TABLES = ("images", "vocabulary", "model", "embeddings", "rejects")
 
 
@@ -150,7 +239,7 @@ def _folder(warehouse: str, table: str, run: str = RUN) -> Path:
 
 def _commit(
     warehouse: str, table: str, names: dict[str, int], run=RUN, parent=0, rejects=None, inputs=None, base=False,
-    secondary=None, columns=(), **details,
+    secondary=None, columns=(), config=None, **details,
 ) -> Manifest:  # fmt: skip
     """Commit the files of a run; of a secondary table only make the record, for the manifest that commits it."""
     place = storage.local_path(manifest.folder(warehouse, table, run))
@@ -160,9 +249,9 @@ def _commit(
     ]
     committed = Manifest(
         table=table, run=run, parent=parent, rows=sum(rows for rows in names.values() if rows > 0),
-        columns=list(columns), files=files, rejects=rejects or {}, inputs=inputs or {}, inputs_hash="i", config={},
-        config_hash="c", model_id="m" * 16, vocabulary_id="v" * 16, base=base, code_version="0", started_at=0,
-        finished_at=1, details=details, secondary=secondary or {},
+        columns=list(columns), files=files, rejects=rejects or {}, inputs=inputs or {}, inputs_hash="i",
+        config=config or {}, config_hash="c", model_id="m" * 16, vocabulary_id="v" * 16, base=base, code_version="0",
+        started_at=0, finished_at=1, details=details, secondary=secondary or {},
     )  # fmt: skip
     if table not in manifest.COMMITTED_BY:
         manifest.write(warehouse, committed)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan, log2, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,13 @@ GRAPH_LISTS = 16_384
 1.28 (300 dims, one core; the same list in 99.9 % of rows: tests/benchmarks/coarse.py)."""
 IVF_OVERHEAD_BYTES = 8
 """An IVF row's id."""
+PADDED_TO = 16
+"""Dims of codes are made a multiple of these by zeros: faiss reads others number by number, in seven times the time."""
+EXACT_BYTES = 2
+"""A number of the exact rows beside a shard."""
+CANDIDATES = 128
+"""Rows of a shard that its codes choose, a query, to be ranked by their exact rows; k if that is more. At 8 bits 32 are
+enough, at 4 bits 128 (tests/benchmarks/results/index.md)."""
 QUERY_KINDS = ("image", "word", "words", "differences")
 """Kinds of queries (`devise.search.grammar.kind_of`): each has the effort that its recall takes."""
 LIST_SECONDS, GRAPH_SECONDS = 6.5e-11, 4e-8
@@ -41,6 +49,9 @@ class Kind:
     nlist: int
     nprobe: int
     bytes_per_vector: float
+    """In memory, when searched."""
+    mapped_per_vector: float
+    """Bytes of its exact row, on disk, of which the candidates' are read."""
     reason: str
 
 
@@ -63,39 +74,38 @@ class Effort:
 
 
 def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto", sample_rows: int = 10**6) -> Kind:
-    """The kind of index for so many rows: exact while that is quick, else inverted lists, in 8 bits if memory is short.
+    """The kind of index for so many rows: exact while that is quick, else inverted lists of 8 bits a number, or of 4.
+
+    Both have exact rows beside them, which rank what the codes choose, and so answer alike: fewer bits only save
+    memory.
 
     Args:
-        memory_bytes: what all shards together may take when searched.
+        memory_bytes: what all shards together may take when searched, beside what is mapped from disk.
         factory: a faiss factory string to take as it is, or `auto`.
         sample_rows: the most rows that may train the lists, and so a bound of their number.
 
     Raises:
-        IndexingError: even 8 bits a number are more than the memory; stronger compression is the user's to choose,
-            for it loses neighbours that no search effort brings back.
+        IndexingError: even 4 bits a number are more than the memory; stronger compression is the user's to choose, for
+            its codes may miss neighbours among so few candidates.
     """
     if factory != "auto":
         nlist = _lists_of(factory)
-        return Kind(factory, nlist, max(1, nlist // 16), float("nan"), "as the settings say")
-    flat, short = 4 * dim, dim + IVF_OVERHEAD_BYTES
+        return Kind(factory, nlist, max(1, nlist // 16), float("nan"), float("nan"), "as the settings say")
+    flat = 4 * dim
     if n_rows <= FLAT_ROWS and n_rows * flat <= memory_bytes:
-        return Kind("Flat", 0, 1, flat, f"{n_rows:,} rows are at most {FLAT_ROWS:,}: exact search is quick enough")
-    nlist = _count_lists(n_rows, sample_rows)
-    lists = f"IVF{nlist}_HNSW32" if nlist >= GRAPH_LISTS else f"IVF{nlist}"
-    if n_rows * (flat + IVF_OVERHEAD_BYTES) <= memory_bytes:
-        return Kind(
-            f"{lists},Flat", nlist, max(1, nlist // 32), flat + IVF_OVERHEAD_BYTES,
-            f"more than {FLAT_ROWS:,} rows, and {n_rows * flat / 2**30:.1f} GiB of exact vectors fit into "
-            f"{memory_bytes / 2**30:.1f} GiB",
-        )  # fmt: skip
-    if n_rows * short <= memory_bytes:
-        return Kind(
-            f"{lists},SQ8", nlist, max(1, nlist // 32), short,
-            f"exact vectors need {n_rows * flat / 2**30:.1f} GiB, more than {memory_bytes / 2**30:.1f} GiB; "
-            f"8 bits a number need {n_rows * short / 2**30:.1f} GiB, at a recall of about 0.95 to 0.97",
-        )  # fmt: skip
+        reason = f"{n_rows:,} rows are at most {FLAT_ROWS:,}: exact search is quick enough"
+        return Kind("Flat", 0, 1, flat, 0, reason)
+    nlist, padded = _count_lists(n_rows, sample_rows), -(-dim // PADDED_TO) * PADDED_TO
+    lists = f"Pad{padded}," * (padded > dim) + f"IVF{nlist}" + "_HNSW32" * (nlist >= GRAPH_LISTS)
+    many = f"{n_rows:,} rows are more than {FLAT_ROWS:,}" if n_rows > FLAT_ROWS else "exact vectors are too large"
+    for bits in (8, 4):
+        each = padded * bits / 8 + IVF_OVERHEAD_BYTES
+        taken = f"{bits} bits a number need {n_rows * each / 2**30:.1f} GiB of the {memory_bytes / 2**30:.1f} GiB"
+        if n_rows * each <= memory_bytes:
+            mapped = EXACT_BYTES * dim + IVF_OVERHEAD_BYTES
+            return Kind(f"{lists},SQ{bits}", nlist, max(1, nlist // 32), each, mapped, f"{many}; {taken}")
     raise IndexingError(
-        f"{n_rows:,} x {dim} need {n_rows * short / 2**30:.1f} GiB even with 8 bits a number, wanted at most "
+        f"{n_rows:,} x {dim} need {n_rows * each / 2**30:.1f} GiB even with 4 bits a number, wanted at most "
         f"{memory_bytes / 2**30:.1f} GiB: raise memory_bytes, or name a compressed kind (and watch its recall)"
     )
 
@@ -126,6 +136,11 @@ def explain(
         f"{kind.bytes_per_vector:,.0f} bytes a vector, {total / 2**30:.2f} GiB of the {memory_bytes / 2**30:.2f} GiB "
         "that all shards may take"
     )
+    if kind.mapped_per_vector:
+        lines.append(
+            f"{kind.mapped_per_vector:,.0f} bytes a vector more on disk, mapped: its exact row; of a shard "
+            f"{CANDIDATES} candidates a query are ranked by theirs"
+        )
     train, fill = _core_seconds(kind, n_rows, dim, trained)
     lines.append(
         f"to build: about {train:,.0f} s on one core for the template, then {fill:,.0f} core-seconds for the shards, "
@@ -181,6 +196,16 @@ def effort(nprobe: Mapping[str, int], kind: str) -> int:
     if found is None:
         raise IndexingError(f"found no search effort for the kind {kind!r} among {sorted(nprobe)} of the index")
     return found
+
+
+def measured(details: Mapping[str, Any], kind: str) -> tuple[int | None, float | None]:
+    """What an index's details say of a kind of query: its nprobe, None without lists, and its recall@10.
+
+    The recall is None where no query of the kind was tried.
+    """
+    if not _lists_of(details["kind"]):
+        return None, 1.0 if details["kind"] == "Flat" else None
+    return effort(details["nprobe"], kind), details["tuning"].get(kind, {}).get("recall")
 
 
 def _count_lists(n_rows: int, sample_rows: int) -> int:

@@ -15,14 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from devise.errors import IndexingError
+from devise.search.mapped import ExactRows, Sidecar
 from devise.store import scratch, storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import File, Manifest
 
-LAYOUT = 2
-"""Of what a run's files are; 1 had shards by the remainder of the id, each with centroids of its own."""
+LAYOUT = 3
+"""Of what a run's files are; 1 had shards by the remainder of the id, each with centroids of its own, 2 sidecars of
+Parquet and no exact rows."""
 IDS = 2**63
 """How many ids there are."""
+SIDECAR, EXACT = ".arrow", ".i16"
+"""How the files beside a shard end: `mapped` says what is in them."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,23 @@ class Tombstones:
 
 @dataclass(frozen=True)
 class Shard:
-    """One faiss file with its image_id, uri, etag sidecar, its template, and the tombstones of all later runs."""
+    """One faiss file with the files beside it, its template, and the tombstones of all later runs."""
 
     index: Stored
     sidecar: Stored
+    """image_id, uri and etag of its rows."""
+    exact: Stored | None
+    """Its rows in full precision; None where the faiss file has them."""
     template: Stored
     number: int
     n_shards: int
     """It holds ids in the `number`-th of so many equal ranges."""
     tombstones: tuple[Tombstones, ...] = ()
     """Those that meet its range."""
+
+    def open_exact(self, n_rows: int, dim: int) -> ExactRows | None:
+        """Its exact rows, mapped, where it has them; `IndexingError` if they are not of its size."""
+        return None if self.exact is None else ExactRows(self.exact.fetch(), n_rows, dim)
 
     def hidden(self) -> np.ndarray:
         """Ids that the shard may hold and that a later run hides, int64, ascending."""
@@ -137,10 +148,12 @@ def of_run(
     folder: str, files: Sequence[File], n_shards: int, template: Stored, tombstones: tuple[Tombstones, ...] = ()
 ) -> list[Shard]:
     """The shards among a run's files, by number, each with those of the tombstones that meet its range."""
+    names = {file.path for file in files}
     return [
         Shard(
             stored(folder, files, name),
-            stored(folder, files, sidecar_name(name)),
+            stored(folder, files, beside(name, SIDECAR)),
+            stored(folder, files, beside(name, EXACT)) if beside(name, EXACT) in names else None,
             template,
             number_of(name),
             n_shards,
@@ -179,9 +192,9 @@ def shard_names(files: Iterable[File]) -> list[str]:
     return [name for name in names if name.startswith("shard-") and name.endswith(".faiss")]
 
 
-def sidecar_name(shard: str) -> str:
-    """The id -> uri, etag file of a shard."""
-    return shard.removesuffix(".faiss") + ".parquet"
+def beside(shard: str, ending: str) -> str:
+    """The file beside a shard that ends so."""
+    return shard.removesuffix(".faiss") + ending
 
 
 def number_of(shard: str) -> int:
@@ -189,21 +202,24 @@ def number_of(shard: str) -> int:
     return int(shard.split("-")[1])
 
 
-def find_uris(sidecars: Sequence[Path], hidden: Sequence[np.ndarray], image_id_K: np.ndarray) -> dict[int, str]:
-    """image_id -> uri from the sidecars, reading only row groups that may hold one of the ids; -1 is passed over.
+def find_uris(sidecars: Sequence[Sidecar], hidden: Sequence[np.ndarray], image_id_K: np.ndarray) -> dict[int, str]:
+    """image_id -> uri from the sidecars; -1 is passed over.
 
     Args:
         hidden: of each sidecar the ids that count no more in its shard.
-    """
-    import pyarrow.parquet as pq
 
+    Raises:
+        IndexingError: an id has no uri, so a sidecar is another shard's.
+    """
     found: dict[int, str] = {}
     wanted = np.unique(image_id_K[image_id_K >= 0])
-    for path, hidden_H in zip(sidecars, hidden, strict=True):
-        here = np.setdiff1d(wanted, hidden_H).tolist()
-        if here:
-            rows = pq.read_table(path, columns=["image_id", "uri"], filters=[("image_id", "in", here)])
-            found |= zip(rows.column("image_id").to_pylist(), rows.column("uri").to_pylist(), strict=True)
+    for sidecar, hidden_H in zip(sidecars, hidden, strict=True):
+        found |= sidecar.uris(np.setdiff1d(wanted, hidden_H, assume_unique=True))
+    if len(found) != len(wanted):
+        without = next(image_id for image_id in wanted.tolist() if image_id not in found)
+        raise IndexingError(
+            f"found no uri of image_id {without} in {len(sidecars):,} sidecars, wanted one in its shard's"
+        )
     return found
 
 

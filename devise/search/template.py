@@ -127,6 +127,13 @@ def hides_ids(factory: str, dim: int) -> bool:
     return inverted_lists(empty) is not None or isinstance(empty, HIDING)
 
 
+def is_exact(index: faiss.Index) -> bool:
+    """Whether an index holds its rows with 16 bits a number or more: else their exact rows are kept beside it."""
+    rows = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index  # and IndexIDMap2
+    codes = faiss.downcast_index(rows.storage) if isinstance(rows, faiss.IndexHNSW) else rows
+    return not isinstance(codes, faiss.IndexPreTransform) and codes.sa_code_size() >= 2 * codes.d
+
+
 def untrained(factory: str, dim: int) -> faiss.Index:
     """An index of this kind that knows nothing yet; `IndexingError` if the factory string is none."""
     try:

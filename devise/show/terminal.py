@@ -8,17 +8,50 @@ import numpy as np
 
 from devise.errors import ConfigError, IndexingError, VocabularyError
 from devise.facts import shipped
-from devise.search import query
-from devise.search.query import Hit, LiveIndex
+from devise.search import grammar, query
+from devise.search.answers import Hit
+from devise.search.filters import Filter, read_day, uri_prefix
+from devise.search.searcher import Searcher
 from devise.store import scratch, storage
 from devise.warehouse import manifest, pointer
-from devise.words import coverage, vocabulary
+from devise.words import vocabulary
 
 SAMPLE_VECTORS = Path(__file__).parents[1] / "sample" / "vectors.vec.gz"
 
 
-def embed_picture(live: LiveIndex, path: str) -> np.ndarray:
-    """Unit vector (D,) of one picture by the live model.
+def search(options: argparse.Namespace) -> None:
+    """`devise search`: a line an answer: rank, cosine, uri, and where `--labels` asks for it a tab and a noun."""
+    if options.image is not None and options.text:
+        raise ConfigError(f"found words {options.text} and --image {options.image}, wanted one of them")
+    if options.sheet is not None:
+        refuse_sheet(options.sheet)
+    if options.image is None and not options.text:
+        raise ConfigError("nothing asked: give words, or --image FILE")
+    asked = query.parse(" ".join(options.text)) if options.image is None else None
+    only = Filter(
+        None if options.under is None else uri_prefix(options.under),
+        options.label,
+        None if options.since is None else read_day(options.since),
+    )
+    told = {"k": options.k, "only": only, "labels": options.labels}
+    if options.run is None:
+        searcher = Searcher.open(options.warehouse, options.vectors)
+    else:
+        searcher = Searcher.at(options.warehouse, options.run, options.vectors)
+    if asked is None:
+        answer = searcher.search(embed_picture(searcher, options.image), "image", **told)
+    else:
+        answer = searcher.ask(asked.text, picture=lambda uri: embed_picture(searcher, uri), **told)
+    for hit in answer.hits:
+        noun = f"\t{hit.labels.best if hit.labels else ''}" * options.labels
+        print(f"{hit.rank:>3}  {hit.score:6.3f}  {hit.uri}{noun}")
+    if options.sheet is not None:
+        write_sheet(answer.hits, asked.text if asked else f"{grammar.IMAGE}{options.image}", options.sheet)
+        print(f"contact sheet: {options.sheet}")
+
+
+def embed_picture(searcher: Searcher, path: str) -> np.ndarray:
+    """Unit vector (D,) of one picture by the model of a publication.
 
     Raises:
         VocabularyError: there is no such picture, or it is rejected.
@@ -30,9 +63,9 @@ def embed_picture(live: LiveIndex, path: str) -> np.ndarray:
     found = storage.stat(uri)
     if found is None:
         raise VocabularyError(f"{path}: no such picture")
-    model = live.newest("model")
+    model = searcher.newest("model")
     engine = Engine(
-        load(query.model_folder(manifest.localise(live.warehouse, model), model)),
+        load(query.model_folder(manifest.localise(searcher.warehouse, model), model)),
         lambda item: storage.fetch_image(item.uri, item.etag),
         threads=1,
     )
@@ -100,4 +133,6 @@ def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, Pat
         live = pointer.published(options.warehouse)
         found = query.newest_live(options.warehouse, live, "vocabulary")
         return vocabulary.load(manifest.localise_one(options.warehouse, found, end=".parquet")), path
+    from devise.words import coverage  # a word of a warehouse is answered before its rules of names are loaded
+
     return coverage.make(path or SAMPLE_VECTORS)[0], path or SAMPLE_VECTORS

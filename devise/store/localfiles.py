@@ -17,9 +17,11 @@ def etag(found: os.stat_result) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def read(path: Path) -> tuple[bytes, str]:
-    """The content and its tag."""
+def read(path: Path, last: int | None = None) -> tuple[bytes, str]:
+    """The content, or its last so many bytes, and its tag."""
     with open(path, "rb") as file:
+        if last is not None:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - last))
         return file.read(), etag(os.fstat(file.fileno()))
 
 

@@ -70,10 +70,10 @@ def stat(uri: str) -> Stat | None:
         return Stat(uri, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"].timestamp())
 
 
-def read_bytes(uri: str) -> bytes:
-    """The whole content; `StorageError` if it is missing or may not be read."""
+def read_bytes(uri: str, last: int | None = None) -> bytes:
+    """The whole content, or its last so many bytes (at least 1); `StorageError` if it is missing or may not be read."""
     with _faults(uri):
-        return _read(uri)[0]
+        return _read(uri, last)[0]
 
 
 def read_tagged(uri: str) -> tuple[bytes, str] | None:
@@ -264,8 +264,9 @@ def abort_upload(upload: uploads.Upload) -> None:
         uploads.abort(upload)
 
 
-def _read(uri: str) -> tuple[bytes, str]:
-    return localfiles.read(local_path(uri)) if is_local(uri) else s3.read(uri)
+def _read(uri: str, last: int | None = None) -> tuple[bytes, str]:
+    told = {} if last is None else {"Range": f"bytes=-{last}"}
+    return localfiles.read(local_path(uri), last) if is_local(uri) else s3.read(uri, **told)
 
 
 def _stat_file(uri: str, found: os.stat_result) -> Stat:

@@ -3,9 +3,10 @@
     python tests/benchmarks/index_memory.py [--rows 2000000] [--dim 300] [--nlist 4096] [--corpus 10000000]
 
 A shard is filled as a task of the index stage fills it: batches of 512 rows come sorted by id, in Arrow; ids, uris and
-etags go to the sidecar, vectors into the shard, and both are written. Vectors are drawn from a pool of random unit rows
-and centroids are such rows too: how good they are does not matter here. The template is trained by the stage itself, in
-local[2] with a heap of 2 GB; the corpus is made by the tasks that read it and is never all there.
+etags go to the sidecar, vectors into the shard and, where it loses precision, its exact rows, and all are written.
+Vectors are drawn from a pool of random unit rows and centroids are such rows too: how good they are does not matter
+here. The template is trained by the stage itself, in local[2] with a heap of 2 GB; the corpus is made by the tasks
+that read it and is never all there.
 """
 
 import argparse
@@ -62,9 +63,9 @@ def batches(n_rows: int, dim: int) -> Iterator:
 
 
 def fill(factory: str, n_rows: int, dim: int) -> dict[str, float]:
-    from devise.search import filling
+    from devise.search import filling, mapped, shards
     from devise.search.kinds import choose_kind
-    from devise.search.template import inverted_lists, read_template
+    from devise.search.template import inverted_lists, is_exact, read_template
     from devise.spark.stages.fill import SIDECAR, Sidecar
 
     with tempfile.TemporaryDirectory() as folder:
@@ -73,8 +74,10 @@ def fill(factory: str, n_rows: int, dim: int) -> dict[str, float]:
                         "--dim", str(dim)], check=True)  # fmt: skip
         before, started = peak_bytes(), time.perf_counter()
         template = read_template(path)
-        sidecar = Sidecar(Path(folder) / "sidecar", SIDECAR, 1)
-        filled = filling.fill_shard(template, sidecar.write_through(batches(n_rows, dim)))
+        sidecar = Sidecar(Path(folder) / f"sidecar{shards.SIDECAR}", SIDECAR, 1)
+        rows = sidecar.write_through(batches(n_rows, dim))
+        rows = rows if is_exact(template) else mapped.write_through(rows, Path(folder) / "exact")
+        filled = filling.fill_shard(template, rows)
         sidecar.close()
         filling.write_shard(filled, Path(folder) / "shard")
         elapsed_s = time.perf_counter() - started

@@ -84,7 +84,7 @@ def test_fewer_rows_than_k_leave_minus_one_with_no_score():
         index.exact_search(embedding_ND[:2], image_id_N, embedding_ND, 5),
     ):
         assert (found[0][:, :3] >= 0).all() and (found[0][:, 3:] == -1).all() and np.isneginf(found[1][:, 3:]).all()
-    none_QK, score_QK = index.search([], index.Prepared(embedding_ND[:2], None, None), 4)
+    none_QK, score_QK = index.search([], index.Prepared(*[embedding_ND[:2]] * 2, None, None), 4)
     assert none_QK.tolist() == [[-1] * 4] * 2 and np.isneginf(score_QK).all()
 
 
@@ -116,7 +116,7 @@ def test_any_split_into_shards_gives_the_answer_of_the_whole(factory):
 
 KINDS = [
     "Flat", "HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ4x4", "IVF16,RaBitQ", "IVF16_HNSW8,SQ8",
-    "PCA8,IVF16,SQ8", "IVF16,PQ4x4fs",
+    "PCA8,IVF16,SQ8", "Pad32,IVF16,SQ4", "IVF16,PQ4x4fs",
 ]  # fmt: skip
 """Exact, graph, lists of every sort of code, a graph over centroids, a transform before them, packed blocks."""
 

@@ -14,6 +14,7 @@ from devise.search.kinds import (
     count_training_rows,
     effort,
     explain,
+    measured,
     nprobe_steps,
     settle_nprobe,
 )
@@ -21,22 +22,33 @@ from devise.search.kinds import (
 GIB = 2**30
 
 
-def test_the_kind_is_exact_while_that_is_quick_then_lists_then_8_bits_then_a_refusal():
+def test_the_kind_is_exact_while_that_is_quick_then_8_bits_then_4_then_a_refusal():
     n, dim = 1_000_000, 300
     assert choose_kind(100_000, dim, GIB).factory == "Flat"
     above = choose_kind(100_001, dim, GIB)
-    assert (above.factory, above.nlist, above.bytes_per_vector) == ("IVF1024,Flat", 1024, 1208)
-    exact, short = n * (4 * dim + 8), n * (dim + 8)
-    assert choose_kind(n, dim, exact).factory == "IVF4096,Flat"
-    assert choose_kind(n, dim, exact - 1).factory == choose_kind(n, dim, short).factory == "IVF4096,SQ8"
-    with pytest.raises(IndexingError, match=re.escape("1,000,000 x 300 need 0.3 GiB even with 8 bits")) as error:
-        choose_kind(n, dim, short - 1)
+    assert (above.factory, above.nlist) == ("Pad304,IVF1024,SQ8", 1024)
+    assert (above.bytes_per_vector, above.mapped_per_vector) == (312, 608)
+    eight, four = n * (304 + 8), n * (152 + 8)
+    assert choose_kind(n, dim, eight).factory == "Pad304,IVF4096,SQ8"
+    assert choose_kind(n, dim, eight - 1).factory == choose_kind(n, dim, four).factory == "Pad304,IVF4096,SQ4"
+    assert choose_kind(60_000, dim, 60_000 * 1199).factory == "Pad304,IVF1024,SQ8"
+    with pytest.raises(IndexingError, match=re.escape("1,000,000 x 300 need 0.1 GiB even with 4 bits")) as error:
+        choose_kind(n, dim, four - 1)
     assert "\n" not in str(error.value) and "raise memory_bytes" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("dim", "padded"), [(1, 16), (16, 16), (17, 32), (300, 304), (304, 304), (500, 512), (512, 512)]
+)
+def test_dims_are_padded_where_codes_would_be_read_number_by_number_and_only_there(dim, padded):
+    made = choose_kind(10**6, dim, 2**60)
+    assert made.factory == ("" if padded == dim else f"Pad{padded},") + "IVF4096,SQ8"
+    assert (made.bytes_per_vector, made.mapped_per_vector) == (padded + 8, 2 * dim + 8)
 
 
 def test_lists_have_enough_rows_to_be_trained_whatever_the_size():
     for n_rows in (1, 38, 39, 100, 5_000, 100_000, 3_000_000, 10**9):
-        kind = choose_kind(n_rows, 4, n_rows * 15)  # too little for exact vectors of 16 bytes
+        kind = choose_kind(n_rows, 16, n_rows * 63)  # too little for exact vectors of 64 bytes
         assert 1 <= kind.nprobe <= kind.nlist <= max(1, n_rows // TRAIN_ROWS_PER_LIST)
         assert kind.factory == f"IVF{kind.nlist}{'_HNSW32' if kind.nlist >= GRAPH_LISTS else ''},SQ8"
 
@@ -85,8 +97,8 @@ def test_lists_are_bounded_by_the_rows_that_train_them_not_by_the_corpus():
             assert kind.nlist == 2 ** (kind.nlist.bit_length() - 1)
             assert trained >= TRAIN_ROWS_PER_LIST * kind.nlist
     assert choose_kind(10**9, 300, 2**60, sample_rows=200_000).nlist == 4096
-    assert choose_kind(10**9, 300, 2**60, sample_rows=640_000).factory == "IVF16384_HNSW32,Flat"
-    assert choose_kind(10**9, 300, 2**60, sample_rows=5_200_000).factory == "IVF131072_HNSW32,Flat"
+    assert choose_kind(10**9, 300, 2**60, sample_rows=640_000).factory == "Pad304,IVF16384_HNSW32,SQ8"
+    assert choose_kind(10**9, 300, 2**60, sample_rows=5_200_000).factory == "Pad304,IVF131072_HNSW32,SQ8"
     assert choose_kind(1, 300, 2**60, "auto", 1).factory == "Flat"
 
 
@@ -100,7 +112,8 @@ def test_few_lists_are_trained_with_many_rows_and_many_with_as_many_as_they_need
 def test_centroids_are_looked_up_by_a_graph_from_where_that_is_quicker():
     assert "HNSW" not in choose_kind(8 * 10**6, 300, 2**60, sample_rows=10**7).factory
     for n_rows in (2 * 10**7, 10**9):
-        assert f"IVF{GRAPH_LISTS}_HNSW32,SQ8" == choose_kind(n_rows, 300, n_rows * 308, sample_rows=650_000).factory
+        kind = choose_kind(n_rows, 300, n_rows * 312, sample_rows=650_000)
+        assert kind.factory == f"Pad304,IVF{GRAPH_LISTS}_HNSW32,SQ8"
 
 
 def test_an_index_of_before_searches_differences_with_the_effort_of_words():
@@ -111,6 +124,13 @@ def test_an_index_of_before_searches_differences_with_the_effort_of_words():
         effort(old, "pictures")
 
 
+def test_an_index_tells_the_recall_that_was_measured_and_none_that_was_not():
+    lists = {"kind": "IVF8,SQ8", "nprobe": {"image": 2, "word": 3}, "tuning": {"image": {"recall": 0.97}}}
+    assert measured(lists, "image") == (2, 0.97) and measured(lists, "word") == (3, None)
+    assert measured({"kind": "Flat", "nprobe": {"image": 1}, "tuning": {}}, "image") == (None, 1.0)
+    assert measured({"kind": "HNSW32", "nprobe": {"image": 1}, "tuning": {}}, "image") == (None, None)
+
+
 def test_the_choice_is_explained_with_its_figures():
     told = (640_000, 200, 0.95)
     kind = choose_kind(10**6, 300, 500 * 2**20, sample_rows=640_000)
@@ -118,8 +138,9 @@ def test_the_choice_is_explained_with_its_figures():
     assert lines[0] == f"{kind.factory} for 1,000,000 x 300: {kind.reason}"
     assert lines[1] == "4,096 lists, trained on 200,000 rows"
     assert "recall@10 of 0.95, by 200 queries of each kind (image, word, words, differences); 128 for" in lines[2]
-    assert lines[3] == "308 bytes a vector, 0.29 GiB of the 0.49 GiB that all shards may take"
-    assert re.fullmatch(r"to build: about 160 s on one core for the template, then \d+ core-seconds .*", lines[4])
+    assert lines[3] == "312 bytes a vector, 0.29 GiB of the 0.49 GiB that all shards may take"
+    assert lines[4].startswith("608 bytes a vector more on disk, mapped: its exact row; of a shard 128 candidates")
+    assert re.fullmatch(r"to build: about 160 s on one core for the template, then \d+ core-seconds .*", lines[5])
     flat = explain(choose_kind(5000, 300, GIB), 5000, 300, GIB, *told)
     assert flat[1].startswith("no lists and no nprobe") and "1,200 bytes a vector, 0.01 GiB of the 1.00 GiB" in flat[2]
     named = explain(choose_kind(5000, 300, GIB, "IVF16,PQ75"), 5000, 300, GIB, *told)

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiny_warehouse import write_sidecar
 
 from devise.errors import IndexingError, StorageError
 from devise.search import shards
+from devise.search.mapped import Sidecar
 from devise.store import storage
 from devise.warehouse.manifest import File, Manifest
 
@@ -75,11 +77,11 @@ def night(tmp_path):
     write(folders[2], "tombstones-00001-00004-c.parquet", image_id=[THIRD - 1, THIRD])
     write(folders[2], "tombstones-00003-00004-c.parquet", image_id=[TOP - 10**6, TOP - 1])
     base = run("r1", base=True, n_shards=2, files=[
-        "shard-00000-a.faiss", "shard-00000-a.parquet", "shard-00001-a.faiss", "shard-00001-a.parquet",
+        "shard-00000-a.faiss", "shard-00000-a.arrow", "shard-00001-a.faiss", "shard-00001-a.arrow",
         "template-a.faiss",
     ])  # fmt: skip
     second = run("r2", n_shards=3, files=[
-        *(f"shard-0000{number}-b.{end}" for number in range(3) for end in ("faiss", "parquet")),
+        *(f"shard-0000{number}-b.{end}" for number in range(3) for end in ("faiss", "arrow", "i16")),
         "tombstones-00000-00001-b.parquet",
     ])  # fmt: skip
     third = run("r3", files=[f"tombstones-0000{number}-00004-c.parquet" for number in (0, 1, 3)], n_shards=0)
@@ -93,7 +95,8 @@ def test_a_shard_hides_the_ids_of_its_range_that_later_runs_name_and_never_its_o
         "shard-00000-a.faiss", "shard-00001-a.faiss", "shard-00000-b.faiss", "shard-00001-b.faiss",
         "shard-00002-b.faiss",
     ]  # fmt: skip
-    assert first.sidecar.uri == f"{folders[1]}/shard-00000-b.parquet"
+    assert low.exact is None and first.exact.uri == f"{folders[1]}/shard-00000-b.i16"
+    assert first.sidecar.uri == f"{folders[1]}/shard-00000-b.arrow"
     assert low.hidden().tolist() == [1, 4, THIRD - 1, THIRD, HALF - 1]
     assert high.hidden().tolist() == [HALF, TOP - 10**6, TOP - 1, TOP]
     assert first.hidden().tolist() == [1, 4, THIRD - 1] and second.hidden().tolist() == [THIRD]
@@ -126,9 +129,9 @@ def test_ranges_cover_every_id_once_and_a_shard_s_number_is_that_of_its_span():
 
 def test_an_index_of_another_layout_is_refused_in_one_line(night):
     folders, runs = night
-    for layout in ({}, {"layout": 3}):
+    for layout in ({}, {"layout": 2}, {"layout": 4}):
         old = runs[0].model_copy(update={"details": {"n_shards": 2, **layout}})
-        with pytest.raises(IndexingError, match=r"index of run r1 has layout [13], wanted 2: .* build_index makes it"):
+        with pytest.raises(IndexingError, match=r"index of run r1 has layout [124], wanted 3: .* build_index makes it"):
             shards.of_chain(folders, [old, *runs[1:]])
 
 
@@ -142,21 +145,25 @@ def test_the_template_is_no_shard_and_is_checked_wherever_it_lies(night):
 
 
 def test_uris_are_found_over_all_sidecars_and_empty_places_passed_over(tmp_path):
+    sidecars, none = [], [np.empty(0, np.int64)] * 2
     for number in range(2):
         ids = np.arange(number, 100, 2) + 2**62
-        table = pa.table({"image_id": ids, "uri": [f"file:///{image_id}" for image_id in ids]})
-        pq.write_table(table, tmp_path / f"{number}.parquet", row_group_size=10)
-    both, none = [tmp_path / "0.parquet", tmp_path / "1.parquet"], [np.empty(0, np.int64)] * 2
+        path = write_sidecar(tmp_path / f"{number}", ids, [f"file:///{image_id}" for image_id in ids], group_rows=10)
+        sidecars.append(Sidecar(path))
     asked = np.array([2**62 + 7, -1, 2**62 + 40, -1])
     wanted = {image_id: f"file:///{image_id}" for image_id in (2**62 + 7, 2**62 + 40)}
-    assert shards.find_uris(both, none, asked) == wanted
-    assert shards.find_uris(both, none, np.array([-1, -1])) == shards.find_uris([], [], asked) == {}
+    assert shards.find_uris(sidecars, none, asked) == wanted
+    assert shards.find_uris(sidecars, none, np.array([-1, -1])) == shards.find_uris([], [], np.array([-1])) == {}
+    for sidecar in ([], sidecars[:1]):
+        with pytest.raises(IndexingError, match=f"found no uri of image_id {2**62 + 7} in {len(sidecar)} sidecars"):
+            shards.find_uris(sidecar, none[:1] * len(sidecar), asked)
 
 
 def test_a_uri_counts_only_where_its_id_is_not_hidden(tmp_path):
-    for name, uri in (("old", "file:///before"), ("new", "file:///after")):
-        pq.write_table(pa.table({"image_id": [5], "uri": [uri]}), tmp_path / f"{name}.parquet")
-    old, new, five, none = tmp_path / "old.parquet", tmp_path / "new.parquet", np.array([5]), np.empty(0, np.int64)
+    five, none = np.array([5]), np.empty(0, np.int64)
+    uris = {"old": "file:///before", "new": "file:///after"}
+    old, new = (Sidecar(write_sidecar(tmp_path / name, five, [uri])) for name, uri in uris.items())
     assert shards.find_uris([old, new], [five, none], five) == {5: "file:///after"}
     assert shards.find_uris([new, old], [none, five], five) == {5: "file:///after"}
-    assert shards.find_uris([old, new], [five, five], five) == {}
+    with pytest.raises(IndexingError, match="found no uri of image_id 5 in 2 sidecars"):
+        shards.find_uris([old, new], [five, five], five)

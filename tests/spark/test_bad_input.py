@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -31,7 +31,7 @@ from devise.errors import DeviceError, ModelError
 from devise.jobs import embed_images
 from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
-from devise.search.query import LiveIndex
+from devise.search.searcher import Searcher
 from devise.spark.frame import command, faults, job, schemas, tables
 from devise.spark.stages import catalog
 from devise.spark.stages.accounting import judge_images
@@ -356,6 +356,7 @@ def test_a_broken_promise_on_a_worker_is_one_line(capsys, copy, finished, sectio
         ("label_images", "vocabulary/**/*.parquet", 0.5, "Parquet"),
         ("label_images", "embeddings/**/*.parquet", 0, "embeddings: a file that the manifest lists cannot be read"),
         ("search_images", "index/**/shard-*.faiss", 0.5, "no faiss index"),
+        ("search_images", "index/**/shard-*.arrow", 0.5, "no sidecar of a shard"),
     ],
 )
 def test_a_file_torn_or_gone_after_its_commit_is_one_line(
@@ -485,8 +486,11 @@ def test_a_name_survives_from_the_listing_to_the_answers(spark, copy, finished, 
         assert sorted(row.uri for row in read(spark, finished, table)) == listed
     assert sorted({row.uri for row in read(spark, finished, "labels")}) == listed
     index = manifest.read(str(finished), "index", "r1")
-    sidecars = [finished / "index" / "run=r1" / file.path for file in index.files if file.path.endswith(".parquet")]
-    assert sorted(uri for path in sidecars for uri in pq.read_table(path).column("uri").to_pylist()) == listed
+    sidecars = [finished / "index" / "run=r1" / file.path for file in index.files if file.path.endswith(".arrow")]
+    assert (
+        sorted(uri for path in sidecars for uri in pa.ipc.open_file(path).read_all().column("uri").to_pylist())
+        == listed
+    )
     warehouse = copy(finished)
     asked = [f"image:{uri}" for uri in listed]
     night(warehouse, sections, "search_images", search_images={"queries": asked, "k": len(listed)})
@@ -532,8 +536,8 @@ def test_an_image_id_taken_by_another_uri_is_a_reject_and_the_night_goes_on(spar
     assert (fourth["listed"], fourth["unchanged"], fourth["carried"], fourth["attempted"]) == (3, 2, 1, 0)
     night(warehouse, sections, *rest, run="r4")
     assert {row.uri for row in read(spark, warehouse, "labels", "r4")} == {uris[0], uris[2]}
-    live = LiveIndex(str(warehouse))
-    assert {hit.uri for hit in live.search(np.eye(DIM, dtype=np.float32)[0], "word", 10)} == {uris[0], uris[2]}
+    live = Searcher.open(str(warehouse))
+    assert {hit.uri for hit in live.search(np.eye(DIM, dtype=np.float32)[0], "word", 10).hits} == {uris[0], uris[2]}
     fifth = catalogue("r5", uris[1:])
     assert (fifth["listed"], fifth["unchanged"], fifth["attempted"]) == (2, 2, 0)
     night(warehouse, sections, *rest, run="r5", **meant)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
@@ -97,20 +98,24 @@ def test_a_sample_is_the_first_rows_by_hash_and_little_more_is_moved(embeddings,
 def made(embeddings, tmp_path_factory):
     """The template and three shards, and where they lie."""
     folder = f"file://{tmp_path_factory.mktemp('index')}"
-    kind = choose_kind(N_ROWS, DIM, 2**30, "IVF16,Flat")
+    kind = choose_kind(N_ROWS, DIM, 2**30, "IVF16,SQ8")
     file = fill.train_template(embeddings, folder, kind, 1000, N_ROWS, seed=0)
     return folder, file, fill.fill_shards(embeddings, folder, shards.template(folder, [file]), 3, N_ROWS)
 
 
-def test_a_shard_and_its_sidecar_hold_the_rows_of_its_range_sorted(embeddings, made):
+def test_a_shard_and_the_files_beside_it_hold_the_rows_of_its_range_sorted(embeddings, made):
     folder, file, files = made
-    image_id_N = np.sort([row.image_id for row in embeddings.select("image_id").collect()])
+    vectors = {row.image_id: row.embedding for row in embeddings.select("image_id", "embedding").collect()}
+    image_id_N = np.sort(list(vectors))
     for number, shard in enumerate(shards.of_run(folder, files, 3, shards.template(folder, [file]))):
         wanted = image_id_N[shards.number_of_ids(image_id_N, 3) == number]
-        rows = pq.read_table(shard.sidecar.fetch())
+        rows = pa.ipc.open_file(shard.sidecar.fetch()).read_all()
         assert shard.number == number and rows.schema.names == fill.SIDECAR.names
         np.testing.assert_array_equal(rows.column("image_id").to_numpy(), wanted)
         assert rows.column("uri").to_pylist() == [f"file:///{image_id}" for image_id in wanted]
+        exact_ND = np.fromfile(shard.exact.fetch(), "<i2", len(wanted) * DIM).reshape(len(wanted), DIM) / 32_767
+        np.testing.assert_allclose(exact_ND, [vectors[image_id] for image_id in wanted.tolist()], atol=2e-5)
+        assert len(shard.open_exact(len(wanted), DIM).scores(exact_ND[:1], wanted[None])[0]) == len(wanted)
         opened = faiss.read_index(str(shard.index.fetch()))
         assert opened.ntotal == len(wanted) and opened.quantizer.ntotal == 0
     assert sum(found.rows for found in files if found.rows > 0) == N_ROWS

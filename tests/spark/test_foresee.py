@@ -115,9 +115,9 @@ def test_more_images_than_the_memory_holds_are_refused_once_listed_and_before_th
     foresee(night(2**20))  # nothing is listed yet
     (_folder(warehouse, "images", "r3") / "part-0.parquet").touch()
     _commit(warehouse, "images", {"part-0.parquet": 1_000_000}, "r3", parent=2)
-    foresee(night(2**24))  # 8 dims and an id: 16 bytes an image
+    foresee(night(2**24))  # 16 dims of half a byte and an id: 16 bytes an image
     for stages in (NIGHT, NIGHT[1:]):
-        with pytest.raises(IndexingError, match="1,000,000 x 8 need 0.0 GiB even with 8 bits a number, wanted at most"):
+        with pytest.raises(IndexingError, match="1,000,000 x 8 need 0.0 GiB even with 4 bits a number, wanted at most"):
             foresee(night(2**20, stages))
     foresee(night(2**20, kind="IVF64,PQ4"))  # a kind that is named is the user's own choice
     foresee(night(2**20, NIGHT[:3]))
@@ -162,4 +162,4 @@ def test_a_night_is_foreseen_again_once_its_catalogue_is_made(warehouse, tmp_pat
                 "run_nightly", "", JOBS, ["--config", str(tmp_path / "night.yaml"), "--run", "r3", *asked]
             )
         assert ended.value.code == 2 and done == ["catalog_images"]
-        assert "1,000,000 x 8 need 0.0 GiB even with 8 bits a number" in capsys.readouterr().err
+        assert "1,000,000 x 8 need 0.0 GiB even with 4 bits a number" in capsys.readouterr().err

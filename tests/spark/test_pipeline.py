@@ -49,6 +49,7 @@ from devise.sample.book import draw
 from devise.sample.broken import write_broken, write_odd
 from devise.sample.demo import SAMPLE
 from devise.search import labelling, query
+from devise.search.searcher import Searcher
 from devise.spark.frame import job, schemas, tables
 from devise.spark.stages import publish
 from devise.store import storage
@@ -192,6 +193,7 @@ def test_a_picture_finds_itself_first_and_results_are_ranked(spark, night, corpu
     assert {(row["query"], row.kind) for row in found} == {
         (asked.format(corpus=corpus[0]), kind) for asked, kind in QUERIES.items()
     }
+    assert {(row.nprobe, row.recall) for row in found} == {(None, 1.0)}  # so few pictures are compared one by one
     first = next(row for row in found if row["query"] == image and row["rank"] == 1)
     assert first.uri == f"{corpus[0]}/lion/0.jpg" and first.score > 0.9999
     for asked in {row["query"] for row in found}:
@@ -381,10 +383,10 @@ def test_the_next_night_embeds_only_what_changed_and_forgets_what_left(spark, ro
     assert found["live_rows"] == second["embeddings"].details["unchanged"] + 2
     assert second["metrics"].details["recall_of"] == "r1"
     assert second["metrics"].details["recall"] == first["metrics"].details["recall"]
-    live = query.LiveIndex(warehouse)
+    live = Searcher.open(warehouse)
     assert (live.live.run, live.live.runs("index")) == ("r2", ["r1", "r2"])
     row = next(row for row in rows(spark, (warehouse, second), "embeddings") if row.uri.endswith("/lion/1.jpg"))
-    hits = live.search(np.array(row.embedding, np.float32), "image", 50)
+    hits = live.search(np.array(row.embedding, np.float32), "image", 50).hits
     own = next(hit for hit in hits if hit.uri == row.uri)
     assert own.score > 0.9999 and own.score > hits[0].score - 1e-6  # the picture as it is now; some are all but alike
     assert sorted(hit.uri for hit in hits) == sorted(labelled)

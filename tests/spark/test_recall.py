@@ -111,8 +111,8 @@ def test_the_settled_nprobe_is_the_least_that_reaches_the_target_in_one_process_
     assert nprobe["word"] > nprobe["image"]  # words are no images, and one setting for all would fail them
 
 
-def test_a_target_beyond_8_bits_takes_the_ceiling_and_says_so(spark, frames, tmp_path, capsys):
-    task, kind = build(spark, frames, tmp_path, "IVF32,SQ4", target_recall=1.0)
+def test_a_target_beyond_what_the_candidates_hold_takes_the_ceiling_and_says_so(spark, frames, tmp_path, capsys):
+    task, kind = build(spark, frames, tmp_path, "PCA2,IVF32,Flat", target_recall=1.0)
     lines = capsys.readouterr().out
     for name in recall.KINDS:
         settled = task.details["tuning"][name]

@@ -250,6 +250,16 @@ def test_a_part_is_delivered_whole_or_not_at_all(tmp_path, monkeypatch):
     assert len(list((tmp_path / "rejects").iterdir())) == 1
 
 
+def test_a_table_that_is_looked_up_has_small_row_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "LOOKED_UP_ROWS", 4)
+    numbers, text, real = pa.array(range(10)), pa.nulls(10, pa.string()), pa.nulls(10, pa.float32())
+    columns = [numbers, text, numbers, text, text, real, real, real, text, text, real, text, text]
+    part = Part(f"file://{tmp_path}", schemas.LABELS)
+    part.write(schemas.record_batch(columns, schemas.LABELS))
+    metadata = pq.ParquetFile(tmp_path / part.deliver()["path"]).metadata
+    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [4, 4, 2]
+
+
 def test_a_task_s_rows_become_several_files_where_they_are_many(tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "GROUP_ROWS", 2)
     monkeypatch.setattr(parts, "PART_BYTES", 1)

@@ -140,3 +140,11 @@ def test_a_file_that_is_put_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     assert seen == [[]] and list(target.parent.iterdir()) == []
     storage.put_file(tmp_path / "source", f"file://{target}")
     assert target.read_bytes() == b"whole" and len(list(target.parent.iterdir())) == 1
+
+
+def test_the_end_of_a_file_is_read_without_the_rest(store):
+    uri = f"{store}/file"
+    storage.write_bytes(uri, b"0123456789")
+    assert [storage.read_bytes(uri, last=n) for n in (1, 4, 10, 99)] == [b"9", b"6789", b"0123456789", b"0123456789"]
+    with pytest.raises(StorageError, match="nowhere"):
+        storage.read_bytes(f"{store}/nowhere", last=4)

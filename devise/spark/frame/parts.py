@@ -25,8 +25,10 @@ from devise.warehouse.manifest import File
 
 GROUP_ROWS = 131_072
 GROUP_BYTES = 64 * 2**20
-"""A row group is written once so many rows or bytes of Arrow wait: what a look-up by sorted id reads, and the memory
-that a part takes."""
+"""A row group is written once so many rows or bytes of Arrow wait: the memory that a part takes."""
+LOOKED_UP, LOOKED_UP_ROWS = (schemas.LABELS, schemas.WORD_IMAGES), 8_192
+"""Tables that are sorted to be looked up, and the rows of their groups, which a look-up decodes whole: 0.8 ms of
+labels, where 131,072 rows take 8, in a file that is no larger (tests/benchmarks/results/searcher.md)."""
 PART_BYTES = 512 * 2**20
 """A file is ended after so many bytes: local scratch holds one at a time."""
 
@@ -37,13 +39,12 @@ class Part:
     Args:
         folder: URI of the run's folder. schema: the table's.
         name: how the file's name begins; letters, digits and dashes.
-        group_rows: rows of a row group, at most.
     """
 
-    def __init__(self, folder: str, schema: StructType, name: str = "part", group_rows: int = GROUP_ROWS):
-        self.folder, self.schema, self.group_rows = folder, schema, group_rows
+    def __init__(self, folder: str, schema: StructType, name: str = "part"):
+        self.folder, self.schema = folder, schema
         self.name = f"{name}-{uuid.uuid4().hex}.parquet"
-        self.rows = 0
+        self.rows, self._group_rows = 0, LOOKED_UP_ROWS if schema in LOOKED_UP else GROUP_ROWS
         self._codes: Counter[str] = Counter()
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = self._waiting_bytes = 0
@@ -64,7 +65,7 @@ class Part:
         self.rows += cast.num_rows
         self._waiting_rows += cast.num_rows
         self._waiting_bytes += cast.nbytes  # kept as a sum: asked of all that wait, small batches would cost a square
-        if self._waiting_rows >= self.group_rows or self._waiting_bytes >= GROUP_BYTES:
+        if self._waiting_rows >= self._group_rows or self._waiting_bytes >= GROUP_BYTES:
             self._flush()
 
     @property
@@ -101,7 +102,7 @@ class Part:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self.group_rows)
+            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._group_rows)
             self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
 

@@ -139,6 +139,12 @@ RESULTS = _table(
     _ID,
     _URI,
     ("score", FLOAT, "cosine of the query's vector and the embedding, -1 to 1"),
+    ("nprobe", INT, "lists of the index that the query visited, in each shard; null where it has none"),
+    (
+        "recall",
+        DOUBLE,
+        "recall@10 of queries of its kind, as measured when nprobe was settled; 1 if exact, null if unknown",
+    ),
 )
 METRICS = _table(
     ("name", TEXT, "hit, hp or recall; hit_macro and so on: docs/quality.md says what each is"),

@@ -17,7 +17,8 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import IndexConfig
 from devise.errors import AccountingError
-from devise.search import shards
+from devise.search import mapped, shards
+from devise.search.mapped import SCHEMA as SIDECAR
 from devise.search.shards import Stored
 from devise.spark.frame import progress, schemas
 from devise.spark.frame.columns import vectors
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
 
     from devise.search.kinds import Kind
 
-SIDECAR = pa.schema([("image_id", pa.int64()), ("uri", pa.string()), ("etag", pa.string())])
 TOMBSTONES = pa.schema([("image_id", pa.int64())])
 SCORE_ROWS = 10_000
 """Rows that tell how well the lists fit: their mean score is known within about 0.002."""
 GROUP_ROWS = 1 << 14
-"""Rows of a row group of sidecars and tombstones: what is read of either to find one id, and what waits in memory (the
-whole batches as Spark sent them, vectors and all: 20 MB)."""
+"""Rows of a group of sidecars and tombstones: what waits in memory, whole batches as Spark sent them, vectors and all:
+20 MB."""
 TOMBSTONES_PER_FILE = 1 << 20
 """Ids: 8 MB, of which a shard fetches the one file or two that meet its range."""
 
@@ -114,7 +114,9 @@ def rows_per_shard(task: Task, kind: str, dim: int) -> int:
 
 
 def fill_shards(embeddings: DataFrame, folder: str, template: Stored, n_shards: int, n_rows: int) -> list[File]:
-    """Write one faiss file and one id -> uri, etag sidecar a shard; a task a shard, which is a range of the ids.
+    """Write a faiss file a shard, the sidecar beside it, and its exact rows where its kind loses precision.
+
+    A task a shard, which is a range of the ids.
 
     Raises:
         AccountingError: the shards do not hold `n_rows` rows together, or a task was given rows of two.
@@ -126,18 +128,22 @@ def fill_shards(embeddings: DataFrame, folder: str, template: Stored, n_shards: 
 
     def fill(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.search import filling
-        from devise.search.template import read_template
+        from devise.search.template import is_exact, read_template
 
+        empty = read_template(template.fetch())
         name = f"shard-{{:05d}}-{uuid.uuid4().hex}"  # unique to the attempt: a twin overwrites nothing
         with tempfile.TemporaryDirectory() as scratch:
-            sidecar = Sidecar(Path(scratch) / "sidecar", SIDECAR, n_shards)
-            filled = filling.fill_shard(read_template(template.fetch()), sidecar.write_through(batches))
+            sidecar = Sidecar(Path(scratch) / f"sidecar{shards.SIDECAR}", SIDECAR, n_shards)
+            rows, exact = sidecar.write_through(batches), None if is_exact(empty) else Path(scratch) / "exact"
+            filled = filling.fill_shard(empty, rows if exact is None else mapped.write_through(rows, exact))
             sidecar.close()
             if not filled.ntotal:
                 return
             shard = Path(scratch) / f"{name.format(sidecar.number)}.faiss"
             filling.write_shard(filled, shard)
-            yield receipt_batch(deliver(sidecar.path.rename(shard.with_suffix(".parquet")), folder, rows=-1))
+            yield receipt_batch(deliver(sidecar.path.rename(shard.with_suffix(shards.SIDECAR)), folder, rows=-1))
+            if exact is not None:
+                yield receipt_batch(deliver(exact.rename(shard.with_suffix(shards.EXACT)), folder, rows=-1))
             done.add({progress.IMAGES: filled.ntotal})
             yield receipt_batch(deliver(shard, folder, rows=filled.ntotal))
 
@@ -181,14 +187,18 @@ def spread_by_range(frame: DataFrame, n: int) -> DataFrame:
 
 
 class Sidecar:
-    """A Parquet file of rows that come sorted by image_id and all lie in one of `n` ranges, written as they come."""
+    """A file of rows that come sorted by image_id and all lie in one of `n` ranges, written as they come.
+
+    It is of Arrow if its name ends like a shard's sidecar, else of Parquet.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema, n: int):
         import pyarrow.parquet as pq
 
         self.path, self.schema, self.n = path, schema, n
         self.number: int | None = None
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        is_arrow = path.suffix == shards.SIDECAR
+        self._writer = pa.ipc.new_file(path, schema) if is_arrow else pq.ParquetWriter(path, schema, compression="zstd")
         self._waiting: list[pa.RecordBatch] = []
 
     def write_batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -218,7 +228,7 @@ class Sidecar:
 
     def _write(self, least: int) -> None:
         if sum(batch.num_rows for batch in self._waiting) >= least:
-            self._writer.write_table(pa.Table.from_batches(self._waiting).cast(self.schema))
+            self._writer.write_table(pa.Table.from_batches(self._waiting).cast(self.schema).combine_chunks())
             self._waiting = []
 
 

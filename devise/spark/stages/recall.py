@@ -113,8 +113,9 @@ def recall_by_nprobe(
     n_queries = len(queries.kinds)
     prepared = indices.prepare(open_template(parts), np.asarray(queries.vectors, dtype=np.float32), steps[-1])
 
-    def search(opened: Any, _: Shard) -> Iterator[pa.RecordBatch]:
-        for place, found in enumerate(indices.search_at_steps(opened, prepared, k + 1, steps)):
+    def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
+        exact = shard.open_exact(opened.ntotal, opened.d)
+        for place, found in enumerate(indices.search_at_steps(opened, prepared, k + 1, steps, exact)):
             yield _batch(*found, first=place * n_queries)
 
     near = _nearest(map_shards(spark, parts, search, NEIGHBOURS), k + 1)

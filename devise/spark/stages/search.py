@@ -1,7 +1,7 @@
 """The search stage: queries to vectors, shards searched in parallel, the best of all."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -12,7 +12,8 @@ from devise.config import EngineConfig, SearchConfig
 from devise.errors import ConfigError, IndexingError, ManifestError, VocabularyError
 from devise.facts import shipped
 from devise.search import grammar, query, shards
-from devise.search.kinds import effort
+from devise.search.kinds import effort, measured
+from devise.search.mapped import Sidecar
 from devise.search.query import Query
 from devise.search.shards import Shard
 from devise.spark.frame import schemas
@@ -23,8 +24,16 @@ from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words.texttables import read_columns
 
-FOUND = StructType([StructField("number", schemas.INT), *schemas.RESULTS.fields[3:]])
+if TYPE_CHECKING:
+    import numpy as np
+
+    from devise.search.index import Prepared
+
+FOUND = StructType([StructField("number", schemas.INT), *schemas.RESULTS.fields[3:6]])
+ASKED = StructType([FOUND["number"], *(schemas.RESULTS[name] for name in ("query", "kind", "nprobe", "recall"))])
 IMAGE_QUERY = StructType([*schemas.IMAGES.fields[:4]])
+BLOCK_CANDIDATES = 1 << 18
+"""Candidates of a shard that a task holds at a time, over all queries of a block: with their uris some 50 MB."""
 
 
 def read_queries(config: SearchConfig) -> list[Query]:
@@ -110,11 +119,10 @@ def search_shards(
             "is the vocabulary newer than the model?"
         )
     kinds = [asked.kind for asked in queries]
-    texts = [(row, found.text, found.kind) for row, found in enumerate(queries)]
-    asked = spark.createDataFrame(texts, "number int, query string, kind string")
+    told = [(row, one.text, one.kind, *measured(newest.details, one.kind)) for row, one in enumerate(queries)]
     return (
         nearest_in_shards(spark, kinds, vectors, parts, newest.details["nprobe"], k)
-        .join(F.broadcast(asked), on="number", how="inner")
+        .join(F.broadcast(spark.createDataFrame(told, ASKED)), on="number", how="inner")
         .orderBy("number", "rank")
         .select(schemas.RESULTS.names)
     )
@@ -130,24 +138,25 @@ def nearest_in_shards(
 ) -> DataFrame:
     """FOUND and rank: the k images nearest to each vector; a task a shard, each kind with its own nprobe.
 
-    Which lists a query visits is found here, once, and told to the tasks: 8 bytes a query and list.
+    Which lists a query visits is found here, once, and told to the tasks: 8 bytes a query and list. A task opens its
+    shard once and searches it for a block of queries at a time, so that its memory follows neither their number nor k.
     """
     import numpy as np
 
     from devise.search import index as indices
 
-    template = open_template(parts)
-    rows_of = {kind: np.flatnonzero(np.array(kinds) == kind).astype(np.int32) for kind in sorted(set(kinds))}
-    query_QD = np.asarray(vectors, dtype=np.float32)
+    template, query_QD = open_template(parts), np.asarray(vectors, dtype=np.float32)
     prepared = [
-        (rows_Q, indices.prepare(template, query_QD[rows_Q], effort(nprobe, kind))) for kind, rows_Q in rows_of.items()
+        (rows_Q, indices.prepare(template, query_QD[rows_Q], effort(nprobe, kind)))
+        for kind, rows_Q in rows_by_kind(kinds).items()
     ]
 
     def search(opened: Any, shard: Shard) -> Iterator[pa.RecordBatch]:
-        hidden, sidecar = [shard.hidden()], shard.sidecar.fetch()
-        n_found = min(k, max(1, opened.ntotal))  # memory follows it
-        for rows_Q, queries in prepared:
-            ids_QK, scores_QK = indices.search([opened], queries, n_found, hidden)
+        hidden, sidecar = [shard.hidden()], Sidecar(shard.sidecar.fetch())
+        exact = [shard.open_exact(opened.ntotal, opened.d)]
+        n_found = min(k, max(1, opened.ntotal))
+        for rows_Q, queries in blocks(prepared, max(n_found, indices.CANDIDATES)):
+            ids_QK, scores_QK = indices.search([opened], queries, n_found, hidden, exact)
             uris = shards.find_uris([sidecar], hidden, ids_QK)
             keep = ids_QK >= 0
             columns = [
@@ -161,6 +170,24 @@ def nearest_in_shards(
     best = Window.partitionBy("number").orderBy(F.desc("score"), "image_id")
     found = map_shards(spark, parts, search, FOUND)
     return found.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= k)
+
+
+def rows_by_kind(kinds: Sequence[str]) -> dict[str, "np.ndarray"]:
+    """Kind -> the numbers, int32, of the queries that are of it."""
+    import numpy as np
+
+    return {kind: np.flatnonzero(np.array(kinds) == kind).astype(np.int32) for kind in sorted(set(kinds))}
+
+
+def blocks(
+    prepared: Iterable[tuple["np.ndarray", "Prepared"]], n_candidates: int
+) -> Iterator[tuple["np.ndarray", "Prepared"]]:
+    """The same queries, so many at a time that BLOCK_CANDIDATES hold for them; at least one."""
+    step = max(1, BLOCK_CANDIDATES // n_candidates)
+    for rows_Q, queries in prepared:
+        for start in range(0, len(rows_Q), step):
+            part = slice(start, start + step)
+            yield rows_Q[part], queries.of(part)
 
 
 def open_template(parts: Sequence[Shard]) -> Any:

@@ -35,8 +35,6 @@ FOLDED = StructType(
     [*schemas.RECEIPTS.fields, StructField("table", schemas.TEXT), CHUNKS["range"], StructField("short", schemas.INTS)]
 )
 """The receipt of a file, its table, and of a range the places whose lists are to be filled again."""
-GROUP_ROWS = 1 << 14
-"""Rows of a row group: what is read to find one label's list."""
 
 
 class Kept(NamedTuple):
@@ -122,10 +120,10 @@ class Merging:
         entries, rank_M = lists.merge()
         told = pa.array(rank_M <= self.config.images_per_label)
         label_id_M = order_of(known)[first + entries.column("place").to_numpy()]
-        part = parts.Part(self.folder, schemas.WORD_IMAGES, f"part-{number:05d}", GROUP_ROWS)
+        part = parts.Part(self.folder, schemas.WORD_IMAGES, f"part-{number:05d}")
         try:
             rows = _told_rows(entries, rank_M, label_id_M, known, self.model_id, self.vocabulary_id).filter(told)
-            for batch in rows.to_batches(GROUP_ROWS):
+            for batch in rows.to_batches(parts.LOOKED_UP_ROWS):
                 part.write(batch)
             if part.rows:
                 yield folded(part.deliver(), "word_images", range=number)

@@ -1,0 +1,133 @@
+"""Point look-ups in Parquet files that are sorted by what is looked up; knows no tables, no queries.
+
+The statistics of a file's end say which of its row groups may hold a value; only those are decoded, and a file is
+fetched only once one of them is wanted.
+"""
+
+import threading
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from devise.errors import SchemaError
+from devise.search.shards import Stored
+from devise.store import storage
+
+END_BYTES = 2**20
+"""What is read of a file's end at first: its statistics, up to some 10,000 row groups of a few columns."""
+TAIL_BYTES = 8
+"""The very last of a Parquet file: the length of what it says of itself, and the mark `PAR1`."""
+Key = int | str
+Footer = tuple[pq.FileMetaData, np.ndarray, np.ndarray, np.ndarray]
+
+
+class SortedFiles:
+    """Rows by the value of one column; any number of threads may ask.
+
+    The answer is right however rows lie. It is quick where the files are sorted, or made of sorted stretches: then few
+    row groups may hold a value.
+
+    Args:
+        files: Parquet files with the same columns.
+        column: of int64 or text, with statistics in every file.
+    """
+
+    def __init__(self, files: Sequence[Stored], column: str):
+        self._files = [_File(file, column) for file in files]
+
+    def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table:
+        """The rows that hold one of the values, with these columns, in the order of files and rows.
+
+        Raises:
+            SchemaError: a file cannot be read, lacks a column, or has no statistics.
+            StorageError: a file is missing, or is not what its run promises.
+        """
+        found = [file.find(values, columns) for file in self._files]
+        kept = [table for table in found if table is not None]
+        # Of no row, the columns still have types: those of any file's, which a caller with no rows has no use for.
+        return pa.concat_tables(kept) if kept else pa.table({name: pa.nulls(0) for name in columns})
+
+
+class _File:
+    """One file: its statistics once they are asked for, its content mapped once a row is."""
+
+    def __init__(self, file: Stored, column: str):
+        self._file, self._column, self._lock = file, column, threading.Lock()
+        self._footer: Footer | None = None
+        self._content: pa.Buffer | None = None
+
+    def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table | None:
+        """The rows that hold one of the values; None where no row group may."""
+        metadata, group_G, least_G, most_G = self._statistics()
+        mays = [(least_G <= value) & (value <= most_G) for value in values]
+        groups = group_G[np.logical_or.reduce(mays)] if mays else group_G[:0]
+        if not len(groups):
+            return None
+        try:
+            file = pq.ParquetFile(pa.BufferReader(self._mapped()), metadata=metadata)
+            names = list(dict.fromkeys([self._column, *columns]))
+            rows = file.read_row_groups(groups.tolist(), columns=names, use_threads=False)
+            if missing := set(names) - set(rows.column_names):
+                raise SchemaError(f"{self._file.uri}: found no columns {sorted(missing)}")
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(self._file.uri, error) from None
+        return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
+
+    def _statistics(self) -> Footer:
+        """What the file's end says, and the least and the largest value of each row group that has any."""
+        with self._lock:
+            if self._footer is None:
+                metadata = _read_metadata(self._file.uri)
+                if self._column not in (names := metadata.schema.names):
+                    raise SchemaError(f"{self._file.uri}: found columns {names}, wanted {self._column} among them")
+                groups, told_G = _told_by_group(metadata, names.index(self._column))
+                if any(told is None or not told.has_min_max for told in told_G):
+                    raise SchemaError(
+                        f"{self._file.uri}: found no statistics of {self._column}, wanted them to look it up"
+                    )
+                kind = np.int64 if told_G and isinstance(told_G[0].min, int) else object
+                ends = (np.array([getattr(told, end) for told in told_G], kind) for end in ("min", "max"))
+                self._footer = metadata, np.array(groups, np.int64), *ends
+            return self._footer
+
+    def _mapped(self) -> pa.Buffer:
+        with self._lock:
+            if self._content is None:
+                self._content = pa.memory_map(str(self._file.fetch())).read_buffer()
+            return self._content
+
+
+def _told_by_group(metadata: pq.FileMetaData, place: int) -> tuple[list[int], list[pq.Statistics | None]]:
+    """The row groups with a value in the column at `place`, and its statistics in each."""
+    found = [(number, metadata.row_group(number)) for number in range(metadata.num_row_groups)]
+    told = [(number, group.num_rows, group.column(place).statistics) for number, group in found if group.num_rows]
+    held = [(number, told) for number, n_rows, told in told if told is None or told.null_count != n_rows]
+    return [number for number, _ in held], [told for _, told in held]
+
+
+def _read_metadata(uri: str) -> pq.FileMetaData:
+    """What a Parquet file says of itself, read from its end alone."""
+    end = storage.read_bytes(uri, last=END_BYTES)
+    wanted = TAIL_BYTES + int.from_bytes(end[-TAIL_BYTES:-4], "little")
+    if len(end) < wanted:
+        end = storage.read_bytes(uri, last=wanted)
+    try:
+        return pq.read_metadata(pa.BufferReader(end))
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(uri, error) from None
+
+
+def _array(values: Collection[Key]) -> pa.Array:
+    """The values as Arrow has them. `pa.array` would load pandas, which takes many times as long as a look-up."""
+    if all(isinstance(value, int) for value in values):
+        return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.array([*values], np.int64))])
+    texts = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, texts)]).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))])
+
+
+def _unreadable(uri: str, error: Exception) -> SchemaError:
+    return SchemaError(f"{uri}: cannot be read as Parquet: {str(error).splitlines()[0]}")

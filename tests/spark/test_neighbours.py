@@ -63,25 +63,27 @@ def groups_of(rows):
 
 
 def test_a_night_s_change_leaves_what_an_exact_search_of_all_finds(spark, tmp_path):
-    """A chain of near-duplicates is torn and mended, two groups are joined, an image is changed into another's copy."""
+    """Chains of near-duplicates lose an end or a middle, or are mended; an image is changed into another's copy."""
     corpus, rng, ids = Corpus(spark, tmp_path), np.random.default_rng(5), sorted(IMAGE_ID_N)
-    vectors_ND = unit(rng.normal(size=(60, DIM)))
-    for start in (0, 10):  # 0 - 1 - 2 and 10 - 11 - 12: the ends are one group by the middle alone
-        vectors_ND[start + 1] = near(vectors_ND[start], 0.994, rng)
-        vectors_ND[start + 2] = unit(2 * vectors_ND[start + 1] - vectors_ND[start])
-    middle_D, ids_of = vectors_ND[11], [ids[n] for n in range(50) if n != 11]
-    corpus.night("r1", [(i, "A") for i in ids_of], vectors=np.delete(vectors_ND[:50], 11, axis=0), live=False)
+    vectors_ND = unit(rng.normal(size=(50, DIM)))
+    for start, end in ((0, 4), (10, 12), (20, 22)):  # on an arc, where each is a near-duplicate of the next one alone
+        at_right_angles_D = near(vectors_ND[start], 0, rng)
+        angle_N = np.array([0, 0.1, 0.205, 0.315, 0.43])[: end - start + 1, None]
+        vectors_ND[start : end + 1] = np.cos(angle_N) * vectors_ND[start] + np.sin(angle_N) * at_right_angles_D
+    middle_D, others = vectors_ND[11], [n for n in range(50) if n != 11]
+    corpus.night("r1", [(ids[n], "A") for n in others], vectors=vectors_ND[others], live=False)
     made, rows = perform(corpus, "r1")
     assert_exact(corpus, rows)
-    assert groups_of(rows) == {ids[0]: 3}
+    assert groups_of(rows) == {ids[0]: 5, ids[20]: 3}
     assert made.details["searched"] == 49 and [file.path[:4] for file in made.files] == ["part"]
 
-    # 1 goes, 30 is changed into a copy of 40, and 11 comes, to which 10 and 12 are near.
+    # 0 goes, which 4 never had in its list, and 21, the middle of its group; 11 comes, the middle of another one.
     puts = [(ids[11], "A"), (ids[30], "B")]
-    corpus.night("r2", puts, [ids[1]], vectors=[middle_D, near(vectors_ND[40], 0.999, rng)], live=False)
+    copy_D = near(vectors_ND[40], 0.999, rng)
+    corpus.night("r2", puts, [ids[0], ids[21]], vectors=[middle_D, copy_D], live=False)
     made, rows = perform(corpus, "r2")
     assert_exact(corpus, rows)
-    assert groups_of(rows) == {ids[10]: 3, ids[30]: 2} and made.details["searched"] < 20
+    assert groups_of(rows) == {ids[1]: 4, ids[10]: 3, ids[30]: 2} and made.details["searched"] < 30
     assert {file.path[:4] for file in made.files} == {"kept", "new-"}
 
     # Nothing changes: the rows are copied.

@@ -21,7 +21,7 @@ from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import vector_column, vectors
 from devise.spark.frame.job import Task
 from devise.spark.frame.metering import counted
-from devise.spark.stages.search import map_shards
+from devise.spark.stages.search import blocks, map_shards
 from devise.store import storage
 from devise.warehouse.manifest import File
 
@@ -121,8 +121,9 @@ def _search(task: Task, parts: Sequence[Shard], queries: Sequence[Stored], k: in
         from devise.search import index as indices
 
         hidden, n_found = [shard.hidden()], min(k + 1, max(1, opened.ntotal))
-        for image_id_Q, prepared in _read_blocks(queries):
-            ids_QK, scores_QK = indices.search([opened], prepared, n_found, hidden)
+        exact = [shard.open_exact(opened.ntotal, opened.d)]
+        for image_id_Q, prepared in blocks(_read_blocks(queries), max(n_found, indices.CANDIDATES)):
+            ids_QK, scores_QK = indices.search([opened], prepared, n_found, hidden, exact)
             keep_QK = (ids_QK >= 0) & (ids_QK != image_id_Q[:, None])
             asked = np.repeat(image_id_Q, keep_QK.sum(axis=1))
             yield schemas.record_batch(

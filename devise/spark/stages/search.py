@@ -1,6 +1,6 @@
 """The search stage: queries to vectors, shards searched in parallel, the best of all."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -180,7 +180,7 @@ def rows_by_kind(kinds: Sequence[str]) -> dict[str, "np.ndarray"]:
 
 
 def blocks(
-    prepared: Sequence[tuple["np.ndarray", "Prepared"]], n_candidates: int
+    prepared: Iterable[tuple["np.ndarray", "Prepared"]], n_candidates: int
 ) -> Iterator[tuple["np.ndarray", "Prepared"]]:
     """The same queries, so many at a time that BLOCK_CANDIDATES hold for them; at least one."""
     step = max(1, BLOCK_CANDIDATES // n_candidates)

@@ -88,18 +88,17 @@ class ExactRows:
         Raises:
             IndexingError: an id has no row here, so the file is another shard's.
         """
-        score_QM, is_id_QM = np.full(image_id_QM.shape, -np.inf, np.float32), image_id_QM >= 0
-        step = max(1, BLOCK_NUMBERS // max(1, image_id_QM.shape[1] * query_QD.shape[1]))
-        for start in range(0, len(query_QD), step):
-            query_M, place_M = np.nonzero(is_id_QM[start : start + step])
-            query_M += start
-            image_id_M = image_id_QM[query_M, place_M]
-            row_M = np.minimum(np.searchsorted(self._id_N, image_id_M), len(self._id_N) - 1)
-            if (self._id_N[row_M] != image_id_M).any():
-                raise IndexingError(f"{self._path}: found no row of some ids of the shard beside it, wanted all")
-            row_MD = self._row_ND[row_M].astype(np.float32)
-            score_QM[query_M, place_M] = np.einsum("md,md->m", row_MD, query_QD[query_M]) / np.float32(ONE)
-        return score_QM
+        score_QM, step = np.full(image_id_QM.shape, -np.inf, np.float32), max(1, BLOCK_NUMBERS // query_QD.shape[1])
+        for query_D, image_id_M, score_M in zip(query_QD, image_id_QM, score_QM, strict=True):
+            order = np.argsort(image_id_M)  # that of the file: it is gone through once
+            order = order[np.searchsorted(image_id_M, 0, sorter=order) :]
+            for start in range(0, len(order), step):
+                place_M = order[start : start + step]
+                row_M = np.minimum(np.searchsorted(self._id_N, image_id_M[place_M]), len(self._id_N) - 1)
+                if (self._id_N[row_M] != image_id_M[place_M]).any():
+                    raise IndexingError(f"{self._path}: found no row of some ids of the shard beside it, wanted all")
+                score_M[place_M] = np.einsum("md,d->m", self._row_ND[row_M].astype(np.float32), query_D)
+        return score_QM / np.float32(ONE)
 
 
 def write_through(batches: Iterable[tuple[np.ndarray, np.ndarray]], path: str | Path) -> Iterator[tuple]:

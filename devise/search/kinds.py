@@ -27,7 +27,7 @@ EXACT_BYTES = 2
 """A number of the exact rows beside a shard."""
 CANDIDATES = 128
 """Rows of a shard that its codes choose, a query, to be ranked by their exact rows; k if that is more. At 8 bits 32 are
-enough, at 4 bits 128 (tests/benchmarks/results/index.md)."""
+enough; at 4 bits 128 lose 0.013 at most (tests/benchmarks/results/index.md)."""
 QUERY_KINDS = ("image", "word", "words", "differences")
 """Kinds of queries (`devise.search.grammar.kind_of`): each has the effort that its recall takes."""
 LIST_SECONDS, GRAPH_SECONDS = 6.5e-11, 4e-8

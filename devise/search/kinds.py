@@ -27,7 +27,7 @@ EXACT_BYTES = 2
 """A number of the exact rows beside a shard."""
 CANDIDATES = 128
 """Rows of a shard that its codes choose, a query, to be ranked by their exact rows; k if that is more. At 8 bits 32 are
-enough, at 4 bits 128 (tests/benchmarks/results/index.md)."""
+enough; at 4 bits 128 lose 0.013 at most (tests/benchmarks/results/index.md)."""
 QUERY_KINDS = ("image", "word", "words", "differences")
 """Kinds of queries (`devise.search.grammar.kind_of`): each has the effort that its recall takes."""
 LIST_SECONDS, GRAPH_SECONDS = 6.5e-11, 4e-8
@@ -74,10 +74,10 @@ class Effort:
 
 
 def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto", sample_rows: int = 10**6) -> Kind:
-    """The kind of index for so many rows: exact while that is quick, else inverted lists of 8 bits a number, or of 4.
+    """The kind of index for so many rows: exact while that is quick, else lists, in 8 or 4 bits if memory is short.
 
-    Both have exact rows beside them, which rank what the codes choose, and so answer alike: fewer bits only save
-    memory.
+    Those have exact rows beside them, which rank what the codes choose, and so all lists answer alike: fewer bits save
+    memory and cost some 0.1 ms a query.
 
     Args:
         memory_bytes: what all shards together may take when searched, beside what is mapped from disk.
@@ -96,14 +96,18 @@ def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto",
         reason = f"{n_rows:,} rows are at most {FLAT_ROWS:,}: exact search is quick enough"
         return Kind("Flat", 0, 1, flat, 0, reason)
     nlist, padded = _count_lists(n_rows, sample_rows), -(-dim // PADDED_TO) * PADDED_TO
-    lists = f"Pad{padded}," * (padded > dim) + f"IVF{nlist}" + "_HNSW32" * (nlist >= GRAPH_LISTS)
-    many = f"{n_rows:,} rows are more than {FLAT_ROWS:,}" if n_rows > FLAT_ROWS else "exact vectors are too large"
-    for bits in (8, 4):
-        each = padded * bits / 8 + IVF_OVERHEAD_BYTES
-        taken = f"{bits} bits a number need {n_rows * each / 2**30:.1f} GiB of the {memory_bytes / 2**30:.1f} GiB"
+    lists = f"IVF{nlist}" + "_HNSW32" * (nlist >= GRAPH_LISTS)
+    coded, exact_row = f"Pad{padded}," * (padded > dim) + lists, EXACT_BYTES * dim + IVF_OVERHEAD_BYTES
+    many = f"{n_rows:,} rows are more than {FLAT_ROWS:,}" if n_rows > FLAT_ROWS else "exact vectors do not fit"
+    for made, numbers, mapped, said in (
+        (f"{lists},Flat", flat, 0, "exact vectors"),
+        (f"{coded},SQ8", padded, exact_row, "8 bits a number"),
+        (f"{coded},SQ4", padded / 2, exact_row, "4 bits a number"),
+    ):
+        each = numbers + IVF_OVERHEAD_BYTES
         if n_rows * each <= memory_bytes:
-            mapped = EXACT_BYTES * dim + IVF_OVERHEAD_BYTES
-            return Kind(f"{lists},SQ{bits}", nlist, max(1, nlist // 32), each, mapped, f"{many}; {taken}")
+            taken = f"{said} need {n_rows * each / 2**30:.1f} GiB of the {memory_bytes / 2**30:.1f} GiB"
+            return Kind(made, nlist, max(1, nlist // 32), each, mapped, f"{many}; {taken}")
     raise IndexingError(
         f"{n_rows:,} x {dim} need {n_rows * each / 2**30:.1f} GiB even with 4 bits a number, wanted at most "
         f"{memory_bytes / 2**30:.1f} GiB: raise memory_bytes, or name a compressed kind (and watch its recall)"

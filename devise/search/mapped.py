@@ -102,14 +102,14 @@ class ExactRows:
         Raises:
             IndexingError: an id has no row here, so the file is another shard's.
         """
-        score_QM, is_id_QM = np.full(image_id_QM.shape, -np.inf, np.float32), image_id_QM >= 0
-        step = max(1, BLOCK_NUMBERS // max(1, image_id_QM.shape[1] * query_QD.shape[1]))
-        for start in range(0, len(query_QD), step):
-            query_M, place_M = np.nonzero(is_id_QM[start : start + step])
-            query_M += start
-            row_MD = self._numbers(image_id_QM[query_M, place_M])
-            score_QM[query_M, place_M] = np.einsum("md,md->m", row_MD, query_QD[query_M]) / np.float32(ONE)
-        return score_QM
+        score_QM, step = np.full(image_id_QM.shape, -np.inf, np.float32), max(1, BLOCK_NUMBERS // query_QD.shape[1])
+        for query_D, image_id_M, score_M in zip(query_QD, image_id_QM, score_QM, strict=True):
+            order = np.argsort(image_id_M)  # that of the file: it is gone through once
+            order = order[np.searchsorted(image_id_M, 0, sorter=order) :]
+            for start in range(0, len(order), step):
+                place_M = order[start : start + step]
+                score_M[place_M] = np.einsum("md,d->m", self._numbers(image_id_M[place_M]), query_D)
+        return score_QM / np.float32(ONE)
 
     def _numbers(self, image_id_M: np.ndarray) -> np.ndarray:
         """The numbers of rows as they are stored, as float32."""

@@ -172,8 +172,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=KINDS, help="faiss factory strings with {n} lists")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     told = parser.parse_args()
-    print(f"{platform.processor()} {os.cpu_count()} cores, OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE')}, "
-          f"faiss {faiss.__version__}, {datetime.date.today()}")  # fmt: skip
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    print(f"{platform.machine()} {cpu.partition(':')[2].strip()}, {os.cpu_count()} cores, faiss {faiss.__version__}, "
+          f"OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE')}, {datetime.date.today()}")  # fmt: skip
     for n_rows in told.rows:
         embedding_ND, queries, _ = make(told.vectors, told.classes, n_rows)
         blocks = [(np.arange(start, min(n_rows, start + 50_000)), embedding_ND[start : start + 50_000])

@@ -5,7 +5,8 @@
 Vectors and queries are those of `index.py`. All answers are ranked by exact rows. "Seeded": of the lists that a pair
 visits, half (or a quarter) are those nearest to its two words. "Two lists": a row lies in the lists of its two nearest
 centroids (faiss.contrib.ivf_tools.add_preassigned), ids once in an answer; at 4 bits it takes the memory of 8 bits in
-one list. Of each kind of query the least nprobe with a recall@10 of 0.95, the recall, and CPU ms a query of one thread.
+one list. Of each kind of query the least nprobe with a recall@10 of 0.95, the recall, and CPU ms a query of one thread;
+then the recall of the first so many candidates that the codes choose, at an nprobe of 64.
 """
 
 import argparse
@@ -48,6 +49,61 @@ def visited(coarse: faiss.Index, asked_1D: np.ndarray, words_2D: np.ndarray, npr
     return np.array(list(dict.fromkeys(found))[:nprobe])
 
 
+def compare(vectors: str, classes: str, n_rows: int) -> None:
+    embedding_ND, queries, parts = make(vectors, classes, n_rows)
+    small_ND = np.rint(embedding_ND * 32_767).astype(np.int16)
+    blocks = [(np.arange(start, min(n_rows, start + 50_000)), embedding_ND[start : start + 50_000])
+              for start in range(0, n_rows, 50_000)]  # fmt: skip
+    exact = {kind: index.exact_search_in_blocks(asked_QD, blocks, K)[0] for kind, asked_QD in queries.items()}
+    kind = kinds.choose_kind(n_rows + kinds.FLAT_ROWS, embedding_ND.shape[1], 2**50)
+    trained = template.train_template(embedding_ND[:200_000], kind, SEED, THREADS)
+    moved = {kind: template.apply_transforms(trained, asked_QD) for kind, asked_QD in queries.items()}
+    words = [template.apply_transforms(trained, unit(part_QD)) for part_QD in parts]
+
+    def ask(
+        made: faiss.Index, coarse: faiss.Index, name: str, nprobe: int, n_asked: int, share: float = 0
+    ) -> tuple[float, float]:
+        """recall@10 and CPU ms a query."""
+        seconds, hits = 0.0, 0
+        seeded, sign = share if name in ("words", "differences") else 0, -1 if name == "differences" else 1
+        made.nprobe = nprobe
+        for row in range(N_QUERIES):
+            started = time.thread_time()
+            asked_1D, words_2D = moved[name][row : row + 1], np.stack([words[0][row], sign * words[1][row]])
+            list_P = visited(coarse, asked_1D, words_2D, nprobe, seeded)
+            score_P = coarse.reconstruct_batch(list_P) @ asked_1D[0]
+            _, id_M = search_preassigned(made, asked_1D, n_asked, list_P[None], score_P[None])
+            id_M = np.unique(id_M[id_M >= 0])
+            best = np.argsort(-(small_ND[id_M].astype(np.float32) @ queries[name][row]))[:K]
+            seconds += time.thread_time() - started
+            hits += len(set(id_M[best].tolist()) & set(exact[name][row].tolist()))
+        return hits / K / N_QUERIES, seconds / N_QUERIES * 1e3
+
+    def line(label: str, cells: list[str]) -> None:
+        print(f"| {label} | {' | '.join(cells)} |", flush=True)
+
+    print(f"\n## {n_rows:,} x {embedding_ND.shape[1]}, {kind.nlist:,} lists\n")
+    print(f"| | {' | '.join(QUERY_KINDS)} |\n|{'---|' * (1 + len(QUERY_KINDS))}")
+    for codes, n_lists in (("SQ8", 1), ("SQ4", 1), ("SQ4", 2)):
+        made, coarse = fill(trained, codes, embedding_ND, n_lists)
+        faiss.omp_set_num_threads(1)
+        for share in (0, 0.5, 0.25) if codes == "SQ8" else (0,):
+            cells = []
+            for name in QUERY_KINDS:
+                for nprobe in kinds.nprobe_steps(kind.nlist):
+                    recall, ms = ask(made, coarse, name, nprobe, CANDIDATES * n_lists, share)
+                    if recall >= TARGET:
+                        break
+                cells.append(f"{nprobe} / {recall:.3f} / {ms:.2f}")
+            line(
+                f"{codes}, {'two lists' if n_lists == 2 else 'one list'}" + f", seeded {share:g}" * bool(share),
+                cells,
+            )
+        for n_asked in (10, 32, 64, 128, 256) if n_lists == 1 else ():
+            found = [f"{ask(made, coarse, name, 64, n_asked)[0]:.3f}" for name in QUERY_KINDS]
+            line(f"{codes}, nprobe 64, {n_asked} candidates", found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("vectors")
@@ -55,43 +111,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=[200_000, 1_000_000])
     told = parser.parse_args()
     for n_rows in told.rows:
-        embedding_ND, queries, parts = make(told.vectors, told.classes, n_rows)
-        small_ND = np.rint(embedding_ND * 32_767).astype(np.int16)
-        blocks = [(np.arange(start, min(n_rows, start + 50_000)), embedding_ND[start : start + 50_000])
-                  for start in range(0, n_rows, 50_000)]  # fmt: skip
-        exact = {kind: index.exact_search_in_blocks(asked_QD, blocks, K)[0] for kind, asked_QD in queries.items()}
-        kind = kinds.choose_kind(n_rows + kinds.FLAT_ROWS, embedding_ND.shape[1], 2**50)
-        trained = template.train_template(embedding_ND[:200_000], kind, SEED, THREADS)
-        moved = {kind: template.apply_transforms(trained, asked_QD) for kind, asked_QD in queries.items()}
-        words = [template.apply_transforms(trained, unit(part_QD)) for part_QD in parts]
-        print(f"\n## {n_rows:,} x {embedding_ND.shape[1]}, {kind.nlist:,} lists\n")
-        print(f"| | {' | '.join(QUERY_KINDS)} |\n|{'---|' * (1 + len(QUERY_KINDS))}")
-        for codes, n_lists, shares in (("SQ8", 1, (0, 0.5, 0.25)), ("SQ4", 1, (0,)), ("SQ4", 2, (0,))):
-            made, coarse = fill(trained, codes, embedding_ND, n_lists)
-            faiss.omp_set_num_threads(1)
-            for share in shares:
-                cells = []
-                for name in QUERY_KINDS:
-                    for nprobe in kinds.nprobe_steps(kind.nlist):
-                        made.nprobe, seconds, hits = nprobe, 0.0, 0
-                        for row in range(N_QUERIES):
-                            started = time.thread_time()
-                            asked_1D, sign = moved[name][row : row + 1], -1 if name == "differences" else 1
-                            words_2D = np.stack([words[0][row], sign * words[1][row]])
-                            seeded = share if name in ("words", "differences") else 0
-                            list_P = visited(coarse, asked_1D, words_2D, nprobe, seeded)
-                            score_P = coarse.reconstruct_batch(list_P) @ asked_1D[0]
-                            n_asked = CANDIDATES * n_lists
-                            _, id_M = search_preassigned(made, asked_1D, n_asked, list_P[None], score_P[None])
-                            id_M = np.unique(id_M[id_M >= 0])
-                            best = np.argsort(-(small_ND[id_M].astype(np.float32) @ queries[name][row]))[:K]
-                            seconds += time.thread_time() - started
-                            hits += len(set(id_M[best].tolist()) & set(exact[name][row].tolist()))
-                        if (recall := hits / K / N_QUERIES) >= TARGET:
-                            break
-                    cells.append(f"{nprobe} / {recall:.3f} / {seconds / N_QUERIES * 1e3:.2f}")
-                label = f"{codes}, {'two lists' if n_lists == 2 else 'one list'}" + f", seeded {share:g}" * bool(share)
-                print(f"| {label} | {' | '.join(cells)} |", flush=True)
+        compare(told.vectors, told.classes, n_rows)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,15 @@ from devise.search.kinds import (
 GIB = 2**30
 
 
-def test_the_kind_is_exact_while_that_is_quick_then_8_bits_then_4_then_a_refusal():
+def test_the_kind_is_exact_while_that_is_quick_then_lists_then_8_bits_then_4_then_a_refusal():
     n, dim = 1_000_000, 300
     assert choose_kind(100_000, dim, GIB).factory == "Flat"
     above = choose_kind(100_001, dim, GIB)
-    assert (above.factory, above.nlist) == ("Pad304,IVF1024,SQ8", 1024)
-    assert (above.bytes_per_vector, above.mapped_per_vector) == (312, 608)
-    eight, four = n * (304 + 8), n * (152 + 8)
-    assert choose_kind(n, dim, eight).factory == "Pad304,IVF4096,SQ8"
+    assert (above.factory, above.nlist) == ("IVF1024,Flat", 1024)
+    assert (above.bytes_per_vector, above.mapped_per_vector) == (1208, 0)
+    exact, eight, four = n * (1200 + 8), n * (304 + 8), n * (152 + 8)
+    assert choose_kind(n, dim, exact).factory == "IVF4096,Flat"
+    assert choose_kind(n, dim, exact - 1).factory == choose_kind(n, dim, eight).factory == "Pad304,IVF4096,SQ8"
     assert choose_kind(n, dim, eight - 1).factory == choose_kind(n, dim, four).factory == "Pad304,IVF4096,SQ4"
     assert choose_kind(60_000, dim, 60_000 * 1199).factory == "Pad304,IVF1024,SQ8"
     with pytest.raises(IndexingError, match=re.escape("1,000,000 x 300 need 0.1 GiB even with 4 bits")) as error:
@@ -38,10 +39,10 @@ def test_the_kind_is_exact_while_that_is_quick_then_8_bits_then_4_then_a_refusal
 
 
 @pytest.mark.parametrize(
-    ("dim", "padded"), [(1, 16), (16, 16), (17, 32), (300, 304), (304, 304), (500, 512), (512, 512)]
+    ("dim", "padded"), [(8, 16), (16, 16), (17, 32), (300, 304), (304, 304), (500, 512), (512, 512)]
 )
 def test_dims_are_padded_where_codes_would_be_read_number_by_number_and_only_there(dim, padded):
-    made = choose_kind(10**6, dim, 2**60)
+    made = choose_kind(10**6, dim, 10**6 * (padded + 8))
     assert made.factory == ("" if padded == dim else f"Pad{padded},") + "IVF4096,SQ8"
     assert (made.bytes_per_vector, made.mapped_per_vector) == (padded + 8, 2 * dim + 8)
 
@@ -97,8 +98,8 @@ def test_lists_are_bounded_by_the_rows_that_train_them_not_by_the_corpus():
             assert kind.nlist == 2 ** (kind.nlist.bit_length() - 1)
             assert trained >= TRAIN_ROWS_PER_LIST * kind.nlist
     assert choose_kind(10**9, 300, 2**60, sample_rows=200_000).nlist == 4096
-    assert choose_kind(10**9, 300, 2**60, sample_rows=640_000).factory == "Pad304,IVF16384_HNSW32,SQ8"
-    assert choose_kind(10**9, 300, 2**60, sample_rows=5_200_000).factory == "Pad304,IVF131072_HNSW32,SQ8"
+    assert choose_kind(10**9, 300, 2**60, sample_rows=640_000).factory == "IVF16384_HNSW32,Flat"
+    assert choose_kind(10**9, 300, 2**60, sample_rows=5_200_000).factory == "IVF131072_HNSW32,Flat"
     assert choose_kind(1, 300, 2**60, "auto", 1).factory == "Flat"
 
 

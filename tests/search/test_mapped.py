@@ -37,7 +37,7 @@ def test_candidates_are_scored_by_their_exact_rows_in_blocks_too(tmp_path, monke
     asked = image_id_N[row_QM]
     asked[3, 5:], asked[4] = -1, -1
     wanted = np.where(asked < 0, -np.inf, np.einsum("qd,qmd->qm", query_QD, embedding_ND[row_QM]))
-    for block in (1, 3 * 20 * DIM, 10**9):
+    for block in (1, 3 * DIM, 20 * DIM, 10**9):
         monkeypatch.setattr(mapped, "BLOCK_NUMBERS", block)
         np.testing.assert_allclose(exact.scores(query_QD, asked), wanted, atol=4e-5)
 

@@ -137,7 +137,7 @@ class OpenedIndex:
         shards_of, exact = [part.index for part in self.parts], [part.exact for part in self.parts]
         lists = [self._lists_of(place, id_M) for place, id_M in enumerate(passing.of_shard)]
         lists = [None if list_M is None else np.unique(list_M) for list_M in lists]
-        id_K, score_K = rows.search_among(shards_of, self.template, query_D, passing.of_shard, k, exact, lists)
+        id_K, score_K = rows.search_among(shards_of, query_D, passing.of_shard, k, exact, lists)
         return Found(id_K, score_K, True, None)
 
     def _dropping(self, query_D: np.ndarray, nprobe: int, k: int, passing: Passing) -> Found:
@@ -178,8 +178,8 @@ class OpenedIndex:
         """
         from devise.search import rows
 
+        asked = np.array([image_id if 0 <= image_id < shards.IDS else -1], dtype=np.int64)
         for place, part in enumerate(self.parts):
-            asked = np.array([image_id], dtype=np.int64)
             if part.sidecar.rows_of(asked)[0] >= 0 and not np.isin(asked, part.hidden)[0]:
                 if part.exact is not None:
                     return part.exact.vectors(asked)[0]

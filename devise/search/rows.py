@@ -15,7 +15,6 @@ from devise.search.template import apply_transforms, inverted_lists
 
 def search_among(
     shards: Sequence[faiss.Index],
-    template: faiss.Index,
     query_D: np.ndarray,
     among: Sequence[np.ndarray],
     k: int,
@@ -31,21 +30,21 @@ def search_among(
         lists: of each shard the lists that these ids lie in, ascending; None of a kind without lists.
     """
     faiss.omp_set_num_threads(threads)
-    everywhere = _all_lists(template, query_D[None, :])
+    query_1D = np.ascontiguousarray(query_D[None, :], dtype=np.float32)
     ids, scores = [np.empty((1, 0), np.int64)], [np.empty((1, 0), np.float32)]
     for shard, id_M, rows, list_P in zip(shards, among, exact, lists, strict=True):
         if not len(id_M):
             continue
         if rows is not None:
             id_1M = id_M[None, :]
-            score_1M = rows.scores(everywhere.asked_QD, id_1M)
+            score_1M = rows.scores(query_1D, id_1M)
         elif inverted_lists(shard) is None:
             id_1M = id_M[None, :]
             # Not by BLAS, whose threads take longer to wake than this does.
-            score_1M = np.einsum("md,d->m", shard.reconstruct_batch(id_M), everywhere.asked_QD[0])[None, :]
+            score_1M = np.einsum("md,d->m", shard.reconstruct_batch(id_M), query_1D[0])[None, :]
         else:
             only = faiss.IDSelectorBatch(np.ascontiguousarray(id_M, dtype=np.int64))
-            score_1M, id_1M = search_lists(shard, _within(everywhere, list_P), min(k, len(id_M)), sel=only)
+            score_1M, id_1M = search_lists(shard, _in_lists(shard, query_1D, list_P), min(k, len(id_M)), sel=only)
         ids.append(id_1M)
         scores.append(score_1M)
     id_1K, score_1K = keep_best(np.concatenate(ids, axis=1), np.concatenate(scores, axis=1), k)
@@ -77,23 +76,11 @@ def stored_vector(shard: faiss.Index, image_id: int, number: int | None) -> np.n
     return row_D
 
 
-def _within(everywhere: Prepared, list_P: np.ndarray) -> Prepared:
-    """The same queries and these of all lists."""
-    asked_QD, query_QD, list_QP, score_QP = everywhere
-    return Prepared(asked_QD, query_QD, list_QP[:, list_P], score_QP[:, list_P])
-
-
-def _all_lists(template: faiss.Index, query_QD: np.ndarray) -> Prepared:
-    """The queries and every list, in order: asked for that many, a graph of centroids does not lead to all of them."""
-    asked_QD = np.ascontiguousarray(query_QD, dtype=np.float32)
-    inverted = inverted_lists(template)
-    if inverted is None:
-        return Prepared(asked_QD, asked_QD, None, None)
-    query_QD = apply_transforms(template, asked_QD)
-    centroid_PD = inverted.quantizer.reconstruct_n(0, inverted.nlist)
-    score_QP = np.einsum("qd,pd->qp", query_QD, centroid_PD)
-    list_QP = np.tile(np.arange(inverted.nlist, dtype=np.int32), (len(query_QD), 1))
-    return Prepared(asked_QD, query_QD, list_QP, score_QP)
+def _in_lists(shard: faiss.Index, asked_QD: np.ndarray, list_P: np.ndarray) -> Prepared:
+    """The queries and these lists: asked for all, a graph of centroids does not lead to each of them."""
+    query_QD = apply_transforms(shard, asked_QD)
+    centroid_PD = inverted_lists(shard).quantizer.reconstruct_batch(list_P.astype(np.int64))
+    return Prepared(asked_QD, query_QD, np.tile(list_P, (len(query_QD), 1)), query_QD @ centroid_PD.T)
 
 
 def _ids_in(inverted: faiss.IndexIVF, number: int) -> np.ndarray:

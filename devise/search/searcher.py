@@ -48,7 +48,7 @@ def opened_once(make: Callable[["Searcher"], T]) -> T:
 class Searcher:
     """One publication of a warehouse, opened for questions; any number of threads may ask at once.
 
-    What is opened stays open: files are fetched once, checked by their sha256, and mapped.
+    What is opened stays open: a file is mapped where it lies; one on S3 is first fetched, once, and its sha256 checked.
 
     Args:
         vectors: word vectors for words that are no labels: a name that ships, or a file.
@@ -102,7 +102,9 @@ class Searcher:
 
         Raises:
             VocabularyError: the text is no query, a word is unknown, or a label is denied.
+            ValueError: `k` is below 1; so say `search` and `similar`.
         """
+        _refuse_none(k)
         asked = query.parse(text)
         listed = self._listed(asked.text, asked.terms[0].text) if asked.kind == "word" else []
         passing = self._kept.passing(only) if only else None
@@ -125,10 +127,12 @@ class Searcher:
         Raises:
             IndexingError: the vector is of another length or not finite, or the index is torn.
         """
+        _refuse_none(k)
         return self._searched(query_D, kind, k, self._kept.passing(only) if only else None, labels)
 
     def similar(self, image_id: int, k: int = 10, *, only: Filter | None = None, labels: bool = False) -> Answer:
         """The k images nearest to a live one, itself left out; `IndexingError` if no live image has the id."""
+        _refuse_none(k)
         own_D = self.index.vector_of(image_id)
         passing = self._kept.passing(only) if only else None
         found = self._searched(own_D, "image", k + 1, passing, labels)
@@ -228,3 +232,8 @@ class Searcher:
         if asked.since is not None:
             wanted.append(filters.ids_since(self.warehouse, self.newest("images"), asked.since))
         return self.index.passing(asked.under, wanted)
+
+
+def _refuse_none(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"found k {k}, wanted at least 1")

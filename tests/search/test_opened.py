@@ -107,6 +107,9 @@ def test_the_row_of_an_image_is_read_back(index):
     assert uris == {image_id: uri for uri, (image_id, _) in live.items()}
     with pytest.raises(IndexingError, match="run r2: no live image has the id 4"):
         found_index.vector_of(4)
+    for image_id in (-1, 2**63, 2**70):
+        with pytest.raises(IndexingError, match=f"no live image has the id {image_id}"):
+            found_index.vector_of(image_id)
 
 
 def test_an_image_that_left_has_no_row(tmp_path):
@@ -191,8 +194,8 @@ def test_k_answers_pass_as_long_as_k_do(tmp_path_factory, n, share, k, few, npro
     warehouse, pictures = str(tmp_path_factory.mktemp("index")), corpus(n, n)
     write_index(warehouse, "r1", pictures, f"IVF{min(3, n)},Flat", 2, nprobe={"word": nprobe})
     found_index = OpenedIndex(warehouse, [manifest.read(warehouse, "index", "r1")])
-    ids = np.array(sorted(image_id for image_id, _ in pictures.values()))
-    chosen = ids[np.random.default_rng(n).random(n) < share]
+    far = sorted(pictures.values(), key=lambda found: float(found[1][0]))[: round(share * n)]  # those to be found last
+    chosen = np.array(sorted(image_id for image_id, _ in far), np.int64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opened, "FEW", few)
         found = found_index.search(np.eye(DIM)[0], "word", k, found_index.passing(None, [chosen]))

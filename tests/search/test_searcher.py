@@ -294,6 +294,9 @@ def test_what_is_missing_or_does_not_fit_is_one_line(published, tmp_path):
         searcher.ask("lion", labels=True)
     with pytest.raises(ManifestError, match="the live run r1 has no images"):
         searcher.ask("lion", only=Filter(since=BEGAN.date()))
+    for nothing in (lambda: searcher.ask("lion", 0), lambda: searcher.similar(1, -1)):
+        with pytest.raises(ValueError, match="wanted at least 1"):
+            nothing()
     with pytest.raises(VocabularyError, match="found 1,000,000 letters, wanted at most 10,000"):
         searcher.ask("a" * 10**6)
 

@@ -136,7 +136,8 @@ def fit(
             chosen, of_images = learn_from_teacher(config, core, class_vectors_CD, features_NF)
         if config.finetune is not None:
             chosen, watched = _withhold(chosen, of_images, config, report)
-        features_NF = features_NF[chosen.rows_N] if chosen is not None and features_NF is not None else None
+        if chosen is not None and features_NF is not None:
+            features_NF = features_NF[chosen.rows_N]
     image_id_N = images.column("image_id").to_numpy()[chosen.rows_N] if chosen is not None else None
     projection, figures["projection"] = fit_projection(
         config, core, class_vectors_CD, vocabulary, features_NF, image_id_N, chosen, report

@@ -1,5 +1,7 @@
 """From labelled images to a model: what is listed as too large is left out as the embed engine rejects it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -9,6 +11,7 @@ from devise.config import EngineConfig, TrainConfig
 from devise.learning import fitting
 from devise.learning.choosing import TrainingSet
 from devise.store import storage
+from devise.words.classes import ClassVectors
 from devise.words.vocabulary import Vocabulary
 
 
@@ -61,3 +64,35 @@ def test_loss_softmax_makes_a_convex_projection_of_the_pictures_own_labels():
     assert (class_id_NT[:, 0].numpy() == label_N).mean() > 0.95
     assert ((projected_ND.numpy() @ vectors_LD.T).argmax(axis=1) == label_N).mean() > 0.95
     assert figures["loss"] == "softmax" and figures["n_labels"] == 3
+
+
+def test_with_loss_none_what_labelled_pictures_have_in_common_is_taken_from_every_picture(monkeypatch):
+    """Their mean, which the model keeps: the rows of a picture that is the mean of all tell nothing of it."""
+    draw = np.random.default_rng(0)
+    vectors = np.eye(4, 5, dtype=np.float32)
+    vocabulary = Vocabulary(
+        np.arange(4), ["a", "b", "c", "d"], [None] * 4, [[]] * 4, vectors, np.ones(4, bool), ["exact"] * 4
+    )
+    core = SimpleNamespace(classifier=torch.nn.Linear(6, 4))
+    monkeypatch.setattr(fitting, "open_core", lambda config: core)
+    monkeypatch.setattr(fitting, "DeviseModel", lambda core, projection, *of, **told: projection)
+    monkeypatch.setattr(fitting, "preprocessing_of", lambda config: None)
+    monkeypatch.setattr(fitting, "seen_labels", lambda *given: [])
+    taken = []
+    monkeypatch.setattr(
+        fitting, "add_rows", lambda projection, labels, mean_F, *more: taken.append(mean_F) or projection
+    )
+    classes = ClassVectors(["a", "b", "c", "d"], ["a", "b", "c", "d"], vectors, [None] * 4)
+    config = TrainConfig(
+        warehouse="w",
+        run="r",
+        architecture="a",
+        weights="w",
+        projection="convex",
+        loss="none",
+        labelled={"source": "x"},
+    )
+    features_NF = draw.normal(size=(7, 6)).astype(np.float32) + 3
+    images = pa.table({"image_id": range(7), "texts": [["a"]] * 7})
+    fitting.fit(config, vocabulary, "v", classes, [], images, features_NF, lambda line: None)
+    np.testing.assert_allclose(taken[0], features_NF.mean(axis=0), atol=1e-5)

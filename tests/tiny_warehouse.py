@@ -90,7 +90,7 @@ def _model(warehouse: str, words: Vocabulary) -> Manifest:
 
 
 def _index(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]]) -> Manifest:
-    nprobe = {"image": 1, "word": 2, "words": 2}  # as old as kinds without differences
+    nprobe = {"image": 1, "word": 2, "words": 2, "differences": 2}
     return write_index(warehouse, RUN, pictures, "IVF2,Flat", 2, nprobe=nprobe)
 
 
@@ -131,7 +131,7 @@ def write_index(
         name = shards.tombstones_name(0, 1, "0")
         pq.write_table(pa.table({"image_id": np.sort(np.array(hides, np.int64))}), place / name)
         names |= {name: -1}
-    told = {"nprobe": dict.fromkeys(QUERY_KINDS, 1), "kind": factory} | details
+    told = {"nprobe": dict.fromkeys(QUERY_KINDS, 1), "tuning": {}, "kind": factory} | details
     told |= {"dim": embedding_ND.shape[1], "n_shards": n_shards, "layout": shards.LAYOUT}
     return _commit(warehouse, "index", names, run, base=base is None, **told)
 
@@ -195,7 +195,6 @@ def add_tables(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]], run:
             told = image_id, uri, rank, words.labels[row], float(cosine_V[row]), sure
             for column, value in zip(labels.values(), told, strict=True):
                 column.append(value)
-    write_table(warehouse, run, "labels", {"part-0": labels}, config={"deny": deny})
     lists: dict[str, list] = {name: [] for name in ("label", "rank", "image_id", "uri", "score")}
     for row, label in sorted(enumerate(words.labels[:4]), key=lambda pair: pair[1]):
         best = sorted(
@@ -206,7 +205,9 @@ def add_tables(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]], run:
             for column, value in zip(lists.values(), (label, rank, image_id, uri, score), strict=True):
                 column.append(value)
     parts = {f"part-{n}": {name: column[n * 16 : n * 16 + 16] for name, column in lists.items()} for n in range(2)}
-    write_table(warehouse, run, "word_images", parts | {"_reserve-0": {"label": ["sea lion"]}})
+    found = write_table(warehouse, run, "word_images", parts | {"_reserve-0": {"label": ["sea lion"]}})
+    of = {"config": {"deny": deny}, "secondary": {"word_images": found}}
+    write_table(warehouse, run, "labels", {"part-0": labels}, **of)
     made = ("images", "labels", "word_images")
     kept = [(table, name) for table, name in live.pairs() if table not in made]
     pointer.swap(warehouse, [*kept, *((table, run) for table in made)], run, live)

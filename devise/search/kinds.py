@@ -191,15 +191,10 @@ def settle_nprobe(recall_by_nprobe: Mapping[int, float], target: float) -> Effor
 
 
 def effort(nprobe: Mapping[str, int], kind: str) -> int:
-    """The nprobe of a kind of query, by kind; `differences` take that of `words` in an index built before they had one.
-
-    Raises:
-        IndexingError: the index has none for the kind.
-    """
-    found = nprobe.get(kind, nprobe.get("words") if kind == "differences" else None)
-    if found is None:
+    """The nprobe of a kind of query, by kind; `IndexingError` if the index has none for it."""
+    if kind not in nprobe:
         raise IndexingError(f"found no search effort for the kind {kind!r} among {sorted(nprobe)} of the index")
-    return found
+    return nprobe[kind]
 
 
 def measured(details: Mapping[str, Any], kind: str) -> tuple[int | None, float | None]:

@@ -14,7 +14,7 @@ import numpy as np
 from devise.errors import IndexingError
 from devise.search import shards
 from devise.search.filters import Passing
-from devise.search.kinds import effort
+from devise.search.kinds import effort, measured
 from devise.search.mapped import ExactRows, Sidecar
 from devise.search.shards import Shard
 from devise.warehouse.manifest import Manifest
@@ -94,9 +94,7 @@ class OpenedIndex:
 
     def recall(self, kind: str) -> float | None:
         """recall@10 of a kind of query, as it was measured when its effort was settled; None if it was not."""
-        tuned = self.run.details.get("tuning", {})
-        told = tuned.get(kind, tuned.get("words") if kind == "differences" else None)
-        return 1.0 if self.exact else told["recall"] if told else None
+        return measured(self.run.details, kind)[1]
 
     def search(self, query_D: np.ndarray, kind: str, k: int, passing: Passing | None = None) -> Found:
         """The k nearest of all live images, or of those that pass, to a unit vector; all if they are fewer.

@@ -26,10 +26,7 @@ SEED, RUN, N_ASKED, K = 0, "r1", 200, 10
 LISTED, LABELS, SHARD_ROWS, BLOCK_ROWS = 200, 5, 500_000, 50_000
 BEGAN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DIM, N_TUNING = 300, 100
-LIST_COLUMNS = (
-    *("label", "label_id", "synset", "rank", "image_id", "uri", "score", "relevance", "model_id", "vocabulary_id"),
-)
-LIST_FILES, LIST_GROUP_ROWS = 8, 16_384
+LIST_FILES, LIST_GROUP_ROWS = 20, 8_192
 
 
 def unit(array_ND):
@@ -97,7 +94,6 @@ def make(folder: str, vectors: str, classes: str, n_rows: int) -> None:
                 *(pa.array(["m" * 16] * n * LABELS), pa.array(["v" * 16] * n * LABELS)),
             ]
 
-    write_parts(warehouse, "labels", schemas.LABELS, label_blocks(), n_rows * LABELS, deny="none")
     order = np.argsort(np.array(words, object)).tolist()
     n_listed = min(LISTED, n_rows)
 
@@ -113,12 +109,14 @@ def make(folder: str, vectors: str, classes: str, n_rows: int) -> None:
                 *(uris.take(pa.array(row)), pa.array(score), pa.array(score)),
                 *(pa.array(["m" * 16] * len(row)), pa.array(["v" * 16] * len(row))),
             ],
-            names=LIST_COLUMNS,
+            names=schemas.WORD_IMAGES.names,
         )
         names[f"part-{number}.parquet"] = table.num_rows
         file = place / f"part-{number}.parquet"
         pq.write_table(table, file, compression="zstd", row_group_size=LIST_GROUP_ROWS)
-    commit(warehouse, "word_images", names, columns=LIST_COLUMNS)
+    lists = commit(warehouse, "word_images", names, columns=schemas.WORD_IMAGES.names)
+    beside = {"secondary": {"word_images": lists}, "deny": "none"}
+    write_parts(warehouse, "labels", schemas.LABELS, label_blocks(), n_rows * LABELS, **beside)
     make_index(warehouse, id_N, uris, embedding_ND, word_VD)
     pairs = [(table, RUN) for table in ("images", "labels", "vocabulary", "index", "word_images")]
     pointer.swap(warehouse, pairs, RUN, None)
@@ -179,7 +177,7 @@ def folder_of(warehouse: str, table: str) -> Path:
     return place
 
 
-def write_parts(warehouse, table, schema, blocks, n_rows, **config) -> None:
+def write_parts(warehouse, table, schema, blocks, n_rows, secondary=None, **config) -> None:
     from devise.spark.frame.parts import write_parts
 
     place = folder_of(warehouse, table)
@@ -187,10 +185,10 @@ def write_parts(warehouse, table, schema, blocks, n_rows, **config) -> None:
     receipts = list(write_parts(batches, f"file://{place}", schema, "part"))
     names = {receipt["path"]: receipt["rows"] for receipt in receipts}
     assert sum(names.values()) == n_rows
-    commit(warehouse, table, names, columns=schema.names, config=config)
+    commit(warehouse, table, names, columns=schema.names, config=config, secondary=secondary)
 
 
-def commit(warehouse, table, names, base=False, columns=(), config=None, **details) -> None:
+def commit(warehouse, table, names, base=False, columns=(), config=None, secondary=None, **details) -> object:
     from devise.store import scratch
     from devise.warehouse import manifest
     from devise.warehouse.manifest import File, Manifest
@@ -203,9 +201,11 @@ def commit(warehouse, table, names, base=False, columns=(), config=None, **detai
     made = Manifest(
         table=table, run=RUN, parent=0, rows=sum(max(0, rows) for rows in names.values()), columns=list(columns),
         files=files, inputs={}, inputs_hash="", config=config or {}, config_hash="", base=base, code_version="0",
-        started_at=0, finished_at=0, details=details,
+        started_at=0, finished_at=0, details=details, secondary=secondary or {},
     )  # fmt: skip
-    manifest.write(warehouse, made)
+    if table not in manifest.COMMITTED_BY:
+        manifest.write(warehouse, made)
+    return made
 
 
 QUESTIONS = {

@@ -24,8 +24,9 @@ from devise.learning.hiding import Hiding
 from devise.learning.labelled import drop_targets
 from devise.learning.rows import add_rows
 from devise.learning.softmax import fit_classifier_head
+from devise.search.evidence import EVIDENCE, SEEN_PENALTY
 from devise.search.labelling import seen_ids
-from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Ranker
+from devise.search.ranking import Ranker
 from devise.vision.networks import Core
 from devise.vision.projections import convex_projection
 from devise.words.ancestry import Ancestry

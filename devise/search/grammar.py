@@ -55,6 +55,8 @@ def parse(text: str) -> tuple[Term, ...]:
     terms, sign, place = [], 1.0, 0
     while True:
         term, place = _term(text, place, sign)
+        if not term.picture and any("\ud800" <= letter <= "\udfff" for letter in term.text):
+            raise VocabularyError(f"{_named(text)}: found bytes that are no UTF-8 in a word, wanted letters")
         terms.append(term)
         if not text[place:].strip():
             return tuple(terms)

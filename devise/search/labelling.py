@@ -15,8 +15,9 @@ import numpy as np
 from devise.config import LabelConfig
 from devise.search import vocabularies
 from devise.search.calibrated import Calibration
+from devise.search.evidence import EVIDENCE, SEEN_PENALTY
 from devise.search.hedging import Nodes, tell
-from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Block, Ranker
+from devise.search.ranking import Block, Ranker
 from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 from devise.words import vocabulary

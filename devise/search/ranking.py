@@ -3,19 +3,19 @@
 Shape letters: N images, B of a block, K labels, T classes, D dims, V vocabulary.
 """
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from devise.search.evidence import weigh_classes
 from devise.search.zeroshot import BLOCK_ROWS, score_memory, top_labels
 from devise.words import ragged
 from devise.words.ancestry import Ancestry
 
-EVIDENCE, SEEN_PENALTY = 2.5, 1.0
-"""Weights in deviations, chosen on classes held out of ImageNet's and on their ancestors (docs/quality.md)."""
+LEAST_VARIANCE = 1e-8
+"""Of an image's cosines over all labels: less is the rounding of float32, as where there is one label."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ class Ranker:
         self._lowered_W = lowered_V[self.ids]
         self._lowered = torch.from_numpy(np.flatnonzero(self._lowered_W))
         self._lowered_by = torch.from_numpy(self._lowered_W)[self._lowered]
-        self._starts_C, self._columns, self._weights = self._above(ancestry, class_synsets, own)
+        self._starts_C, self._columns, self._weights = weigh_classes(
+            ancestry, class_synsets, self._column_V, own, evidence
+        )
 
     def top(
         self,
@@ -172,7 +174,7 @@ class Ranker:
             part_BD = np.pad(part_BD, ((0, BLOCK_ROWS - n_rows), (0, 0)))  # the bits of a product are those of its size
             variance_B = np.einsum("nd,nd->n", part_BD @ self._covariance_DD, part_BD)
             variance_N[start : start + n_rows] = variance_B[:n_rows]
-        return np.sqrt(np.maximum(variance_N, 1e-12)).astype(np.float32)
+        return np.sqrt(np.maximum(variance_N, LEAST_VARIANCE)).astype(np.float32)
 
     def _adjust(
         self, relevance_BW: np.ndarray, class_id_BT: np.ndarray | None, probability_BT: np.ndarray | None
@@ -194,26 +196,6 @@ class Ranker:
         # One after the other, in the order of the classes: an image's sums have the same bits in any batch.
         np.add.at(relevance_BW, (rows, columns), shares)
         return rows, columns, shares
-
-    def _above(
-        self, ancestry: Ancestry, class_synsets: Sequence[str | None], own_V: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The candidates that are a class or above it: where each class's begin, their columns, and what its
-        probability counts for them: evidence, and for the class's own labels `own_V` too.
-        """
-        named = [synset for synset in class_synsets if synset is not None]
-        below, full = ancestry.count_below(named), math.log(max(2, len(named)))
-        starts, columns, weights = [0], [], []
-        for synset in class_synsets:
-            for above in ancestry.above(synset) if synset is not None else ():
-                says = self.evidence * (1.0 - math.log(below[above]) / full)
-                for label in ancestry.labels_of.get(above, ()):
-                    weight = says + (own_V[label] if above == synset else 0.0)
-                    if self._column_V[label] >= 0 and weight > 0:
-                        columns.append(self._column_V[label])
-                        weights.append(weight)
-            starts.append(len(columns))
-        return np.array(starts), np.array(columns, dtype=np.int64), np.array(weights, dtype=np.float32)
 
 
 def label_covariance(vectors_VD: np.ndarray) -> np.ndarray:

@@ -11,7 +11,12 @@ from devise.search.ranking import Block, Ranker
 from devise.search.wordimages import ENTRIES, LABELS_A_RANGE, compact, joined
 
 SLACK = 1e-3
-"""Deviations that a relevance may differ by when only some labels' are computed, and far more."""
+"""Share of a relevance, or deviations where it is less than one, that it may differ by when only some labels' are
+computed, and far more."""
+AT_A_TIME = 4_000_000
+"""Entries of images that are looked at together, at most, where floors let all through: 0.3 GB."""
+CHUNK_ROWS = 8_192
+"""Entries that are packed together: where all their uris differ 0.8 MB, of which Spark sends 512 at a time."""
 
 
 class Sample:
@@ -51,6 +56,8 @@ class Passed:
         floor_of_V[ranker.candidates] = floor_V[self._place_V[ranker.candidates]]
         self._floor_W = torch.from_numpy(floor_of_V[ranker.ids])
         self.n_waiting = 0
+        self.rows_at_a_time = max(1, AT_A_TIME // max(1, int(torch.isneginf(self._floor_W).sum())))
+        """Images to look at between two calls of `name`: all of them reach a floor of minus infinity."""
         self._waiting: list[pa.Table] = []
         self._found: list[tuple[np.ndarray, ...]] = []
 
@@ -79,7 +86,7 @@ class Passed:
     def take(self) -> list[tuple[int, pa.Table]]:
         """What waits, by the number of the range of labels, and nothing waits any longer; places count from its first.
 
-        Ranges without entries are left out.
+        A range has as many tables as it needs, of CHUNK_ROWS at most; without entries it has none.
         """
         if not self.n_waiting:
             return []
@@ -91,8 +98,9 @@ class Passed:
         numbers, starts = np.unique(range_M[by_range], return_index=True)
         ends = [*starts[1:], len(range_M)]
         return [
-            (int(number), compact(entries.slice(start, end - start)))
+            (int(number), compact(entries.slice(place, min(CHUNK_ROWS, end - place))))
             for number, start, end in zip(numbers, starts, ends, strict=True)
+            for place in range(start, end, CHUNK_ROWS)
         ]
 
     def _reaching(self, relevance_BW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -119,4 +127,5 @@ def near_floors(
     The products of few labels have other bits than those of all.
     """
     relevance_NW = few.relevance(embedding_ND, class_id_NT, probability_NT)
-    return (relevance_NW >= floor_V[np.argsort(order_V)[few.candidates]] - SLACK).any(axis=1)
+    floor_W = floor_V[np.argsort(order_V)[few.candidates]]
+    return (relevance_NW >= floor_W - SLACK * np.maximum(1.0, np.abs(floor_W))).any(axis=1)

@@ -211,7 +211,8 @@ class Searcher:
         more = [(image_id, score) for image_id, score in pairs if image_id not in listed][: k - len(first)]
         uris = self.index.uris(np.array([image_id for image_id, _ in more], np.int64))
         images = [*first, *(Listed(image_id, uris[image_id], score) for image_id, score in more)]
-        if first and not more:  # the list had all there is
+        if first and not more and (found.exact or (passing is None and len(first) >= self.index.n_live)):
+            # the list had all there is
             return self._answer(images, kind, labels, True, None, 1.0)
         exact = found.exact and not first
         recall = 1.0 if exact else None if passing is not None else self.index.recall(kind)

@@ -11,7 +11,7 @@ Shape letters: M entries, V labels, L labels of a range.
 
 from collections.abc import Sequence
 from functools import cache
-from math import comb
+from math import exp, lgamma, log, log1p
 from typing import NamedTuple
 
 import numpy as np
@@ -76,7 +76,8 @@ def sampled_share(n_images: int, n_told: int) -> float:
     """The share of the images whose relevances set the floors; 0: so few images need none."""
     if n_images <= length(n_told):
         return 0.0
-    return min(1.0, max(SAMPLED * n_images, LEAST_SAMPLED) / n_images, MOST_SAMPLED / n_images)
+    least = max(LEAST_SAMPLED, 2 * length(n_told))
+    return min(1.0, max(SAMPLED * n_images, least) / n_images, MOST_SAMPLED / n_images)
 
 
 @cache
@@ -89,7 +90,8 @@ def place_in_sample(n_wanted: int, share: float) -> int:
         return n_wanted
     at_least, probability = 0, 1.0
     while probability > RISK and at_least < n_wanted:
-        probability -= comb(n_wanted, at_least) * share**at_least * (1 - share) ** (n_wanted - at_least)
+        ways = lgamma(n_wanted + 1) - lgamma(at_least + 1) - lgamma(n_wanted - at_least + 1)
+        probability -= exp(ways + at_least * log(share) + (n_wanted - at_least) * log1p(-share))
         at_least += 1
     return max(1, at_least)
 
@@ -106,14 +108,14 @@ class Lists:
         self.floors, self.length = Floors(*map(np.array, floors)), length
         self._before, self._kept_M = entries, np.ones(len(entries), bool)
         self._waiting: list[pa.Table] = []
-        self._id_M = entries.column("image_id").to_numpy()
-        self._by_id = np.argsort(self._id_M, kind="stable")
+        id_M = entries.column("image_id").to_numpy()
+        self._by_id = np.argsort(id_M, kind="stable")
+        self._sorted_M = id_M[self._by_id]
 
     def lose(self, image_id_M: np.ndarray) -> None:
         """Take images out of the lists of the run before; what is added, before or after, stays."""
-        ids = self._id_M[self._by_id]
         lost = np.unique(image_id_M)
-        first, end = np.searchsorted(ids, lost, "left"), np.searchsorted(ids, lost, "right")
+        first, end = (np.searchsorted(self._sorted_M, lost, side) for side in ("left", "right"))
         for start, stop in zip(first[first < end].tolist(), end[first < end].tolist(), strict=True):
             self._kept_M[self._by_id[start:stop]] = False
 
@@ -137,7 +139,7 @@ class Lists:
         self.floors.relevance_L[place_L], self.floors.image_id_L[place_L] = relevance_L, LAST_ID
 
     def short(self, n_wanted: int) -> np.ndarray:
-        """Places of the range whose list, once merged, holds fewer than are wanted although more exist."""
+        """Places whose list, once merged, holds fewer than are wanted although more may exist."""
         count_L = np.bincount(self._waiting[0].column("place").to_numpy(), minlength=len(self.floors.relevance_L))
         incomplete = np.isfinite(self.floors.relevance_L)
         return np.flatnonzero(incomplete & (count_L < n_wanted))

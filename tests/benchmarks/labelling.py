@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from devise.search.calibrated import Calibration
+from devise.search.evidence import EVIDENCE, SEEN_PENALTY
 from devise.search.labelling import Labeller, make_nodes
-from devise.search.ranking import EVIDENCE, SEEN_PENALTY, Ranker
+from devise.search.ranking import Ranker
 from devise.search.zeroshot import BLOCK_ROWS, top_labels
 from devise.words.ancestry import Ancestry
 from devise.words.vocabulary import Vocabulary

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from devise.search import wordimages
+from devise.search import reaching, wordimages
 from devise.search.ranking import Ranker
 from devise.search.reaching import Passed, Sample, near_floors
 from devise.search.wordimages import Floors, Lists
@@ -89,15 +89,40 @@ def test_lists_are_those_of_brute_force_ties_included_in_any_batches_at_any_floo
     pictured, ids = pictures(600, 1), np.random.default_rng(2).permutation(600) + 10
     order_V = wordimages.order([f"w{(number * 7) % V}" for number in range(V)])
     floor_V = np.where(np.isin(order_V, ranker.candidates), floor, -np.inf).astype(np.float32)
-    ((number, found),) = entries_of(ranker, pictured, ids, floor_V, order_V, batch)
     lists = Lists(nothing(), Floors.of(floor_V), wordimages.length(20))
-    lists.add(found)
+    for number, found in entries_of(ranker, pictured, ids, floor_V, order_V, batch):
+        assert number == 0
+        lists.add(found)
     entries, _ = lists.merge()
     wanted = [row for row in brute(*relevances(ranker, pictured), ids, order_V, 20) if row[2] >= floor]
     counts = np.bincount([row[0] for row in wanted], minlength=V)
-    assert number == 0
     assert lists.short(20).tolist() == np.flatnonzero((counts < 20) & (floor_V > -np.inf)).tolist()
     same(entries, wanted, 20)
+
+
+def test_lists_of_several_ranges_are_those_of_brute_force(ranker, monkeypatch):
+    for module in (wordimages, reaching):
+        monkeypatch.setattr(module, "LABELS_A_RANGE", 64)
+    monkeypatch.setattr(reaching, "CHUNK_ROWS", 50)
+    pictured, ids = pictures(300, 1), np.arange(300) * 3
+    order_V = wordimages.order([f"w{number}" for number in range(V)])
+    floor_V = np.full(V, -np.inf, np.float32)
+    chunks = entries_of(ranker, pictured, ids, floor_V, order_V, 100)
+    lists = {number: Lists(nothing(), Floors.of(floor_V[:64]), wordimages.length(8)) for number in range(11)}
+    for number, found in chunks:
+        assert len(found) <= 50
+        lists[number].add(found)
+    wanted = brute(*relevances(ranker, pictured), ids, order_V, 8)
+    for number, one in lists.items():
+        here = [(place - 64 * number, *row) for place, *row in wanted if place // 64 == number]
+        same(one.merge()[0], here, 8)
+
+
+def test_where_floors_let_all_through_few_images_are_looked_at_together(ranker, monkeypatch):
+    monkeypatch.setattr(reaching, "AT_A_TIME", 7_000)
+    order_V = np.arange(V)
+    floors = np.full(V, -np.inf, np.float32), np.full(V, 3.0, np.float32)
+    assert [Passed(ranker, floor_V, order_V).rows_at_a_time for floor_V in floors] == [10, 7_000]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -169,6 +194,9 @@ def test_what_is_sampled_of_a_corpus_is_a_fortieth_between_its_bounds():
     shares = [wordimages.sampled_share(n, 200) for n in (100, 250, 251, 5_000, 10**6, 10**9)]
     np.testing.assert_allclose(shares, [0, 0, 1, 512 / 5_000, 1 / 40, 65_536 / 10**9])
     assert wordimages.place_in_sample(250, 1.0) == 250
+    for n_images in (1_251, 2_000, 5_000, 10**7):  # of 1,000 told
+        share = wordimages.sampled_share(n_images, 1_000)
+        assert wordimages.place_in_sample(1_250, share) <= share * n_images
 
 
 def test_a_sample_keeps_the_best_of_each_label_over_its_blocks(ranker):

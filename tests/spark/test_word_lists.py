@@ -113,8 +113,12 @@ def test_lists_are_those_of_brute_force_after_every_night_of_a_week(corpus, caps
     assert "lists of images are filled again" in capsys.readouterr().out
     corpus.night("r4", [])
     corpus.assert_lists()
+    assert "lists of images" not in capsys.readouterr().out
     corpus.night("r5", [(ids[0], "a"), *((image, "a") for image in ids[20:40])], [ids[1]], anew=True)
     corpus.assert_lists()
+    corpus.night("r6", [(image, "a") for image in (*ids[40:60], *ids[70:100])])
+    corpus.assert_lists()
+    assert "95 images labelled, 0 carried" in capsys.readouterr().out  # more are new than were there
     listed = corpus.made["word_images"]
     assert {file.path.split("-")[0] for file in listed.files} == {"part", "_reserve", "_floors"}
     assert listed.rows == 12 * TOLD and listed.columns == schemas.WORD_IMAGES.names

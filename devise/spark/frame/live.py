@@ -97,7 +97,7 @@ def read_live(task: Task) -> DataFrame:
     Where the runs hold as many rows as images are live, by the night's accounting, as on a first night and on a base's,
     each row is live and once: nothing is joined, and no vector is shuffled.
     """
-    if _holds_live_alone(task):
+    if holds_live_alone(task):
         return task.read("embeddings")
     return read_embeddings(task, task.stage(find_live(task), "live"))
 
@@ -119,7 +119,7 @@ def find_live(task: Task, among: DataFrame | None = None) -> DataFrame:
 
 def read_uris(task: Task, among: DataFrame | None = None) -> DataFrame:
     """image_id and uri of all that is live, an image_id once; or of those `among` these, as `find_live` takes them."""
-    if _holds_live_alone(task):
+    if holds_live_alone(task):
         return _among(task.read("embeddings").select("image_id", "uri"), among)
     return find_live(task, among).select("image_id", "uri")
 
@@ -153,7 +153,7 @@ def read_fresh(task: Task, runs: Sequence[Manifest], fresh: bool = True) -> Data
     return tables.read(task.spark, task.config.warehouse, parts, schemas.EMBEDDINGS)
 
 
-def _holds_live_alone(task: Task) -> bool:
+def holds_live_alone(task: Task) -> bool:
     """Whether the runs hold as many rows as are live: then each of them is."""
     runs = task.inputs["embeddings"]
     return sum(run.rows for run in runs) == count_live(runs[-1])

@@ -18,7 +18,7 @@ from devise.search.wordimages import LABELS_A_RANGE
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import classes, vectors
 from devise.spark.frame.job import Task, say
-from devise.spark.frame.live import read_live
+from devise.spark.frame.live import CONTENT, few, find_live, holds_live_alone, read_live
 from devise.spark.frame.metering import counted
 from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import Written
@@ -44,6 +44,10 @@ FLOOR_SEED = 20
 SENT_ROWS = 1 << 17
 """Entries that wait in a task until they are sent: 3 MB."""
 SAMPLED_A_TASK = 2_048
+LOOKED_AT = ["image_id", "uri", "etag", "embedding", "class_ids", "class_probabilities"]
+"""Of embeddings, what tells relevance and which images are live."""
+MANY = 8
+"""Where more than this part of all labels is filled again, nearly every image reaches one's floor."""
 WIDER = 4
 """So much lower a place of the sample is taken each time that a list was not filled."""
 
@@ -88,19 +92,23 @@ def fill_short(task: Task, lists: Merging | None, found: Sequence[Row]) -> Writt
     if lists is None:
         folder = task.folder("word_images")
         return Written(schemas.WORD_IMAGES.names, [tables.empty_file(folder, schemas.WORD_IMAGES)])
-    embeddings, widening = None, 1
-    while short := {row.range: row.short for row in found if row.short}:
-        embeddings = read_live(task) if embeddings is None else embeddings
+    everything, widening = None, 1
+    while any(row.dry for row in found):
+        short = {row.range: row.short for row in found if row.short}
         known = vocabulary.load(manifest.localise_one(lists.config.warehouse, lists.vocabulary, end=".parquet"))
         places = np.array([number * LABELS_A_RANGE + place for number in short for place in short[number]])
         floor_V = np.full(len(known.labels), np.inf, np.float32)
-        floor_V[places] = sample_floors(task, embeddings, lists.n_live, widening)[places]
+        floor_V[places] = sample_floors(task, task.read("embeddings"), lists.n_live, widening)[places]
         names = [known.labels[number] for number in order_of(known)[places]]
         say("label_images", f"{len(names):,} lists of images are filled again: {', '.join(names[:3])}")
+        if len(names) * MANY <= len(known.labels):
+            images = live_of(task, near_images(task, floor_V, names), f"near-{widening}")
+        else:
+            images = everything = read_live(task) if everything is None else everything
         files = tables.receipts([row for row in found if row.range in short])
         again = replace(lists, floor_V=floor_V, before=kept_by_range(lists.folder, files))
         begun = task.spark.createDataFrame([(number, b"") for number in short], CHUNKS)
-        chunks = spread(reaching(task, embeddings, floor_V, names).unionByName(begun), "range", len(lists.ranges))
+        chunks = spread(reaching(task, images, floor_V).unionByName(begun), "range", len(lists.ranges))
         with task.named("fill lists again"):
             anew = chunks.mapInArrow(counted(again.write), FOLDED).collect()
         found = [*(row for row in found if row.range not in short), *anew]
@@ -118,6 +126,7 @@ def sample_floors(task: Task, embeddings: DataFrame, n_live: int, widening: int 
     """float32 (V,), by place: floors that let enough images through for full lists, found in a sample of all.
 
     Args:
+        embeddings: those of all that is live, or all there are.
         widening: how many times lower a place of the sample to take than should do.
     """
     import numpy as np
@@ -147,43 +156,74 @@ def sample_floors(task: Task, embeddings: DataFrame, n_live: int, widening: int 
         best_LM = np.concatenate([np.frombuffer(row["chunk"], np.float32).reshape(-1, n) for row in chunks], axis=1)
         yield chunk_batch(chunks[0]["range"], np.partition(best_LM, -n, axis=1)[:, -n].tobytes())
 
-    drawn = embeddings.select("image_id", "embedding", "class_ids", "class_probabilities")
+    drawn = embeddings.select(*LOOKED_AT)
     if share < 1:
         drawn = drawn.where(F.xxhash64("image_id", F.lit(FLOOR_SEED)) <= F.lit(int(share * 2**64) - 2**63))
-    drawn = drawn.repartition(max(1, int(share * n_live) // SAMPLED_A_TASK))
+    drawn = live_of(task, drawn, f"sample-{widening}").repartition(max(1, int(share * n_live) // SAMPLED_A_TASK))
     best = spread(drawn.mapInArrow(counted(look), CHUNKS), "range", wordimages.count_ranges(words.rows))
     with task.named("set floors"):
         found = best.mapInArrow(counted(settle), CHUNKS).collect()
     return np.concatenate([np.frombuffer(row.chunk, np.float32) for row in sorted(found, key=lambda row: row.range)])
 
 
-def reaching(task: Task, embeddings: DataFrame, floor_V: "np.ndarray", names: Sequence[str]) -> DataFrame:
-    """CHUNKS: the entries of these labels that reach their floors, of images that are labelled already.
+def live_of(task: Task, rows: DataFrame, name: str) -> DataFrame:
+    """Those of some few rows of LOOKED_AT, of whatever was embedded, that are live tonight, an image once.
 
-    Few labels let few images through: only those go through the products of all labels, whose bits count.
+    Where all that was embedded is live they are the rows themselves; else they are staged by this name.
     """
+    if holds_live_alone(task):
+        return rows
+    staged = task.stage(rows, name)
+    ids = staged.select("image_id").distinct()
+    return staged.join(find_live(task, few(ids, ids.count())), CONTENT, "left_semi").dropDuplicates(["image_id"])
+
+
+def near_images(task: Task, floor_V: "np.ndarray", names: Sequence[str]) -> DataFrame:
+    """LOOKED_AT of all that was embedded and reaches the floor of one of these labels, or nearly: some few images each.
+
+    The products are of those labels alone.
+    """
+    config, words, model = task.config, task.input("vocabulary"), task.input("model")
+    embedded = task.read("embeddings").select(*LOOKED_AT)
+
+    def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from devise.search import labelling
+        from devise.search.reaching import near_floors
+
+        labeller = labelling.open_labeller(config.model_copy(update={"candidates": list(names)}), words, model)
+        order_V = order_of(labeller.known)
+        for batch in batches:
+            if batch.num_rows:
+                pictured = vectors(batch.column("embedding")), *classes(batch)
+                yield batch.filter(pa.array(near_floors(labeller.ranker, floor_V, order_V, *pictured)))
+
+    return embedded.mapInArrow(counted(look), embedded.schema)
+
+
+def reaching(task: Task, embeddings: DataFrame, floor_V: "np.ndarray") -> DataFrame:
+    """CHUNKS: the entries that reach their floors, of images (LOOKED_AT) that are labelled already."""
     config, words, model = task.config, task.input("vocabulary"), task.input("model")
 
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.search import labelling
-        from devise.search.reaching import Passed, near_floors
+        from devise.search.reaching import Passed
 
         labeller = labelling.open_labeller(config, words, model)
-        few = labelling.open_labeller(config.model_copy(update={"candidates": list(names)}), words, model)
-        order_V = order_of(labeller.known)
-        passed = Passed(labeller.ranker, floor_V, order_V)
-        for batch in batches:
-            if batch.num_rows:
-                near = near_floors(few.ranker, floor_V, order_V, vectors(batch.column("embedding")), *classes(batch))
-                batch = batch.filter(pa.array(near))
-            if batch.num_rows:
-                labeller.ranker.top(vectors(batch.column("embedding")), *classes(batch), 1, see=passed.see)
-                passed.name(batch.column("image_id"), batch.column("uri"))
-                yield from send(passed, SENT_ROWS)
+        passed = Passed(labeller.ranker, floor_V, order_of(labeller.known))
+        for batch in in_steps(batches, passed.rows_at_a_time):
+            labeller.ranker.top(vectors(batch.column("embedding")), *classes(batch), 1, see=passed.see)
+            passed.name(batch.column("image_id"), batch.column("uri"))
+            yield from send(passed, SENT_ROWS)
         yield from send(passed, 1)
 
-    wanted = embeddings.select("image_id", "uri", "embedding", "class_ids", "class_probabilities")
-    return wanted.mapInArrow(counted(look), CHUNKS)
+    return embeddings.mapInArrow(counted(look), CHUNKS)
+
+
+def in_steps(batches: Iterator[pa.RecordBatch], step: int | None) -> Iterator[pa.RecordBatch]:
+    """The rows in their order, at most so many a batch; no batch is empty."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, step or max(1, batch.num_rows)):
+            yield batch.slice(start, step)
 
 
 def send(passed: "Passed", least: int) -> Iterator[pa.RecordBatch]:

@@ -17,6 +17,7 @@ from pyspark.sql.types import StructType
 from devise.config import LabelConfig
 from devise.errors import AccountingError
 from devise.search import vocabularies
+from devise.search.evidence import EVIDENCE, SEEN_PENALTY
 from devise.spark.frame import parts, progress, schemas, tables
 from devise.spark.frame.columns import classes, refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
@@ -69,9 +70,8 @@ def label_images(
         labeller = labelling.open_labeller(config, vocabulary, model)
         listed = floor_V is not None
         passed = Passed(labeller.ranker, floor_V, wordimages.order_of(labeller.known)) if listed else None
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
+        step = passed.rows_at_a_time if listed else None
+        for batch in floors.in_steps(batches, step):
             embedding_ND = vectors(batch.column("embedding"))
             refuse_other_dims(embedding_ND.shape[1], labeller.known.vectors.shape[1])
             found = labeller.label(embedding_ND, *classes(batch), config.k, passed.see if listed else None)
@@ -179,16 +179,27 @@ def write_labels(task: Task) -> None:
 
 
 def labelled_by(task: Task) -> str:
-    """A text that changes with what tells probabilities and answers, beside model, vocabulary and settings."""
-    model, denied = task.input("model"), vocabularies.find_denied(task.config.deny)
-    calibration = [file.sha256 for file in model.files if file.path.endswith(vocabularies.CALIBRATION)]
-    return " ".join([*calibration, scratch.hash_file(denied) if denied else "none"])
+    """A text that changes with what labels rest on beside model, vocabulary and settings.
+
+    That is the hierarchy, the calibration, the list of what is denied, and the weights of relevance.
+    """
+    model, words, denied = task.input("model"), task.input("vocabulary"), vocabularies.find_denied(task.config.deny)
+    named = [file for file in model.files if file.path.endswith(vocabularies.CALIBRATION)]
+    named += [file for file in words.files if file.path.startswith(vocabularies.HYPERNYMS)]
+    weights = f"{EVIDENCE:g} {SEEN_PENALTY:g}"
+    return " ".join([*(file.sha256 for file in named), scratch.hash_file(denied) if denied else "none", weights])
 
 
 def _labels_before(task: Task, change: Change | None) -> Manifest | None:
-    """The labels that tonight's change can be added to, or None."""
+    """The labels that tonight's change can be added to, or None.
+
+    Nothing is added to the labels of fewer images than are new: floors of the lists that were found among few let too
+    many of many through.
+    """
     before = task.inputs["labels"][-1] if task.inputs["labels"] else None
     if before is None or change is None or before.inputs["images"][0].split()[0] != change.since:
+        return None
+    if change.n_gained > before.details["n_images"]:
         return None
     of = (task.model_id, task.vocabulary_id, task.config.config_hash(), labelled_by(task))
     told = before.details.get("labelled_by")

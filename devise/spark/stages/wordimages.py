@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 CHUNKS = StructType([StructField("range", schemas.INT), StructField("chunk", BinaryType())])
 """Entries of a range of labels, or images that leave all lists, packed; an empty chunk is none."""
 FOLDED = StructType(
-    [*schemas.RECEIPTS.fields, StructField("table", schemas.TEXT), CHUNKS["range"], StructField("short", schemas.INTS)]
+    [
+        *(*schemas.RECEIPTS.fields, StructField("table", schemas.TEXT), CHUNKS["range"]),
+        *(StructField("dry", schemas.BOOL), StructField("short", schemas.INTS)),
+    ]
 )
-"""The receipt of a file, its table, and of a range the places whose lists are to be filled again."""
+"""The receipt of a file and its table; of a range whether a list holds fewer than are told, and the places of those
+that hold not many more: they are filled again together."""
 
 
 class Kept(NamedTuple):
@@ -129,15 +133,18 @@ class Merging:
                 yield folded(part.deliver(), "word_images", range=number)
         finally:
             part.drop()
-        short_L = lists.short(self.n_told).tolist()
+        short = {
+            "dry": len(lists.short(self.n_told)) > 0,
+            "short": lists.short(min((self.config.images_per_label + self.length) // 2, self.n_live)).tolist(),
+        }
         in_reserve = pa.array(rank_M > self.config.images_per_label)
         floors = pa.table({"relevance": lists.floors.relevance_L, "image_id": lists.floors.image_id_L})
         with tempfile.TemporaryDirectory() as place:
-            for name, table in (("reserve", entries.filter(in_reserve)), ("floors", floors)):
+            for name, table in (("reserve", wordimages.compact(entries.filter(in_reserve))), ("floors", floors)):
                 path = Path(place) / f"_{name}-{number:05d}-{uuid.uuid4().hex}.arrow"
                 feather.write_feather(table, path, compression="zstd")
                 receipt = deliver(path, self.folder, rows=-1).model_dump() | {"codes": "{}"}
-                yield folded(receipt, "word_images", range=number, short=short_L if name == "floors" else [])
+                yield folded(receipt, "word_images", range=number, **(short if name == "floors" else {}))
 
 
 def order_of(known: "Vocabulary") -> "np.ndarray":

@@ -91,11 +91,17 @@ class Corpus:
                 "vocabulary", {"part": vocabulary.to_arrow(known)}, schemas.VOCABULARY.names, vocabulary_id="v", dim=DIM
             )
         self._write("model", {}, [], model_id)
-        config = IndexConfig(warehouse=self.warehouse, run=run, **{"rows_per_shard": 25, **self.settings, **settings})
-        made = job.perform(build_index.JOB, self.spark, config)["index"]
-        self.chains["index"] = [run] if made.base else [*self.chains["index"], run]
+        made = self.build(**settings)
         if live:
             self.publish()
+        return made
+
+    def build(self, **settings):
+        """The run's index; its manifest."""
+        settings = {"rows_per_shard": 25, **self.settings, **settings}
+        config = IndexConfig(warehouse=self.warehouse, run=self.run, **settings)
+        made = job.perform(build_index.JOB, self.spark, config)["index"]
+        self.chains["index"] = [self.run] if made.base else [*self.chains["index"], self.run]
         return made
 
     def wanted(self):

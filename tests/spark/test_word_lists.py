@@ -36,6 +36,10 @@ class Listed(Corpus):
             storage.delete(f"{folder}/_manifest.json")
             manifest.write(self.warehouse, found.model_copy(update={"files": [file]}))
 
+    def build(self, **settings):
+        """No index but of one night, whose words are asked."""
+        return super().build(**settings) if self.run == "r2" else None
+
     def label(self):
         self.config = LabelConfig(
             warehouse=self.warehouse, run=self.run, deny="none", images_per_label=self.images_per_label
@@ -116,7 +120,7 @@ def test_lists_are_those_of_brute_force_after_every_night_of_a_week(corpus, caps
     assert "lists of images" not in capsys.readouterr().out
     corpus.night("r5", [(ids[0], "a"), *((image, "a") for image in ids[20:40])], [ids[1]], anew=True)
     corpus.assert_lists()
-    corpus.night("r6", [(image, "a") for image in (*ids[40:60], *ids[70:100])])
+    corpus.night("r6", [(image, "c") for image in (*ids[40:58], *ids[70:100])])
     corpus.assert_lists()
     assert "95 images labelled, 0 carried" in capsys.readouterr().out  # more are new than were there
     listed = corpus.made["word_images"]

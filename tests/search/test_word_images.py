@@ -205,3 +205,12 @@ def test_a_sample_keeps_the_best_of_each_label_over_its_blocks(ranker):
     order_V = wordimages.order([f"w{-number % V:03d}" for number in range(V)])
     wanted = np.sort(relevances(ranker, pictured)[0], axis=0)[::-1][:3].T[order_V]
     np.testing.assert_array_equal(sample.best(order_V), wanted)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_entries_are_in_the_order_of_three_keys(seed):
+    draw = np.random.default_rng(seed)
+    place_M, id_M = draw.integers(0, 5, 300).astype(np.int32), draw.permutation(300)
+    relevance_M = draw.choice(np.array([-2.5, -1e-40, -0.0, 0.0, 1e-40, 0.25, 3e38, -3e38], np.float32), 300)
+    wanted = np.lexsort((id_M, -relevance_M, place_M))
+    np.testing.assert_array_equal(wordimages.ranked_order(place_M, relevance_M, id_M), wanted)

@@ -13,6 +13,8 @@ from devise.search.wordimages import ENTRIES, LABELS_A_RANGE, compact, joined
 SLACK = 1e-3
 """Share of a relevance, or deviations where it is less than one, that it may differ by when only some labels' are
 computed, and far more."""
+FEW = 32
+"""Where fewer than this part of all labels are reached by a block, to gather theirs is quicker than to compare all."""
 AT_A_TIME = 4_000_000
 """Entries of images that are looked at together, at most, where floors let all through: 0.3 GB."""
 CHUNK_ROWS = 8_192
@@ -55,7 +57,7 @@ class Passed:
         floor_of_V = np.full(len(order_V), np.inf, np.float32)
         floor_of_V[ranker.candidates] = floor_V[self._place_V[ranker.candidates]]
         self._floor_W = torch.from_numpy(floor_of_V[ranker.ids])
-        self.n_waiting = 0
+        self.n_waiting, self._few = 0, True
         self.rows_at_a_time = max(1, AT_A_TIME // max(1, int(torch.isneginf(self._floor_W).sum())))
         """Images to look at between two calls of `name`: all of them reach a floor of minus infinity."""
         self._waiting: list[pa.Table] = []
@@ -104,13 +106,20 @@ class Passed:
         ]
 
     def _reaching(self, relevance_BW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns, row by row. Where few labels have any, others are gone through once for the largest."""
-        (columns,) = torch.nonzero(relevance_BW.amax(dim=0) >= self._floor_W, as_tuple=True)
-        if len(columns) * 8 < len(self._floor_W):
-            reaching = relevance_BW.index_select(1, columns) >= self._floor_W[columns]
-            row_M, place_M = np.nonzero(reaching.numpy())
-            return row_M, columns.numpy()[place_M]
+        """Rows and columns, row by row.
+
+        Where few labels are reached, of the others only the largest relevance is looked at. Which way is quicker is
+        told by the block before: to find out is a third of either.
+        """
+        if self._few:
+            (columns,) = torch.nonzero(relevance_BW.amax(dim=0) >= self._floor_W, as_tuple=True)
+            self._few = len(columns) * FEW < len(self._floor_W)
+            if self._few:
+                reaching = relevance_BW.index_select(1, columns) >= self._floor_W[columns]
+                row_M, place_M = np.nonzero(reaching.numpy())
+                return row_M, columns.numpy()[place_M]
         reaching = np.flatnonzero((relevance_BW >= self._floor_W).numpy())
+        self._few = len(reaching) * FEW < len(self._floor_W)
         return np.divmod(reaching, len(self._floor_W))
 
 

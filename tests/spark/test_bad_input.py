@@ -303,6 +303,7 @@ def test_a_bucket_that_refuses_is_one_line(capsys, tmp_path, sections, bucket_se
     assert not committed(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_does_not_answer_is_one_line(capsys, tmp_path, sections, bucket_server):
     bucket_server("http://127.0.0.1:9")  # the discard port: nobody listens
     altered = {**sections, "catalog_images": {"sources": ["s3://nowhere/pictures"]}}

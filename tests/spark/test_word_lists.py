@@ -128,6 +128,7 @@ def test_lists_are_those_of_brute_force_after_every_night_of_a_week(corpus, caps
     assert listed.rows == 12 * TOLD and listed.columns == schemas.WORD_IMAGES.names
 
 
+@pytest.mark.slow
 def test_without_lists_the_table_is_empty_and_the_labels_are_the_same(corpus):
     corpus.night("r1", [(image, "a") for image in IMAGE_ID_N[:20]])
     other = Listed(corpus.spark, f"{corpus.warehouse}-other")
@@ -139,6 +140,7 @@ def test_without_lists_the_table_is_empty_and_the_labels_are_the_same(corpus):
     assert one.equals(another)
 
 
+@pytest.mark.slow
 def test_a_list_of_another_length_than_is_told_stops_the_night(corpus, monkeypatch):
     monkeypatch.setattr(merging.Merging, "n_told", 7)
     with pytest.raises(AccountingError, match="120 rows, wanted 7 of each label that has a list"):

@@ -20,7 +20,7 @@ ARROWS = {
     "vision": {"store"},
     "search": {"words", "facts", "warehouse", "store"},
     "learning": {"vision", "words", "facts", "search", "store"},
-    "show": {"search", "words", "facts", "vision", "warehouse", "store"},
+    "show": {"search", "words", "vision", "warehouse", "store"},
     "emr": {"facts", "warehouse", "store"},
     "spark.frame": {"warehouse", "store"},
     "spark.stages": {"spark.frame", "learning", "search", "vision", "words", "facts", "show", "warehouse", "store"},

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from devise.errors import ConfigError, SchemaError
-from devise.search.shards import stored
+from devise.search.shards import stored_rows
 from devise.store import storage
-from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 
 KEPT_BYTES = 256 * 2**20
@@ -66,17 +65,14 @@ def ids_since(warehouse: str, images: Manifest, day: date) -> np.ndarray:
 
 
 def _ids(warehouse: str, run: Manifest, wanted: list[tuple]) -> np.ndarray:
-    root, parts = manifest.folder(warehouse, run.table, run.run), [np.empty(0, np.int64)]
-    for file in run.files:
-        if file.rows > 0:
-            try:
-                found = pq.read_table(stored(root, run.files, file.path).fetch(), columns=["image_id"], filters=wanted)
-            except (pa.ArrowException, OSError) as error:
-                said = str(error).splitlines()[0]
-                raise SchemaError(
-                    f"{storage.join(root, file.path)}: cannot be filtered by {wanted[0][0]}: {said}"
-                ) from None
-            parts.append(found.column("image_id").to_numpy())
+    parts = [np.empty(0, np.int64)]
+    for file in stored_rows(warehouse, run):
+        try:
+            found = pq.read_table(file.fetch(), columns=["image_id"], filters=wanted)
+        except (pa.ArrowException, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise SchemaError(f"{file.uri}: cannot be filtered by {wanted[0][0]}: {said}") from None
+        parts.append(found.column("image_id").to_numpy())
     return np.unique(np.concatenate(parts))
 
 

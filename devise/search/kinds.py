@@ -10,6 +10,8 @@ import numpy as np
 
 from devise.errors import IndexingError
 
+EXACT = "Flat"
+"""The kind whose every search compares with all rows as they are."""
 FLAT_ROWS = 100_000
 """Up to here exact search costs about 10 ms a query on one core, and needs no tuning."""
 TRAIN_ROWS_PER_LIST = 39
@@ -94,7 +96,7 @@ def choose_kind(n_rows: int, dim: int, memory_bytes: int, factory: str = "auto",
     flat = 4 * dim
     if n_rows <= FLAT_ROWS and n_rows * flat <= memory_bytes:
         reason = f"{n_rows:,} rows are at most {FLAT_ROWS:,}: exact search is quick enough"
-        return Kind("Flat", 0, 1, flat, 0, reason)
+        return Kind(EXACT, 0, 1, flat, 0, reason)
     nlist, padded = _count_lists(n_rows, sample_rows), -(-dim // PADDED_TO) * PADDED_TO
     lists = f"IVF{nlist}" + "_HNSW32" * (nlist >= GRAPH_LISTS)
     coded, exact_row = f"Pad{padded}," * (padded > dim) + lists, EXACT_BYTES * dim + IVF_OVERHEAD_BYTES
@@ -203,7 +205,7 @@ def measured(details: Mapping[str, Any], kind: str) -> tuple[int | None, float |
     The recall is None where no query of the kind was tried.
     """
     if not _lists_of(details["kind"]):
-        return None, 1.0 if details["kind"] == "Flat" else None
+        return None, 1.0 if details["kind"] == EXACT else None
     return effort(details["nprobe"], kind), details["tuning"].get(kind, {}).get("recall")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from devise.errors import IndexingError
 from devise.search import shards
 from devise.search.filters import Passing
-from devise.search.kinds import effort, measured
+from devise.search.kinds import EXACT, effort, measured
 from devise.search.mapped import ExactRows, Sidecar
 from devise.search.shards import Shard
 from devise.warehouse.manifest import Manifest
@@ -85,7 +85,7 @@ class OpenedIndex:
     @property
     def exact(self) -> bool:
         """Whether every search compares with all rows as they are."""
-        return self.run.details.get("kind") == "Flat"
+        return self.run.details.get("kind") == EXACT
 
     @cached_property
     def n_live(self) -> int:

@@ -87,7 +87,7 @@ class Ranker:
         candidates: np.ndarray | None = None,
         denied: Collection[int] = (),
     ):
-        self.vectors_VD, self.evidence = vectors_VD, evidence
+        self.vectors_VD = vectors_VD
         every = np.arange(len(vectors_VD))
         self.candidates = np.setdiff1d(every if candidates is None else candidates, list(denied))
         if len(self.candidates) == 0:

@@ -52,7 +52,7 @@ class Passed:
     """
 
     def __init__(self, ranker: Ranker, floor_V: np.ndarray, order_V: np.ndarray):
-        self.ranker, self.order_V = ranker, order_V
+        self.ranker = ranker
         self._place_V = np.argsort(order_V).astype(np.int32)
         floor_of_V = np.full(len(order_V), np.inf, np.float32)
         floor_of_V[ranker.candidates] = floor_V[self._place_V[ranker.candidates]]

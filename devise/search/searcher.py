@@ -12,21 +12,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from devise.errors import ManifestError
-from devise.facts import shipped
-from devise.search import answers, filters, grammar, query, wordlists
+from devise.search import answers, filters, grammar, query, vocabularies, wordlists
 from devise.search.answers import Answer, Hit, Labelled
 from devise.search.filters import Filter, Kept, Passing
 from devise.search.lookups import SortedFiles
 from devise.search.opened import OpenedIndex
-from devise.search.shards import stored
+from devise.search.shards import stored_rows
 from devise.search.wordlists import Listed, WordLists
-from devise.store import scratch, storage
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 from devise.warehouse.pointer import Live
-from devise.words import vocabulary as vocabularies
 from devise.words.nouns import readable
-from devise.words.vocabulary import Vocabulary
+from devise.words.vocabulary import Lookup, Vocabulary, make_lookup
 
 T = TypeVar("T")
 
@@ -147,15 +144,12 @@ class Searcher:
     @opened_once
     def vocabulary(self) -> Vocabulary:
         """The labels."""
-        return vocabularies.load(manifest.localise_one(self.warehouse, self.newest("vocabulary"), end=".parquet"))
+        return vocabularies.read_labels(self.warehouse, self.newest("vocabulary"))
 
     @opened_once
-    def lookup(self) -> vocabularies.Lookup:
+    def lookup(self) -> Lookup:
         """Word -> unit vector (D,), by the vocabulary and then by the word vectors; None if it is unknown."""
-        path = shipped.find("vectors", self.vectors)
-        if self.vectors and path is None:
-            path = scratch.localise(storage.normalise(self.vectors))
-        return vocabularies.make_lookup(self.vocabulary, path)
+        return make_lookup(self.vocabulary, vocabularies.find_vectors(self.vectors))
 
     @opened_once
     def index(self) -> OpenedIndex:
@@ -173,9 +167,9 @@ class Searcher:
     def _labels(self) -> tuple[SortedFiles, list[str]]:
         """Table `labels` by image_id, and those of its columns that are told."""
         run = self.newest("labels")
-        root = manifest.folder(self.warehouse, "labels", run.run)
-        files = [stored(root, run.files, file.path) for file in run.files if file.rows > 0]
-        return SortedFiles(files, "image_id"), [name for name in answers.TOLD if name in run.columns]
+        return SortedFiles(stored_rows(self.warehouse, run), "image_id"), [
+            name for name in answers.TOLD if name in run.columns
+        ]
 
     def _listed(self, asked: str, word: str) -> Sequence[Listed]:
         """The list of the label that a word names; nothing where there is none.

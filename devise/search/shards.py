@@ -186,6 +186,12 @@ def stored(folder: str, files: Iterable[File], name: str) -> Stored:
     return Stored(storage.join(folder, name), None if storage.is_local(folder) else sha256)
 
 
+def stored_rows(warehouse: str, run: Manifest, start: str = "") -> list[Stored]:
+    """The files of a table's run that hold rows and whose names begin so."""
+    root = manifest.folder(warehouse, run.table, run.run)
+    return [stored(root, [file], file.path) for file in run.files if file.rows > 0 and file.path.startswith(start)]
+
+
 def shard_names(files: Iterable[File]) -> list[str]:
     """The faiss files of an index's shards, in order."""
     names = (file.path for file in files)

@@ -1,9 +1,9 @@
-"""What a run of the vocabulary holds beside labels: the weights' classes, and the hierarchy above both."""
+"""What a run of the vocabulary holds: labels, the weights' classes, and the hierarchy above both."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,19 @@ from devise.warehouse.manifest import Manifest
 from devise.words.ancestry import Ancestry
 from devise.words.classes import ClassVectors
 
+if TYPE_CHECKING:
+    from devise.words.vocabulary import Vocabulary
+
 CLASSES, HYPERNYMS, CALIBRATION = "_classes-", "_hypernyms-", "calibration.json"
 """How the names of the files of the core visual model's classes, and of the hierarchy above labels and classes, begin
 (SQL engines pass over a leading underscore); and the file of a model's run that says how its probabilities are made."""
+
+
+def read_labels(warehouse: str, found: Manifest) -> "Vocabulary":
+    """The labels; the same object again in this process."""
+    from devise.words import vocabulary  # with the rules of names, which not every reader of a run needs
+
+    return vocabulary.load(manifest.localise_one(warehouse, found, end=".parquet"))
 
 
 def read_class_vectors(warehouse: str, found: Manifest) -> ClassVectors | None:
@@ -56,6 +66,11 @@ def require_classes(found: Manifest) -> None:
             f"vocabulary, run {found.run}: built without `classes`, wanted the class table of the weights, "
             "which projection convex starts from"
         )
+
+
+def find_vectors(vectors: str | None) -> Path | None:
+    """The local file of a setting `vectors`; None where there is none."""
+    return shipped.find("vectors", vectors) or (scratch.localise(storage.normalise(vectors)) if vectors else None)
 
 
 def find_denied(deny: str) -> Path | None:

@@ -5,8 +5,7 @@ from typing import NamedTuple
 from devise.errors import VocabularyError
 from devise.search import vocabularies
 from devise.search.lookups import SortedFiles
-from devise.search.shards import stored
-from devise.warehouse import manifest
+from devise.search.shards import stored_rows
 from devise.warehouse.manifest import Manifest
 from devise.words.denied import Denied
 from devise.words.vocabulary import Vocabulary
@@ -28,9 +27,7 @@ class WordLists:
     """The lists of one run, each read once it is asked for, out of the one file that holds it."""
 
     def __init__(self, warehouse: str, run: Manifest):
-        root = manifest.folder(warehouse, run.table, run.run)
-        names = [file.path for file in run.files if file.rows > 0 and file.path.startswith(LISTS)]
-        self._files = SortedFiles([stored(root, run.files, name) for name in names], "label")
+        self._files = SortedFiles(stored_rows(warehouse, run, LISTS), "label")
 
     def find(self, label: str) -> list[Listed]:
         """The images of a label, best first; none of one without a list."""

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from devise.errors import ConfigError, IndexingError, VocabularyError
-from devise.facts import shipped
-from devise.search import grammar, query
+from devise.search import grammar, query, vocabularies
 from devise.search.answers import Hit
 from devise.search.filters import Filter, read_day, uri_prefix
 from devise.search.searcher import Searcher
-from devise.store import scratch, storage
+from devise.store import storage
 from devise.warehouse import manifest, pointer
 from devise.words import vocabulary
 
@@ -126,13 +125,11 @@ def words(options: argparse.Namespace) -> None:
 
 def _vocabulary(options: argparse.Namespace) -> tuple[vocabulary.Vocabulary, Path | None]:
     """The live vocabulary of a warehouse, else one made of a file of word vectors, else the sample's."""
-    path = shipped.find("vectors", options.vectors)
-    if options.vectors and path is None:
-        path = scratch.localise(storage.normalise(options.vectors))
+    path = vocabularies.find_vectors(options.vectors)
     if options.warehouse:
         live = pointer.published(options.warehouse)
         found = query.newest_live(options.warehouse, live, "vocabulary")
-        return vocabulary.load(manifest.localise_one(options.warehouse, found, end=".parquet")), path
+        return vocabularies.read_labels(options.warehouse, found), path
     from devise.words import coverage  # a word of a warehouse is answered before its rules of names are loaded
 
     return coverage.make(path or SAMPLE_VECTORS)[0], path or SAMPLE_VECTORS

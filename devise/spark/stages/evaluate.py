@@ -12,7 +12,7 @@ from devise.facts import shipped
 from devise.learning.labelled import find_labels
 from devise.learning.metrics import interval
 from devise.search import shards
-from devise.search.vocabularies import read_card, read_class_synsets
+from devise.search.vocabularies import read_card, read_class_synsets, read_labels
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import refuse_other_dims
 from devise.spark.frame.job import Task, say
@@ -20,7 +20,6 @@ from devise.spark.frame.live import find_live, read_embeddings
 from devise.spark.stages import judged, recall
 from devise.spark.stages.judged import Confusion
 from devise.spark.stages.labelled import input_files, labelled_images
-from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -163,11 +162,10 @@ def find_relations(task: Task, known: "Vocabulary") -> "Relations | None":
 
 def refuse_unknown_candidates(config: EvaluateConfig, vocabulary: Manifest) -> None:
     """`VocabularyError` if a split lists a candidate that no label is found for: it would be left out unseen."""
-    from devise.words import vocabulary as vocabularies
 
     for split in config.splits:
         if isinstance(split.candidates, list):
-            known = vocabularies.load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet"))
+            known = read_labels(config.warehouse, vocabulary)
             try:
                 known.find(split.candidates)
             except VocabularyError as error:
@@ -215,7 +213,6 @@ def carry_recall(task: Task, chain: Sequence[Manifest]) -> list[tuple] | None:
 def evaluate(task: Task) -> Measured:
     """All figures of a run, printed: rows of schemas.METRICS and of schemas.LABEL_METRICS."""
     from devise.learning import figures
-    from devise.words import vocabulary as vocabularies
 
     config: EvaluateConfig = task.config
     refuse_unknown_candidates(config, task.input("vocabulary"))
@@ -229,7 +226,7 @@ def evaluate(task: Task) -> Measured:
     ids, rows, label_rows = (task.model_id, task.vocabulary_id), [], []
     splits, known, relations = [], None, None
     if config.splits:
-        known = vocabularies.load(manifest.localise_one(config.warehouse, task.input("vocabulary"), end=".parquet"))
+        known = read_labels(config.warehouse, task.input("vocabulary"))
         relations = find_relations(task, known)
         ks = sorted({*config.ks, *OF_LABELS})
         asked = [ks.index(k) for k in sorted(config.ks)]

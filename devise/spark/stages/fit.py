@@ -12,7 +12,7 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import TrainConfig
 from devise.errors import TrainingError
-from devise.search.vocabularies import CALIBRATION, read_ancestry, read_class_vectors
+from devise.search.vocabularies import CALIBRATION, read_ancestry, read_class_vectors, read_labels
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.job import Task, say
@@ -20,7 +20,6 @@ from devise.spark.frame.metering import counted
 from devise.spark.frame.tables import deliver, receipt_batch, receipts
 from devise.spark.stages.labelled import read_held_out
 from devise.store import storage
-from devise.warehouse import manifest
 from devise.warehouse.manifest import File, Manifest
 
 TO_FIT = StructType([*schemas.IMAGES.fields[:4], StructField("texts", schemas.TEXTS), schemas.FEATURES["features"]])
@@ -44,9 +43,8 @@ def calibrate(
 ) -> dict[str, str]:
     """The files that go beside the model: its calibration and the picture of it, where there are (`calibrating`)."""
     from devise.learning import answers, calibrating
-    from devise.words.vocabulary import load
 
-    known = load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet"))
+    known = read_labels(config.warehouse, vocabulary)
     found = calibrating.calibrate(
         *(config, model, known, read_ancestry(config.warehouse, vocabulary, known.synsets)),
         *(read_class_vectors(config.warehouse, vocabulary), held_out),
@@ -75,7 +73,6 @@ def fit(
 
     def train(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.learning import choosing, fitting, summing
-        from devise.words import vocabulary as vocabularies
 
         fitting.use_all_cores()
         read = list(batches)
@@ -85,7 +82,7 @@ def fit(
         images = table.drop_columns("features")
         common = (
             config,
-            vocabularies.load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet")),
+            read_labels(config.warehouse, vocabulary),
             vocabulary.vocabulary_id,
             read_class_vectors(config.warehouse, vocabulary),
             held_out,

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from devise.errors import AccountingError
-from devise.search import wordimages
+from devise.search import vocabularies, wordimages
 from devise.search.wordimages import LABELS_A_RANGE
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.columns import classes, vectors
@@ -28,7 +28,6 @@ from devise.spark.stages.wordimages import (
     Merging,
     chunk_batch,
     kept_by_range,
-    order_of,
     read_floors,
 )
 from devise.warehouse import manifest
@@ -87,19 +86,17 @@ def fill_short(task: Task, lists: Merging | None, found: Sequence[Row]) -> Writt
     """
     import numpy as np
 
-    from devise.words import vocabulary
-
     if lists is None:
         folder = task.folder("word_images")
         return Written(schemas.WORD_IMAGES.names, [tables.empty_file(folder, schemas.WORD_IMAGES)])
     everything, widening = None, 1
     while any(row.dry for row in found):
         short = {row.range: row.short for row in found if row.short}
-        known = vocabulary.load(manifest.localise_one(lists.config.warehouse, lists.vocabulary, end=".parquet"))
+        known = vocabularies.read_labels(lists.config.warehouse, lists.vocabulary)
         places = np.array([number * LABELS_A_RANGE + place for number in short for place in short[number]])
         floor_V = np.full(len(known.labels), np.inf, np.float32)
         floor_V[places] = sample_floors(task, task.read("embeddings"), lists.n_live, widening)[places]
-        names = [known.labels[number] for number in order_of(known)[places]]
+        names = [known.labels[number] for number in wordimages.order(known.labels)[places]]
         say("label_images", f"{len(names):,} lists of images are filled again: {', '.join(names[:3])}")
         if len(names) * MANY <= len(known.labels):
             images = live_of(task, near_images(task, floor_V, names), f"near-{widening}")
@@ -146,7 +143,7 @@ def sample_floors(task: Task, embeddings: DataFrame, n_live: int, widening: int 
         for batch in batches:
             if batch.num_rows:
                 labeller.ranker.top(vectors(batch.column("embedding")), *classes(batch), 1, see=sample.see)
-        best_VR = sample.best(order_of(labeller.known))
+        best_VR = sample.best(wordimages.order(labeller.known.labels))
         for number in range(wordimages.count_ranges(words.rows)):
             part_LR = best_VR[number * LABELS_A_RANGE :][:LABELS_A_RANGE]
             yield chunk_batch(number, part_LR.tobytes())
@@ -191,7 +188,7 @@ def near_images(task: Task, floor_V: "np.ndarray", names: Sequence[str]) -> Data
         from devise.search.reaching import near_floors
 
         labeller = labelling.open_labeller(config.model_copy(update={"candidates": list(names)}), words, model)
-        order_V = order_of(labeller.known)
+        order_V = wordimages.order(labeller.known.labels)
         for batch in batches:
             if batch.num_rows:
                 pictured = vectors(batch.column("embedding")), *classes(batch)
@@ -209,7 +206,7 @@ def reaching(task: Task, embeddings: DataFrame, floor_V: "np.ndarray") -> DataFr
         from devise.search.reaching import Passed
 
         labeller = labelling.open_labeller(config, words, model)
-        passed = Passed(labeller.ranker, floor_V, order_of(labeller.known))
+        passed = Passed(labeller.ranker, floor_V, wordimages.order(labeller.known.labels))
         for batch in in_steps(batches, passed.rows_at_a_time):
             labeller.ranker.top(vectors(batch.column("embedding")), *classes(batch), 1, see=passed.see)
             passed.name(batch.column("image_id"), batch.column("uri"))

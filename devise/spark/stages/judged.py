@@ -19,7 +19,6 @@ from devise.spark.frame import schemas
 from devise.spark.frame.columns import classes, refuse_other_dims, vectors
 from devise.spark.frame.metering import counted
 from devise.store import scratch, storage
-from devise.warehouse import manifest
 from devise.warehouse.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -75,9 +74,8 @@ def judge(
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.learning import evaluation
         from devise.search.labelling import make_ranker
-        from devise.words.vocabulary import load
 
-        known = load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
+        known = vocabularies.read_labels(warehouse, vocabulary)
         ancestry = vocabularies.read_ancestry(warehouse, vocabulary, known.synsets)
         ranker = make_ranker(known, ancestry, vocabularies.read_card(warehouse, model), candidates)
         scorer = evaluation.Scorer(known, ranker, ks, hierarchy_file(hierarchy), alternatives, seed)

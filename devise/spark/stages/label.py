@@ -18,6 +18,7 @@ from devise.config import LabelConfig
 from devise.errors import AccountingError
 from devise.search import vocabularies
 from devise.search.evidence import EVIDENCE, SEEN_PENALTY
+from devise.search.wordimages import order
 from devise.spark.frame import parts, progress, schemas, tables
 from devise.spark.frame.columns import classes, refuse_other_dims, vectors
 from devise.spark.frame.job import Task, say
@@ -69,7 +70,7 @@ def label_images(
 
         labeller = labelling.open_labeller(config, vocabulary, model)
         listed = floor_V is not None
-        passed = Passed(labeller.ranker, floor_V, wordimages.order_of(labeller.known)) if listed else None
+        passed = Passed(labeller.ranker, floor_V, order(labeller.known.labels)) if listed else None
         step = passed.rows_at_a_time if listed else None
         for batch in floors.in_steps(batches, step):
             embedding_ND = vectors(batch.column("embedding"))

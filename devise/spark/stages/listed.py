@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from devise.search import wordlists
+from devise.search import vocabularies, wordlists
 from devise.search.query import Query
 from devise.spark.frame import schemas, tables
 from devise.spark.frame.job import Task
 from devise.spark.stages import search
-from devise.warehouse import manifest
-from devise.words import vocabulary
 
 
 def find_images(task: Task) -> DataFrame:
@@ -60,10 +58,10 @@ def listed_words(task: Task, queries: Sequence[Query]) -> dict[int, int]:
     """
     if not task.inputs["word_images"] or not task.inputs["word_images"][-1].rows:
         return {}
-    warehouse, lists = task.config.warehouse, task.inputs["word_images"][-1]
+    lists = task.inputs["word_images"][-1]
     if lists.vocabulary_id != task.vocabulary_id or lists.model_id != task.model_id:
         return {}
-    known = vocabulary.load(manifest.localise_one(warehouse, task.input("vocabulary"), end=".parquet"))
+    known = vocabularies.read_labels(task.config.warehouse, task.input("vocabulary"))
     words = {row: known.find_one(one.terms[0].text) for row, one in enumerate(queries) if one.kind == "word"}
     wanted = {row: label_id for row, label_id in words.items() if label_id is not None}
     if not wanted:

@@ -41,8 +41,6 @@ REACH = 100
 """Neighbours of a new image that are asked whether it is one of theirs (tests/benchmarks/results/neighbours.md)."""
 ROWS_PER_FILE = 4_000_000
 """Of a table that is sorted anew, at most."""
-EXACT = "Flat"
-"""The kind of index in which every image finds its k nearest, if there are so many."""
 
 
 class Ids(NamedTuple):
@@ -239,7 +237,7 @@ def _write(task: Task, rows: DataFrame, name: str, counts: Counter) -> list[File
 def _account(task: Task, n_live: int, counts: Counter) -> None:
     """Refuse counts that cannot be; put the others into the details."""
     wanted = n_live * min(task.config.k, n_live - 1)
-    short = task.details["kind"] == EXACT and counts["rows"] < wanted
+    short = task.details["kind"] == kinds.EXACT and counts["rows"] < wanted
     if counts["without_uri"] or counts["beyond_k"] or counts["rows"] > wanted or short:
         raise AccountingError(
             f"{task.folder('neighbours')}: {counts['rows']} rows of {n_live} images, wanted {wanted} at k "

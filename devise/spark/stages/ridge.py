@@ -15,14 +15,13 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import TrainConfig
 from devise.errors import TrainingError
-from devise.search.vocabularies import read_class_vectors
+from devise.search.vocabularies import read_class_vectors, read_labels
 from devise.spark.frame import schemas
 from devise.spark.frame.columns import vectors
 from devise.spark.frame.job import Task
 from devise.spark.frame.metering import counted
 from devise.spark.stages.labelled import read_held_out
 from devise.store import storage
-from devise.warehouse import manifest
 
 IMAGES_PER_PART = 8_192
 MOST_PARTS = 256
@@ -58,12 +57,11 @@ def sum_parts(task: Task, rows: DataFrame, n_images: int) -> list[tuple[str, str
 
     def add_up(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from devise.learning import summing
-        from devise.words import vocabulary as vocabularies
 
         begin = partial(
             summing.PartSums,
             config,
-            vocabularies.load(manifest.localise_one(config.warehouse, vocabulary, end=".parquet")),
+            read_labels(config.warehouse, vocabulary),
             read_class_vectors(config.warehouse, vocabulary),
             held_out,
         )

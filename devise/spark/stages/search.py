@@ -10,8 +10,7 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import EngineConfig, SearchConfig
 from devise.errors import ConfigError, IndexingError, ManifestError, VocabularyError
-from devise.facts import shipped
-from devise.search import grammar, query, shards
+from devise.search import grammar, query, shards, vocabularies
 from devise.search.kinds import effort, measured
 from devise.search.mapped import Sidecar
 from devise.search.query import Query
@@ -70,13 +69,9 @@ def query_vectors(
     """
     import numpy as np
 
-    from devise.words import vocabulary as vocabularies
+    from devise.words.vocabulary import make_lookup
 
-    known = vocabularies.load(manifest.localise_one(warehouse, vocabulary, end=".parquet"))
-    path = shipped.find("vectors", vectors)
-    if vectors and path is None:
-        path = scratch.localise(storage.normalise(vectors))
-    lookup = vocabularies.make_lookup(known, path)
+    lookup = make_lookup(vocabularies.read_labels(warehouse, vocabulary), vocabularies.find_vectors(vectors))
     pictures = _embed_pictures(spark, queries, warehouse, model)
 
     def picture(uri: str) -> np.ndarray:

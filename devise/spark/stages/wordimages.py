@@ -16,7 +16,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, StructField, StructType
 
 from devise.config import LabelConfig
-from devise.search import wordimages
+from devise.search import vocabularies, wordimages
 from devise.search.shards import Stored, stored
 from devise.spark.frame import parts, schemas
 from devise.spark.frame.tables import deliver
@@ -97,17 +97,18 @@ class Merging:
         if lists is not None:
             yield from self._write(number, lists)
 
+    def _labels(self) -> "Vocabulary":
+        return vocabularies.read_labels(self.config.warehouse, self.vocabulary)
+
     def _open(self, number: int) -> "Lists":
         """A range's lists, as far as they stand."""
         import numpy as np
-
-        from devise.words import vocabulary
 
         part = slice(number * wordimages.LABELS_A_RANGE, (number + 1) * wordimages.LABELS_A_RANGE)
         floor_L = None if self.floor_V is None else self.floor_V[part]
         if (kept := self.before.get(number)) is None:
             return wordimages.Lists(wordimages.ENTRIES.empty_table(), wordimages.Floors.of(floor_L), self.length)
-        order_L = order_of(vocabulary.load(_words(self.config, self.vocabulary)))[part]
+        order_L = wordimages.order(self._labels().labels)[part]
         lists = wordimages.Lists(_read_entries(kept, order_L), _read_floors(kept), self.length)
         if floor_L is not None:
             (renewed,) = np.nonzero(floor_L < np.inf)
@@ -118,12 +119,10 @@ class Merging:
         """Merge a range's lists and write its files: FOLDED."""
         from pyarrow import feather
 
-        from devise.words import vocabulary
-
-        known, first = vocabulary.load(_words(self.config, self.vocabulary)), number * wordimages.LABELS_A_RANGE
+        known, first = self._labels(), number * wordimages.LABELS_A_RANGE
         entries, rank_M = lists.merge()
         told = pa.array(rank_M <= self.config.images_per_label)
-        label_id_M = order_of(known)[first + entries.column("place").to_numpy()]
+        label_id_M = wordimages.order(known.labels)[first + entries.column("place").to_numpy()]
         part = parts.Part(self.folder, schemas.WORD_IMAGES, f"part-{number:05d}")
         try:
             rows = _told_rows(entries, rank_M, label_id_M, known, self.model_id, self.vocabulary_id).filter(told)
@@ -145,11 +144,6 @@ class Merging:
                 feather.write_feather(table, path, compression="zstd")
                 receipt = deliver(path, self.folder, rows=-1).model_dump() | {"codes": "{}"}
                 yield folded(receipt, "word_images", range=number, **(short if name == "floors" else {}))
-
-
-def order_of(known: "Vocabulary") -> "np.ndarray":
-    """int64 (V,): the label ids of a vocabulary by place."""
-    return wordimages.order(known.labels)
 
 
 def kept_by_range(folder: str, files: Sequence[manifest.File]) -> dict[int, Kept]:
@@ -180,10 +174,6 @@ def folded(receipt: Mapping[str, Any], table: str, **of_range: Any) -> pa.Record
 
 def chunk_batch(number: int, chunk: bytes) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([number], pa.int32()), pa.array([chunk], pa.binary())], CHUNKS.names)
-
-
-def _words(config: LabelConfig, words: Manifest) -> Path:
-    return manifest.localise_one(config.warehouse, words, end=".parquet")
 
 
 def _read_floors(kept: Kept) -> wordimages.Floors:

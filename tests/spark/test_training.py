@@ -140,7 +140,7 @@ def test_a_listing_of_nothing_to_read_is_one_line(spark, place, warehouse, tmp_p
 
 FINETUNE = {
     **{"projection": "linear", "loss": "cosine", "epochs": 2, "seed": 3},
-    "finetune": {"processes": 2, "epochs": 3, "batch_size": 8, "watched": 0.3, "learning_rate": 2e-4},
+    "finetune": {"processes": 2, "epochs": 3, "batch_size": 8, "watched": 0.3, "learning_rate": 5e-5},
 }
 
 

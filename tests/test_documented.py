@@ -13,6 +13,7 @@ from devise import cli
 from devise.emr import command as clusters
 from devise.emr import submit
 from devise.quickstart import kit, look
+from devise.show.explorer import command as explorer
 from devise.spark.frame import command
 from devise.spark.stages import doctor
 from devise.store import s3
@@ -104,6 +105,7 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setattr(submit, "run", begin)
     monkeypatch.setattr(submit, "check", begin)
     monkeypatch.setattr(doctor, "start_session", begin)
+    monkeypatch.setattr(explorer, "_listen", begin)
     monkeypatch.setattr(kit, "starter", begin)
     monkeypatch.setattr(look, "place_of", begin)  # init has looked at the pictures by then: tests/quickstart
 

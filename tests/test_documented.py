@@ -91,7 +91,10 @@ def ask(published, tmp_path, monkeypatch):
         "s3://my-bucket/photos/2026/": f"{published}/pictures/",
         "2026-11-24": "r3",
         "s3://my-bucket/devise/emr.yaml": "conf/emr.yaml",  # where the page has put it
+        "token.txt": str(tmp_path / "token.txt"),
     }
+
+    (tmp_path / "token.txt").write_text("sixteen letters.")
 
     def begin(*_):
         raise Reached
@@ -154,7 +157,7 @@ def test_a_documented_command_runs(words, ask, capsys):
         try:
             ask(variant[1:], run_id)
         except Reached:
-            assert words[1] in ("run", "replay", "compact", "emr", "doctor", "init", "label")
+            assert words[1] in ("run", "replay", "compact", "serve", "emr", "doctor", "init", "label")
         else:
             assert capsys.readouterr().out.strip()
 

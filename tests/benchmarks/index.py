@@ -1,9 +1,10 @@
 """Indices side by side on the same vectors: build, memory, recall@10 and milliseconds a query, by kind of query.
 
-    python tests/benchmarks/index.py VECTORS CLASSES [--grow EMBEDDINGS] [--rows N ...] [--kinds F ...] [--peers NAME ...]
+    python tests/benchmarks/index.py VECTORS CLASSES [--grow EMBEDDINGS] [--rows N ...] [--kinds F ...] [--peers P ...]
 
-VECTORS is a text file of word vectors, CLASSES a table of class names; vectors are made as in `query_kinds.py`, or grown
-from real ones (a run of `embeddings`), and no query is among them. Ours are built and searched by the code that a night runs: template, shard, exact rows, `search`.
+VECTORS is a text file of word vectors, CLASSES a table of class names; vectors are made as in `query_kinds.py`, or
+grown from real ones (a run of `embeddings`), and no query is among them. Ours are built and searched by the code that
+a night runs: template, shard, exact rows, `search`.
 Peers: flat (faiss, exact), hnswlib (`pip install hnswlib`), autofaiss (its published choice for vectors that fit into
 memory, HNSW32, built by faiss itself: the package does not install beside current numpy and pyarrow). One that is not
 installed is skipped, and the table says so. A setting (nprobe, ef) is the least of its steps that reaches a recall of

@@ -52,8 +52,8 @@ class Refused(Exception):
 class Guard:
     """Wraps the explorer.
 
-    - On loopback and without a token only names of loopback are served: a page elsewhere whose name is made to mean this
-      machine is not. (With one, that page would not have the cookie.)
+    - On loopback and without a token only names of loopback are served: a page elsewhere whose name is made to mean
+      this machine is not. (With one, that page would not have the cookie.)
     - With a token, all but OPEN wants it, as `Authorization: Bearer` or as the session's cookie.
     - What is sent by another site's page is refused; bodies are cut off at `most_bytes`.
     - Each client has a rate, and no more than IN_PROGRESS requests are worked on.

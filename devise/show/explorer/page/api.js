@@ -18,9 +18,13 @@ async function call(path, parameters = {}, options = {}) {
     throw new Refused("The explorer's server was not reached.", 0);
   }
   if (answer.ok) return answer.json();
+  throw await refusal(answer);
+}
+
+async function refusal(answer) {
   const told = await answer.json().catch(() => ({}));
   const wait = Number(answer.headers.get("Retry-After"));
-  throw new Refused(told.error ?? `The server answered ${answer.status}.`, answer.status, wait || null);
+  return new Refused(told.error ?? `The server answered ${answer.status}.`, answer.status, wait || null);
 }
 
 /** Path and parameters; those that say nothing are left out. */
@@ -37,6 +41,17 @@ export const why = (q, image_id, signal) => call("api/why", { q, image_id }, { s
 export const image = (id, signal) => call(`api/images/${id}`, {}, { signal });
 export const link = (id) => call(`api/images/${id}/link`);
 export const thumbnail = (id) => `api/images/${id}/thumbnail`;
+
+/** Why a thumbnail did not come, which its `img` does not tell: the server's line, and seconds to wait if waiting helps. */
+export async function thumbnailFault(id) {
+  try {
+    const answer = await fetch(thumbnail(id));
+    if (answer.ok) return { line: "it is no picture that this browser shows", wait_s: null };
+    throw await refusal(answer);
+  } catch (error) {
+    return { line: error.message, wait_s: error.wait_s ?? null };
+  }
+}
 
 /** The term, labels and answer of a picture of one's own. */
 export function picture(file) {

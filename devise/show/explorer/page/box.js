@@ -1,16 +1,16 @@
 // The search box: words as text, pictures as chips; knows nothing of answers.
-import * as api from "./api.js";
 import { complete } from "./complete.js";
 import { by, make, show } from "./dom.js";
 import { compose, isPicture, quote, storedId, terms, wordAt } from "./grammar.js";
 import * as own from "./own.js";
+import { thumbnail } from "./thumbnail.js";
 
 let pictures = [];   // terms of pictures, in order
 
 /** A query as people read it: pictures are named, not spelt. */
 export const told = (q) => compose(terms(q).map((term) => ({ ...term, body: termName(term.body) })));
 
-/** What a term is called. */
+/** What a term is called: a text of the query, `image:` before a picture. */
 export function termName(body) {
   if (!isPicture(body)) return body;
   return storedId(body) ? `picture ${storedId(body)}` : own.known(body)?.name ?? "your picture";
@@ -18,13 +18,9 @@ export function termName(body) {
 
 /** A small picture of a picture's term, or a sign for one; its name is said beside it. */
 export function termPicture(body) {
-  const id = storedId(body);
-  const source = id ? api.thumbnail(id) : own.known(body)?.thumbnail;
-  const sign = () => make("span", { className: "chip-sign", "aria-hidden": "true" }, "▣");
-  if (!source) return sign();
-  const image = make("img", { src: source, alt: "", width: 28, height: 28 });
-  image.addEventListener("error", () => image.replaceWith(sign()), { once: true });
-  return image;
+  const id = storedId(body), source = own.known(body)?.thumbnail;
+  if (id) return thumbnail(id, { alt: "", width: 28, height: 28 });
+  return source ? make("img", { src: source, alt: "", width: 28, height: 28 }) : make("span", { className: "chip-sign", "aria-hidden": "true" }, "▣");
 }
 
 /** The query of box and chips; the box may have a sign of its own first, as in `- engine`. */
@@ -35,8 +31,8 @@ export function fill(q) {
   const all = terms(q);
   pictures = all.filter(({ body }) => isPicture(body));
   const words = all.filter(({ body }) => !isPicture(body));
-  const lead = pictures.length && words[0] ? (words[0].minus ? "- " : "+ ") : "";
-  by("asked").value = pictures.length && words[0] ? lead + compose([{ ...words[0], minus: false }, ...words.slice(1)]) : compose(words);
+  const behind = pictures.length > 0 && words[0]?.minus;   // the box goes on with a sign, as in `- engine`
+  by("asked").value = behind ? `- ${compose([{ ...words[0], minus: false }, ...words.slice(1)])}` : compose(words);
   offerClear();
 }
 

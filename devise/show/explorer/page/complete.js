@@ -80,7 +80,7 @@ export function complete(input, list, wordOf, choose) {
     else if (event.key === "Escape") close();
     else return;
     event.preventDefault();
-    event.stopPropagation();
+    event.stopImmediatePropagation();   // Escape closes the list first, and clears the box the next time
   });
   return close;
 }

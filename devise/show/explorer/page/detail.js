@@ -1,16 +1,17 @@
 // One picture opened: what it shows, why it was found, what is like it; knows nothing of how the grid came to be.
 import * as api from "./api.js";
 import { termName, termPicture } from "./box.js";
-import { by, make, percent, score, show, size } from "./dom.js";
+import { by, make, percent, score, size } from "./dom.js";
+import { thumbnail } from "./thumbnail.js";
 
 let asking = new AbortController();
 
 const row = (name, value) => (value === null || value === undefined ? null : make("div", {}, make("dt", {}, name), make("dd", {}, value)));
-const button = (text, onclick, options = {}) => make("button", { type: "button", onclick, ...options }, text);
+const button = (inside, onclick, options = {}) => make("button", { type: "button", onclick, ...options }, inside);
 
 /**
  * Opens a picture in the dialog, or the next one if it is open already.
- * `opened`: `{id, hit, q, thumbnails, links, place, total}`; hit, of the answers shown, may be null: it is then asked for.
+ * `opened`: `{id, hit, q, links, place, total}`; hit, of the answers shown, may be null: it is then asked for.
  * `act(name, given)`: `like`, `add`, `without` (a picture's id), `word` (a label), `open` (an id), `step` (-1 or 1), `close`.
  */
 export async function open(opened, act) {
@@ -54,14 +55,10 @@ export function setUp(act) {
   });
 }
 
-function frame({ id, hit, q, thumbnails, links, place, total }, act) {
-  const picture = make("div", { className: "large" });
-  const unshown = () => picture.replaceChildren(make("span", { className: "unshown" }, "cannot be shown"));
-  const image = make("img", { src: api.thumbnail(id), alt: hit?.alt ?? "", onerror: unshown });
-  if (thumbnails) picture.append(image);
-  else unshown();
+function frame({ id, hit, q, links, place, total }, act) {
+  const image = thumbnail(id, { alt: hit?.alt ?? `picture ${id}` });
   const parts = {
-    picture, image, name: make("h2", { id: "detail-name" }, hit?.name ?? `Picture ${id}`), uri: make("p", { className: "uri" }),
+    image, name: make("h2", { id: "detail-name" }, hit?.name ?? `Picture ${id}`), uri: make("p", { className: "uri" }),
     said: make("p", { className: "said", role: "alert" }), labels: make("div", {}), why: make("div", {}), facts: make("dl", { className: "facts" }),
     near: make("div", {}),
   };
@@ -79,7 +76,7 @@ function frame({ id, hit, q, thumbnails, links, place, total }, act) {
   parts.whole = make(
     "div", { className: "opened" },
     make("div", { className: "bar" }, ...steps, button("×", () => act("close"), { className: "quiet close", "aria-label": "close", "data-keep": "close" })),
-    parts.picture, make("div", { className: "told" }, parts.name, parts.uri, actions, parts.said, parts.labels, parts.why, parts.near, parts.facts),
+    make("div", { className: "large" }, image), make("div", { className: "told" }, parts.name, parts.uri, actions, parts.said, parts.labels, parts.why, parts.near, parts.facts),
   );
   return parts;
 }
@@ -99,11 +96,7 @@ function drawImage(parts, image, hit, act) {
   }
   if (!image.duplicates.length) return;
   parts.near.replaceChildren(make("h3", {}, "Near-duplicates"), make("div", { className: "near" }, ...image.duplicates.map((other) =>
-    button("", () => act("open", other.image_id), { "aria-label": other.name, title: other.uri }))));
-  [...parts.near.lastChild.children].forEach((child, n) => {
-    const { image_id, name } = image.duplicates[n];
-    child.append(make("img", { src: api.thumbnail(image_id), alt: "", width: 72, height: 72, onerror: ({ target }) => target.replaceWith(name) }));
-  });
+    button(thumbnail(other.image_id, { alt: other.name, width: 72, height: 72 }), () => act("open", other.image_id), { title: other.uri }))));
 }
 
 function drawLabels(parts, { labels, answer, answer_probability }, act) {
@@ -119,13 +112,12 @@ function drawWhy(parts, { score: whole, terms }) {
   const bars = terms.map(({ text, weight, picture, cosine, share }) => {
     const bar = make("span", { className: share < 0 ? "share below" : "share", "aria-hidden": "true" });
     bar.style.setProperty("--share", Math.abs(share) / most);
-    const times = weight === 1 ? "" : `${String(weight).replace("-", "−")} × `;
-    return make("li", {}, make("span", { className: "term" }, times, picture ? termPicture(text) : null, picture ? termName(text) : text), bar,
+    const body = picture ? `image:${text}` : text, times = Math.abs(weight) === 1 ? "" : `${Math.abs(weight)} × `;
+    return make("li", {}, make("span", { className: "of" }, weight < 0 ? "− " : "", times, picture ? termPicture(body) : null, termName(body)), bar,
       make("i", { title: `cosine ${score(cosine)}` }, (share > 0 ? "+" : "") + score(share)));
   });
   parts.why.replaceChildren(make("h3", {}, "Why this picture"), make("ol", { className: "why" }, ...bars),
     make("p", { className: "faint" }, `The terms' shares add up to its score, ${score(whole)}.`));
-  show(parts.why);
 }
 
 async function copy(element, said) {

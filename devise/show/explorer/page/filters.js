@@ -6,8 +6,6 @@ const SLIDE_MS = 250;
 const FOLDERS = "folders";
 const NAMES = { under: "in", label: "with", since: "since", least: "at least", fold: "near-duplicates folded" };
 
-let bounds = null;   // {question, least, most}: scores of the question without its own least score
-
 const chip = (text, options, ...more) => make("button", { type: "button", className: "chip", ...options }, text, ...more);
 
 /** Makes the filters ask: `go(change, replace)` is called with what changed of the state. */
@@ -56,24 +54,18 @@ export function draw(state, go) {
 /** Draws the chips that an answer's pictures share, and the slider over its scores. */
 export function drawAnswer(answer, state, go) {
   by("chips").replaceChildren(...answer.chips.filter(({ label }) => label !== state.label).map(({ label, count: n }) =>
-    chip(label, { onclick: () => go({ label }), "aria-label": `only with ${label}, ${count(n)} pictures` }, make("i", {}, ` ${count(n)}`))));
+    chip(label, { onclick: () => go({ label }), "aria-label": `only with ${label}; ${count(n)} of the first answers have it` }, make("i", {}, ` ${count(n)}`))));
   show(by("chips"), by("chips").children.length > 0);
   drawSlider(answer.scores, state);
 }
 
+/** `scores` are those of all answers before they were cut by the least score. */
 function drawSlider(scores, state) {
-  const question = JSON.stringify({ ...state, least: "", image: "" });
-  if (bounds?.question !== question) bounds = { question, least: Infinity, most: -Infinity };
-  const asked = state.least === "" ? [] : [Number(state.least)];
-  const seen = scores ? [scores.least, scores.most] : [];
-  bounds.least = Math.min(bounds.least, ...seen, ...asked);
-  bounds.most = Math.max(bounds.most, ...seen, ...asked);
   const slider = by("least");
-  show(by("least-field"), bounds.most > bounds.least);
+  show(by("least-field"), scores !== null && scores.most > scores.least);
   if (by("least-field").hidden) return;
-  slider.min = Math.floor(bounds.least * 100) / 100;
-  slider.max = Math.ceil(bounds.most * 100) / 100;
+  slider.min = Math.floor(scores.least * 100) / 100;
+  slider.max = Math.ceil(scores.most * 100) / 100;
   slider.value = state.least === "" ? slider.min : state.least;
   by("least-said").value = score(Number(slider.value));
-  slider.setAttribute("aria-valuetext", by("least-said").value);
 }

@@ -1,6 +1,6 @@
 // The grid of answers: rows of tiles with one tab stop, walked by arrows; knows nothing of where tiles come from or lead to.
-import * as api from "./api.js";
 import { count, make, score, show } from "./dom.js";
+import { thumbnail } from "./thumbnail.js";
 
 const SKELETONS = 24;
 const SIDE = 256;   // pixels, of a thumbnail's longer side
@@ -14,11 +14,10 @@ export function columnsOf(width) {
 
 /**
  * The grid in an element. `act(name, hit)` is called for `open`, `like`, `add` and `without` of a tile.
- * Members: `hits`, `fill(hits)`, `append(hits)`, `wait()`, `rest()`, `focus(place)`, `thumbnails` (whether there are any to ask for).
+ * Members: `hits`, `fill(hits)`, `append(hits)`, `wait()`, `rest()`, `focus(place)`, `at`.
  */
 export class Grid {
   hits = [];
-  thumbnails = true;
   #element;
   #act;
   #tiles = [];
@@ -55,7 +54,7 @@ export class Grid {
   append(hits) {
     const before = this.hits.length;
     this.hits.push(...hits);
-    this.#tiles.push(...hits.map((hit, n) => tile(hit, before + n === this.#at, this.thumbnails)));
+    this.#tiles.push(...hits.map((hit, n) => tile(hit, before + n === this.#at)));
     this.#lay(true);
   }
 
@@ -64,11 +63,16 @@ export class Grid {
     this.#element.removeAttribute("aria-busy");
   }
 
+  /** The place of the tile that has the tab stop. */
+  get at() {
+    return this.#at;
+  }
+
   /** Moves the focus to a tile, if there is one at that place. */
-  focus(place) {
+  focus(place, options = {}) {
     if (!this.hits[place]) return;
     this.#rove(place);
-    this.#tiles[place].focus();
+    this.#tiles[place].focus(options);
   }
 
   /** Puts the tiles into rows, anew only if there are more of them or a row holds another number; full rows stay. */
@@ -131,12 +135,9 @@ export class Grid {
   }
 }
 
-function tile(hit, first, thumbnails) {
+function tile(hit, first) {
   const said = hit.answer ?? hit.labels[0]?.label ?? hit.name;
-  const picture = thumbnails
-    ? make("img", { src: api.thumbnail(hit.image_id), alt: hit.alt, width: SIDE, height: SIDE, loading: "lazy", decoding: "async", draggable: false })
-    : unshown(hit);
-  if (thumbnails) picture.addEventListener("error", () => picture.replaceWith(unshown(hit)), { once: true });
+  const picture = thumbnail(hit.image_id, { alt: hit.alt, width: SIDE, height: SIDE, loading: "lazy", decoding: "async", draggable: false });
   const folded = hit.folded ? make("span", { className: "folded", title: "near-duplicates folded behind this picture" }, `+${count(hit.folded)}`) : null;
   return make(
     "div", { className: "tile", role: "gridcell", tabIndex: first ? 0 : -1 },
@@ -147,6 +148,3 @@ function tile(hit, first, thumbnails) {
     ),
   );
 }
-
-/** What stands for a picture that cannot be shown; its name is the picture's. */
-const unshown = (hit) => make("span", { className: "unshown", role: "img", "aria-label": `${hit.alt}; cannot be shown` }, "cannot be shown");

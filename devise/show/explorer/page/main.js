@@ -9,8 +9,6 @@ import { Grid } from "./grid.js";
 import * as own from "./own.js";
 import * as state from "./state.js";
 
-const EXAMPLES = 12;
-const MOST = 1000;   // answers that the server ranks
 const KEEP_PLACE_MS = 200;
 
 let live = null;      // what the server said of the corpus
@@ -26,6 +24,7 @@ const nearEnd = new IntersectionObserver(([seen]) => { if (seen.isIntersecting) 
 
 /** Asks something else: puts the change into the address, and follows it there. The open picture closes. */
 function go(change, replace = false) {
+  keepPlace();
   state.write({ ...state.read(), image: "", ...change }, replace);
   follow();
 }
@@ -66,7 +65,7 @@ async function run(wanted) {
     draw(found, wanted);
     await restore(place, signal);
     if (wanted.image) openDetail(wanted.image);
-    else if (walked) grid.focus(0);
+    else if (walked) grid.focus(place?.at ?? 0, { preventScroll: true });
   } catch (error) {
     refuse(error, () => run(state.read()));
   }
@@ -76,8 +75,8 @@ function draw({ hits, ...found }, wanted) {
   answer = found;
   grid.fill(hits);
   filters.drawAnswer(found, wanted, go);
-  const most = found.total === MOST ? `The ${count(MOST)} nearest pictures` : `${count(found.total)} ${found.total === 1 ? "picture" : "pictures"}`;
-  by("count").replaceChildren(...(found.total ? [most] : []), ...(found.told && found.total ? [make("span", { className: "told" }, ` ${found.told}`)] : []));
+  const told = found.total === 1 ? "1 picture" : `${count(found.total)} pictures, the nearest first`;
+  by("count").replaceChildren(...(found.total ? [told] : []), ...(found.told && found.total ? [make("span", { className: "told" }, `. ${found.told}`)] : []));
   show(by("nothing"), found.total === 0);
   by("nothing").firstElementChild.textContent = found.total ? "" : found.told ?? "Nothing fits.";
   show(by("nothing").lastElementChild, Object.keys(wanted).some((name) => name !== "q" && name !== "image" && wanted[name]));
@@ -120,6 +119,10 @@ async function fetchMore() {
   }
 }
 
+function keepPlace() {
+  if (answer) state.keepPlace(grid.hits.length, grid.at, scrollY);
+}
+
 /** As many tiles, and the place among them, as when the person left this entry of the history. */
 async function restore(place, signal) {
   while (place?.shown > grid.hits.length && grid.hits.length < answer.total && !signal.aborted && by("trouble").hidden) await more();
@@ -149,25 +152,18 @@ function tell(line) {
 /** What is live: what may be filtered by, and whether own pictures are taken. */
 async function learn() {
   live = await api.live();
-  grid.thumbnails = live.thumbnails;
   filters.offer(live);
   for (const id of ["upload", "start-drop"]) show(by(id), live.uploads);
 }
 
-async function drawStart({ image }) {
+function drawStart({ image }) {
   grid.fill([]);
   by("count").textContent = "";
   show(by("start"));
   by("publication").textContent = `Publication ${live.publication}, run ${live.run}`;
   by("start-told").textContent = `${count(live.images)} pictures, ${count(live.labels)} words that find them.`;
   if (image) openDetail(image);
-  if (by("examples").children.length) return;
-  try {
-    const { words } = await api.words("", EXAMPLES);
-    by("examples").replaceChildren(...words.map(({ label }) => make("button", { type: "button", className: "chip", onclick: () => ask(quote(label)) }, label)));
-  } catch (error) {
-    refuse(error, follow);
-  }
+  by("examples").replaceChildren(...live.examples.map((label) => make("button", { type: "button", className: "chip", onclick: () => ask(quote(label)) }, label)));
 }
 
 /** Labels of an own picture that is the whole question. */
@@ -234,7 +230,7 @@ function closeDetail() {
 function openDetail(id) {
   const place = placeOf(id);
   opened = id;
-  detail.open({ id, hit: grid.hits[place] ?? null, q: state.read().q, place, total: answer?.total ?? 0, thumbnails: live.thumbnails, links: live.links }, act);
+  detail.open({ id, hit: grid.hits[place] ?? null, q: state.read().q, place, total: answer?.total ?? 0, links: live.links }, act);
 }
 
 function askToken() {
@@ -270,7 +266,7 @@ own.setUp({
 });
 addEventListener("popstate", follow);
 addEventListener("keydown", pressed);
-addEventListener("scroll", settle(() => { if (answer) state.keepPlace(grid.hits.length, scrollY); }, KEEP_PLACE_MS), { passive: true });
+addEventListener("scroll", settle(keepPlace, KEEP_PLACE_MS), { passive: true });
 by("more").addEventListener("click", more);
 by("help").addEventListener("click", () => by("keys").showModal());
 by("trouble").lastElementChild.addEventListener("click", () => { show(by("trouble"), false); retry(); });

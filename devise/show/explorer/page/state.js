@@ -34,7 +34,7 @@ export const same = (one, other) => JSON.stringify(asked(one)) === JSON.stringif
 /** The same question with no filter. */
 export const unfiltered = (state) => ({ ...state, under: "", label: "", since: "", least: "", fold: false, image: "" });
 
-/** Keeps beside this entry of the history how far the person had come: tiles shown, and pixels from the top. */
-export function keepPlace(shown, top) {
-  history.replaceState({ ...history.state, shown, top }, "");
+/** Keeps beside this entry of the history how far the person had come: tiles shown, the one at hand, pixels from the top. */
+export function keepPlace(shown, at, top) {
+  history.replaceState({ ...history.state, shown, at, top }, "");
 }

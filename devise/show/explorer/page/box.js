@@ -6,6 +6,7 @@ import * as own from "./own.js";
 import { thumbnail } from "./thumbnail.js";
 
 let pictures = [];   // terms of pictures, in order
+let filled = "";     // the query that box and chips were filled from
 
 /** A query as people read it: pictures are named, not spelt. */
 export const told = (q) => compose(terms(q).map((term) => ({ ...term, body: termName(term.body) })));
@@ -26,8 +27,10 @@ export function termPicture(body) {
 /** The query of box and chips; the box may have a sign of its own first, as in `- engine`. */
 export const query = () => compose([...pictures, ...terms(by("asked").value)]);
 
-/** Fills box and chips from a query. */
+/** Fills box and chips from a query; from the same as before, what was typed since stays. */
 export function fill(q) {
+  if (q === filled) return;
+  filled = q;
   const all = terms(q);
   pictures = all.filter(({ body }) => isPicture(body));
   const words = all.filter(({ body }) => !isPicture(body));

@@ -169,7 +169,7 @@ def test_a_documented_submission_has_its_files_and_reaches_its_work(words, ask):
         ask(["run", job.stem, *arguments])
 
 
-def test_the_readme_s_words_are_compared_as_it_shows(capsys):
+def test_words_are_compared_as_the_page_shows(capsys):
     cli.main(["words", "ship", "boat", "sail", "bug"])
     header, *lines = capsys.readouterr().out.splitlines()
     cosines = {tuple(line.split()[:2]): float(line.split()[3]) for line in lines}

@@ -20,7 +20,7 @@ CARD_IMAGES_S = 1_000
 """Images a second of one card: assumed, never measured on one."""
 CORE_IMAGES_S = 20
 """Images a second of a core that embeds without a card: assumed for ResNet-50. MobileNetV2, whose pass is a thirteenth
-of the work, did 140 (README.md)."""
+of the work, did 140 (docs/performance.md)."""
 START_HOURS = 0.25
 """A cluster comes up, is bootstrapped, and goes: assumed."""
 CARDS_START_HOURS = 0.15

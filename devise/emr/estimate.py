@@ -12,7 +12,7 @@ from devise.emr.instances import Instance, find
 from devise.emr.sizes import cores_an_executor, executors_a_node
 
 ON_SPARK = 0.94
-"""The embed stage beside the same engine without Spark: measured on 4,722 images (README.md); small nights less."""
+"""The embed stage beside the same engine without Spark, on 4,722 images (docs/performance.md); small nights less."""
 TYPES = (
     "m6i.4xlarge", "m7i.4xlarge",
     "g4dn.xlarge", "g4dn.2xlarge", "g5.2xlarge", "g6.xlarge", "g6.2xlarge", "g6.4xlarge", "g6e.2xlarge",

@@ -35,7 +35,7 @@ SENSES = {"van": "04520170", "castle": "02980441", "windmill": "04587559", "frui
 """Where that rule is wrong: a van is no railway car here, a castle no palace; a windmill is a machine to it."""
 
 ALSO = {"sail": "04127904"}
-"""Nouns that the rule below leaves out, with their synset: the README compares a ship with a sail. The row that
+"""Nouns that the rule below leaves out, with their synset: docs/operations.md compares a ship with a sail. The row that
 ships comes of a later run, turned onto the other rows by the nouns that both have (orthogonal Procrustes)."""
 
 DIM, EPOCHS, N_COPIES, SEED = 100, 6, 6, 7

@@ -314,13 +314,13 @@ def test_duckdb_and_pandas_read_every_table_as_it_lies(night, table, tmp_path):
     assert (list(frame.columns), len(frame)) == (columns, n_rows)
 
 
-def test_the_readme_s_sql_counts_the_best_label_and_finds_the_vector_of_each_live_image(night, tmp_path):
+def test_the_sql_by_hand_counts_the_best_label_and_finds_the_vector_of_each_live_image(night, tmp_path):
     warehouse, found = on_disk(night, tmp_path, "labels"), night[1]
     [on_disk(night, tmp_path, table) for table in ("live", "images", "embeddings")]
     shutil.copytree(tmp_path / "embeddings" / "run=r1", tmp_path / "embeddings" / "run=r2")  # of a run that is not live
     shutil.copytree(tmp_path / "labels" / "run=r1", tmp_path / "labels" / "run=r0")  # the night before
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    queries = [part.partition(";")[0].replace("'warehouse/", f"'{warehouse}/") for part in readme.split("-- DuckDB\n")]
+    page = (Path(__file__).parents[2] / "docs/tables.md").read_text()
+    queries = [part.partition(";")[0].replace("'warehouse/", f"'{warehouse}/") for part in page.split("-- DuckDB\n")]
     assert sum(images for _, images in duckdb.sql(queries[1]).fetchall()) == found["embeddings"].rows
     assert len(duckdb.sql(queries[2]).fetchall()) == found["embeddings"].rows
 

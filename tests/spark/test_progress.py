@@ -26,8 +26,8 @@ def test_a_log_s_line_has_the_documented_keys():
     assert told == {
         "progress": "embed_images", "done": 1_200, "total": 5_000, "rejected": 3, "per_second": 310.2, "left_s": 13,
     }  # fmt: skip
-    readme = (catalog.__file__.rpartition("/devise/")[0]) + "/README.md"
-    page = Path(readme).read_text().replace("\n", " ")
+    page = (catalog.__file__.rpartition("/devise/")[0]) + "/docs/operations.md"
+    page = Path(page).read_text().replace("\n", " ")
     assert ", ".join(f"`{key}`" for key in ("done", "total", "rejected")) in page
 
 

@@ -79,6 +79,10 @@ class Sidecar:
         rows = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64))
         return self._table.column("uri").take(pa.array(rows)).to_pylist()
 
+    def first_ids(self, n: int) -> np.ndarray:
+        """The n smallest ids, int64; of hashed ids, a sample that lies together in every table sorted by them."""
+        return self._table.column("image_id").slice(0, n).to_numpy()
+
 
 class ExactRows:
     """The rows of a shard as they were before its kind took their precision, by id."""

@@ -30,7 +30,7 @@ KEEP_BYTES = 256 * 2**20
 BY_ID, VECTOR = "ID/", "VECTOR/"
 TAG_LETTERS = 12
 """Of a model's id, before the numbers of a vector that it made."""
-FOLDERS, LOOKED_AT = 12, 1_000
+FOLDERS, EXAMPLES, LOOKED_AT = 12, 12, 1_000
 NUMBER = np.dtype("<f2")
 
 
@@ -57,7 +57,7 @@ class Corpus:
 
     def warm(self) -> None:
         """Open what first questions would wait for."""
-        _ = self.searcher.index, self.suggestions, self.ancestry, self.folders
+        _ = self.searcher.index, self.suggestions, self.ancestry, self.folders, self.examples
         if self.has("word_images"):
             self.searcher.ask(self.searcher.vocabulary.labels[0], 1)
 
@@ -81,6 +81,7 @@ class Corpus:
             "dim": self.searcher.index.dim,
             "duplicates": self.has("neighbours"),
             "folders": self.folders,
+            "examples": self.examples,
         }
 
     @cached_property
@@ -91,6 +92,14 @@ class Corpus:
             uris += part.sidecar.some_uris(LOOKED_AT // len(self.searcher.index.parts) + 1)
         counts = Counter(uri.rsplit("/", 1)[0] + "/" for uri in uris)
         return sorted(folder for folder, _ in counts.most_common(FOLDERS))
+
+    @cached_property
+    def examples(self) -> list[str]:
+        """Words to begin with: what some of the images show, the most common first."""
+        part = self.searcher.index.parts[0]
+        some = np.setdiff1d(part.sidecar.first_ids(LOOKED_AT), part.hidden).tolist()
+        counts = Counter(labelled.best for labelled in self.labels_of(some).values())
+        return [label for label, _ in counts.most_common(EXAMPLES)]
 
     @cached_property
     def suggestions(self) -> Suggestions:

@@ -1,7 +1,7 @@
 // One picture opened: what it shows, why it was found, what is like it; knows nothing of how the grid came to be.
 import * as api from "./api.js";
 import { termName, termPicture } from "./box.js";
-import { by, make, percent, score, size } from "./dom.js";
+import { by, make, percent, score, size, sure } from "./dom.js";
 import { thumbnail } from "./thumbnail.js";
 
 let asking = new AbortController();
@@ -24,7 +24,10 @@ export async function open(opened, act) {
   dialog.replaceChildren(parts.whole);
   if (!dialog.open) dialog.showModal();
   (dialog.querySelector(`[data-keep="${focused}"]`) ?? dialog.querySelector("[data-keep=like]")).focus();
-  if (hit) drawLabels(parts, hit, act);
+  if (hit) {
+    drawUri(parts, hit.uri);
+    drawLabels(parts, hit, act);
+  }
   const say = (error) => {
     if (error.name === "AbortError") return;
     if (!(error instanceof api.Refused)) throw error;
@@ -83,14 +86,12 @@ function frame({ id, hit, q, links, place, total }, act) {
 
 function drawImage(parts, image, hit, act) {
   parts.name.textContent = image.name;
-  const copied = make("span", { className: "faint", role: "status" });
-  const uri = make("code", {}, image.uri);
-  parts.uri.replaceChildren(uri, button("copy", () => copy(uri, copied), { className: "link", "aria-label": "copy the address" }), copied);
   parts.facts.replaceChildren(...[
     row("size", image.width && `${image.width} × ${image.height}`), row("bytes", image.size_bytes === null ? null : size(image.size_bytes)),
     row("arrived", image.modified_at?.slice(0, 10)), row("id", image.image_id),
   ].filter(Boolean));
   if (!hit) {
+    drawUri(parts, image.uri);
     parts.image.alt = image.labels.slice(0, 3).map(({ label }) => label).join(", ") || image.name;
     drawLabels(parts, image, act);
   }
@@ -99,8 +100,13 @@ function drawImage(parts, image, hit, act) {
     button(thumbnail(other.image_id, { alt: other.name, width: 72, height: 72 }), () => act("open", other.image_id), { title: other.uri }))));
 }
 
+function drawUri(parts, text) {
+  const copied = make("span", { className: "faint", role: "status" }), uri = make("code", {}, text);
+  parts.uri.replaceChildren(uri, button("copy", () => copy(uri, copied), { className: "link", "aria-label": "copy the address" }), copied);
+}
+
 function drawLabels(parts, { labels, answer, answer_probability }, act) {
-  const said = answer ? make("p", { className: "sure" }, make("b", {}, answer), ` ${percent(answer_probability)} sure`) : null;
+  const said = answer ? make("p", { className: "sure" }, make("b", {}, answer), sure(answer_probability)) : null;
   const numbers = ({ score: cosine, probability }) => score(cosine) + (probability === null ? "" : ` · ${percent(probability)}`);
   parts.labels.replaceChildren(make("h3", {}, "What it shows"), ...(said ? [said] : []), make("ol", { className: "labels" }, ...labels.map((label) =>
     make("li", {}, button(label.label, () => act("word", label.label), { className: "link", title: "search for it" }), make("i", {}, numbers(label))))));

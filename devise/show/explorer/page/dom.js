@@ -30,6 +30,9 @@ export const score = (number) => number.toFixed(2).replace("-", "−");
 /** A share of one in whole percent. */
 export const percent = (share) => `${Math.round(share * 100)} %`.replace("-", "−");
 
+/** How sure an answer is, in words; "" where no probability is known. */
+export const sure = (probability) => (probability === null ? "" : ` ${percent(probability)} sure`);
+
 /** Bytes in the unit that reads best, decimal. */
 export function size(bytes) {
   const unit = bytes >= 1e6 ? [1e6, "MB"] : [1e3, "kB"];

@@ -4,6 +4,7 @@ import { thumbnail } from "./thumbnail.js";
 
 const SKELETONS = 24;
 const SIDE = 256;   // pixels, of a thumbnail's longer side
+const CAPTION = 22;  // pixels that a caption adds to a row's height, less the gap
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
 /** Tiles in a row of so many CSS pixels: three on a phone, ever larger ones up to a thumbnail's own size. */
@@ -83,6 +84,7 @@ export class Grid {
     const kept = stays ? rows.length - 1 : 0;
     this.#columns = columns;
     this.#element.style.setProperty("--columns", columns);
+    this.#element.style.setProperty("--row", `${Math.round(this.#element.parentElement.clientWidth / columns) + CAPTION}px`);
     const held = document.activeElement;
     while (rows.length > kept) rows[rows.length - 1].remove();
     for (let from = kept * columns; from < this.#tiles.length; from += columns) {

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import * as box from "./box.js";
 import * as detail from "./detail.js";
-import { by, count, make, percent, score, settle, show } from "./dom.js";
+import { by, count, make, percent, score, settle, show, sure } from "./dom.js";
 import * as filters from "./filters.js";
 import { quote, storedTerm } from "./grammar.js";
 import { Grid } from "./grid.js";
@@ -171,7 +171,7 @@ function drawOwn(q) {
   const known = own.known(q);
   show(by("picture-labels"), Boolean(known));
   if (!known) return;
-  const said = known.answer ? [make("b", {}, known.answer), ` ${percent(known.answer_probability)} sure. `] : [];
+  const said = known.answer ? [make("b", {}, known.answer), `${sure(known.answer_probability)}.`] : [];
   by("picture-labels").replaceChildren(
     ...(known.thumbnail ? [make("img", { src: known.thumbnail, alt: "", width: 96, height: 96 })] : []),
     make("div", {}, make("p", {}, "Your picture shows ", ...said),

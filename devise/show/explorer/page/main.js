@@ -55,6 +55,7 @@ async function run(wanted) {
   drawOwn(wanted.q);
   drawDownload(wanted);
   for (const id of ["trouble", "nothing", "start", "chips", "more"]) show(by(id), false);
+  by("question").textContent = wanted.q ? box.told(wanted.q) : "Explorer";
   document.title = wanted.q ? `${box.told(wanted.q)} – Explorer` : "Explorer";
   if (!wanted.q) return drawStart(wanted);
   grid.wait();

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from devise.words.nouns import fold, readable
+from devise.words.nouns import readable
 from devise.words.vocabulary import Vocabulary
 
 LEAST_LETTERS = 3
@@ -35,23 +35,23 @@ class Suggestions:
         for row, label in enumerate(known.labels):
             if passed_over_V is not None and passed_over_V[row]:
                 continue
-            names.append((fold(label), row, None))
-            names += [(fold(readable(name)), row, readable(name)) for name in known.synonyms[row]]
+            names.append((_plain(label), row, None))
+            names += [(_plain(name), row, readable(name)) for name in known.synonyms[row]]
         self._names = sorted(set(names), key=lambda name: (name[0], name[2] is not None, name[1]))
-        self._folded = [name for name, _, _ in self._names]
+        self._plain = [name for name, _, _ in self._names]
 
     def find(self, text: str, k: int) -> list[Word]:
         """At most k labels, each once: whose names begin so, the shorter first; then those with a word that does."""
-        wanted = fold(readable(text.strip()))
+        wanted = _plain(text)
         if not wanted:
             return []
-        begin = bisect_left(self._folded, wanted)
-        end = bisect_left(self._folded, wanted + "\U0010ffff")
-        places = sorted(range(begin, end), key=lambda place: (len(self._folded[place]), place))
+        begin = bisect_left(self._plain, wanted)
+        end = bisect_left(self._plain, wanted + "\U0010ffff")
+        places = sorted(range(begin, end), key=lambda place: (len(self._plain[place]), place))
         found = self._words(places, k)
         if len(found) < k and len(wanted) >= LEAST_LETTERS:
             inside = f" {wanted}"
-            places += [place for place, name in enumerate(self._folded) if inside in name]
+            places += [place for place, name in enumerate(self._plain) if inside in name]
             found = self._words(places, k)
         return found
 
@@ -64,3 +64,7 @@ class Suggestions:
                 if len(found) == k:
                     break
         return list(found.values())
+
+
+def _plain(name: str) -> str:
+    return readable(name).casefold()

@@ -15,7 +15,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    license_files=["LICENSE", "devise/facts/WORDNET-LICENSE"],
+    license_files=["LICENSE", "devise/facts/WORDNET-LICENSE", "devise/show/explorer/page/vendor/swagger-ui/LICENSE"],
     python_requires=">=3.10,<3.13",
     # Jobs and settings live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel has them too.
     packages=[*find_packages(include=["devise", "devise.*"]), "devise.jobs", "devise.conf", "devise.deploy"],

@@ -268,7 +268,7 @@ def test_filters_ask_again(page):
     page.locator("#filters summary").click()
     page.locator("#least").evaluate("slider => { slider.value = 0.6; slider.dispatchEvent(new Event('input')); }")
     until(page, "location.search.includes('least=0.6')")
-    expect(page.locator("#count")).not_to_contain_text("132")
+    expect(page.locator("#count")).to_have_text(re.compile(r"^(?!132)\d+ pictures"))
     assert float(page.locator(".score").last.text_content()) >= 0.6
     page.locator("#chips button").first.click()
     expect(page.locator("#active button")).to_have_count(2)

@@ -139,9 +139,12 @@ function refuse(error, again) {
     asked = null;   // so that asking the same again asks it
   }
   if (error.status === 401) return askToken();
-  if (error.status === 422) box.say(error.message);
-  show(by("trouble"), error.status !== 422);
-  by("trouble").firstElementChild.textContent = error.status === 422 ? "" : error.message + (error.wait_s ? ` Come again in ${error.wait_s} s.` : "");
+  if (error.status === 422 && !answer) {   // the question is at fault: words to begin with are offered instead
+    show(by("start"));
+    return box.say(error.message);
+  }
+  show(by("trouble"));
+  by("trouble").firstElementChild.textContent = error.message + (error.wait_s ? ` Come again in ${error.wait_s} s.` : "");
   retry = again;
 }
 
@@ -150,10 +153,12 @@ function tell(line) {
   show(by("notice"));
 }
 
-/** What is live: what may be filtered by, and whether own pictures are taken. */
+/** What is live: words to begin with, what may be filtered by, and whether own pictures are taken. */
 async function learn() {
   live = await api.live();
   filters.offer(live);
+  by("start-told").textContent = `${count(live.images)} pictures, ${count(live.labels)} words that find them.`;
+  by("examples").replaceChildren(...live.examples.map((label) => make("button", { type: "button", className: "chip", onclick: () => ask(quote(label)) }, label)));
   for (const id of ["upload", "start-drop"]) show(by(id), live.uploads);
 }
 
@@ -162,9 +167,7 @@ function drawStart({ image }) {
   by("count").textContent = "";
   show(by("start"));
   by("publication").textContent = `Publication ${live.publication}, run ${live.run}`;
-  by("start-told").textContent = `${count(live.images)} pictures, ${count(live.labels)} words that find them.`;
   if (image) openDetail(image);
-  by("examples").replaceChildren(...live.examples.map((label) => make("button", { type: "button", className: "chip", onclick: () => ask(quote(label)) }, label)));
 }
 
 /** Labels of an own picture that is the whole question. */

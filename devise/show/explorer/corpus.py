@@ -95,10 +95,10 @@ class Corpus:
 
     @cached_property
     def examples(self) -> list[str]:
-        """Words to begin with: what some of the images show, the most common first."""
+        """Words to begin with: best labels of some images, the most common first; answers are more general."""
         part = self.searcher.index.parts[0]
         some = np.setdiff1d(part.sidecar.first_ids(LOOKED_AT), part.hidden).tolist()
-        counts = Counter(labelled.best for labelled in self.labels_of(some).values())
+        counts = Counter(labelled.labels[0].label for labelled in self.labels_of(some).values())
         return [label for label, _ in counts.most_common(EXAMPLES)]
 
     @cached_property

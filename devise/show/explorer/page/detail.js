@@ -79,7 +79,7 @@ function frame({ id, hit, q, links, place, total }, act) {
   parts.whole = make(
     "div", { className: "opened" },
     make("div", { className: "bar" }, ...steps, button("×", () => act("close"), { className: "quiet close", "aria-label": "close", "data-keep": "close" })),
-    make("div", { className: "large" }, image), make("div", { className: "told" }, parts.name, parts.uri, actions, parts.said, parts.labels, parts.why, parts.near, parts.facts),
+    make("div", { className: "large" }, image), make("div", { className: "words" }, parts.name, parts.uri, actions, parts.said, parts.labels, parts.why, parts.near, parts.facts),
   );
   return parts;
 }

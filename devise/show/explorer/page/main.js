@@ -2,12 +2,13 @@
 import * as api from "./api.js";
 import * as box from "./box.js";
 import * as detail from "./detail.js";
-import { by, count, make, percent, score, settle, show, sure } from "./dom.js";
+import { by, count, make, percent, settle, show } from "./dom.js";
 import * as filters from "./filters.js";
 import { quote, storedTerm } from "./grammar.js";
 import { Grid } from "./grid.js";
 import * as own from "./own.js";
 import * as state from "./state.js";
+import * as token from "./token.js";
 
 const KEEP_PLACE_MS = 200;
 
@@ -52,7 +53,7 @@ async function run(wanted) {
   const { signal } = asking, place = history.state, walked = by("grid").contains(document.activeElement);
   [asked, answer, paging] = [wanted, null, null];
   box.say("");
-  drawOwn(wanted.q);
+  own.draw(wanted.q, (label) => ask(quote(label)));
   drawDownload(wanted);
   for (const id of ["trouble", "nothing", "start", "chips", "more"]) show(by(id), false);
   by("question").textContent = wanted.q ? box.told(wanted.q) : "Explorer";
@@ -76,14 +77,19 @@ function draw({ hits, ...found }, wanted) {
   answer = found;
   grid.fill(hits);
   filters.drawAnswer(found, wanted, go);
-  const told = found.total === 1 ? "1 picture" : `${count(found.total)} pictures, the nearest first`;
-  by("count").replaceChildren(...(found.total ? [told] : []), ...(found.told && found.total ? [make("span", { className: "told" }, `. ${found.told}`)] : []));
+  drawCount();
   show(by("nothing"), found.total === 0);
   by("nothing").firstElementChild.textContent = found.total ? "" : found.told ?? "Nothing fits.";
   show(by("nothing").lastElementChild, Object.keys(wanted).some((name) => name !== "q" && name !== "image" && wanted[name]));
   drawMore();
   const how = found.exact ? "compared exactly" : `by an index${found.recall === null ? "" : ` that finds ${percent(found.recall)} of the nearest`}`;
   by("publication").textContent = `Publication ${found.publication}, run ${found.run}; ${how}`;
+}
+
+function drawCount() {
+  const { total, told } = answer;
+  const counted = total === 1 ? "1 picture" : `${count(total)} pictures, the nearest first`;
+  by("count").replaceChildren(...(total ? [counted] : []), ...(told && total ? [". ", make("span", { className: "told" }, told)] : []));
 }
 
 function drawMore() {
@@ -133,12 +139,15 @@ async function restore(place, signal) {
 function refuse(error, again) {
   if (error.name === "AbortError") return;
   if (!(error instanceof api.Refused)) throw error;
-  if (answer) grid.rest();
-  else {
+  if (answer) {
+    grid.rest();
+    drawCount();
+  } else {
     grid.fill([]);
+    by("count").textContent = "";
     asked = null;   // so that asking the same again asks it
   }
-  if (error.status === 401) return askToken();
+  if (error.status === 401) return token.ask();
   if (error.status === 422 && !answer) {   // the question is at fault: words to begin with are offered instead
     show(by("start"));
     return box.say(error.message);
@@ -168,20 +177,6 @@ function drawStart({ image }) {
   show(by("start"));
   by("publication").textContent = `Publication ${live.publication}, run ${live.run}`;
   if (image) openDetail(image);
-}
-
-/** Labels of an own picture that is the whole question. */
-function drawOwn(q) {
-  const known = own.known(q);
-  show(by("picture-labels"), Boolean(known));
-  if (!known) return;
-  const said = known.answer ? [make("b", {}, known.answer), `${sure(known.answer_probability)}.`] : [];
-  by("picture-labels").replaceChildren(
-    ...(known.thumbnail ? [make("img", { src: known.thumbnail, alt: "", width: 96, height: 96 })] : []),
-    make("div", {}, make("p", {}, "Your picture shows ", ...said),
-      make("div", { className: "chips" }, ...known.labels.map(({ label, score: cosine }) =>
-        make("button", { type: "button", className: "chip", onclick: () => ask(quote(label)) }, label, make("i", {}, ` ${score(cosine)}`))))),
-  );
 }
 
 function drawDownload(wanted) {
@@ -237,10 +232,6 @@ function openDetail(id) {
   detail.open({ id, hit: grid.hits[place] ?? null, q: state.read().q, place, total: answer?.total ?? 0, links: live.links }, act);
 }
 
-function askToken() {
-  if (!by("token").open) by("token").showModal();
-}
-
 function pressed(event) {
   const typing = event.target.closest("input, textarea, [contenteditable]");
   if (typing || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -264,10 +255,18 @@ box.setUp(ask);
 filters.setUp(go);
 detail.setUp(act);
 own.setUp({
-  taken: onward,
-  busy: () => { show(by("trouble"), false); show(by("start"), false); grid.wait(); },
+  taken: (term) => {
+    asked = null;   // the same picture again is asked for again
+    onward(term);
+  },
+  busy: () => {
+    for (const id of ["trouble", "nothing", "start"]) show(by(id), false);
+    by("count").textContent = "Your picture is looked at …";
+    grid.wait();
+  },
   refused: refuse,
 });
+token.setUp(begin);
 addEventListener("popstate", follow);
 addEventListener("keydown", pressed);
 addEventListener("scroll", settle(keepPlace, KEEP_PLACE_MS), { passive: true });
@@ -276,16 +275,4 @@ by("help").addEventListener("click", () => by("keys").showModal());
 by("trouble").lastElementChild.addEventListener("click", () => { show(by("trouble"), false); retry(); });
 by("nothing").lastElementChild.addEventListener("click", () => go(state.unfiltered(state.read())));
 by("notice").lastElementChild.addEventListener("click", () => show(by("notice"), false));
-by("token").addEventListener("cancel", (event) => event.preventDefault());
-by("token-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  try {
-    await api.session(by("token-text").value);
-    by("token").close();
-    begin();
-  } catch (error) {
-    if (!(error instanceof api.Refused)) throw error;
-    by("token-said").textContent = error.message;
-  }
-});
 begin();

@@ -1,6 +1,6 @@
 // Pictures of one's own: dropped, pasted or chosen, sent to the server, and remembered for as long as the tab lives.
 import * as api from "./api.js";
-import { by, show } from "./dom.js";
+import { by, make, score, show, sure } from "./dom.js";
 
 const KEY = "explorer-own";
 const KEPT = 12;
@@ -11,7 +11,7 @@ export const known = (term) => all()[term];
 
 const all = () => JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
 
-async function remember(term, told) {
+function remember(term, told) {
   const kept = Object.entries(all()).filter(([other]) => other !== term).slice(1 - KEPT);
   sessionStorage.setItem(KEY, JSON.stringify(Object.fromEntries([...kept, [term, told]])));
 }
@@ -26,6 +26,20 @@ async function shrink(file) {
   const [width, height] = [drawn.width * scale, drawn.height * scale];
   canvas.getContext("2d").drawImage(drawn, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
   return canvas.toDataURL("image/webp", 0.8);
+}
+
+/** Shows the labels of an own picture that is the whole question; `search(label)` is called with one that is clicked. */
+export function draw(q, search) {
+  const told = known(q);
+  show(by("picture-labels"), Boolean(told));
+  if (!told) return;
+  const said = told.answer ? [make("b", {}, told.answer), `${sure(told.answer_probability)}.`] : [];
+  by("picture-labels").replaceChildren(
+    ...(told.thumbnail ? [make("img", { src: told.thumbnail, alt: "", width: 96, height: 96 })] : []),
+    make("div", {}, make("p", {}, "Your picture shows ", ...said),
+      make("div", { className: "chips" }, ...told.labels.map(({ label, score: cosine }) =>
+        make("button", { type: "button", className: "chip", onclick: () => search(label) }, label, make("i", {}, ` ${score(cosine)}`))))),
+  );
 }
 
 /**

@@ -63,7 +63,7 @@ class _Group(NamedTuple):
 
     def find(self, value_M: np.ndarray) -> pa.Table | None:
         """The rows of ascending keys."""
-        begins, ends = (np.searchsorted(self.key_N, value_M, side) for side in ("left", "right"))
+        begins, ends = (self.key_N.searchsorted(value_M, side).tolist() for side in ("left", "right"))
         spans = [self.rows.slice(begin, end - begin) for begin, end in zip(begins, ends, strict=True) if end > begin]
         return pa.concat_tables(spans) if spans else None
 
@@ -102,21 +102,20 @@ class _File:
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table | None:
         """The rows that hold one of the values; None where no row group may."""
         metadata, group_G, least_G, most_G = self._statistics()
-        mays = [(least_G <= value) & (value <= most_G) for value in values]
-        groups = group_G[np.logical_or.reduce(mays)] if mays else group_G[:0]
+        value_M = np.array(sorted(set(values)), least_G.dtype)
+        # A group may hold a value where fewer are below its least than are not above its most.
+        groups = group_G[value_M.searchsorted(least_G) < value_M.searchsorted(most_G, side="right")]
         if not len(groups):
             return None
         names = list(dict.fromkeys([self._column, *columns]))
         if self._kept is None:
             rows = self._decode(metadata, groups.tolist(), names)
             return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
-        value_M = np.unique(np.array([*values], np.int64))
         found = []
         for group in groups.tolist():
             key = (self._file.uri, group, *names)
             held = self._kept.get(key, lambda group=group: self._sorted(metadata, group, names))
-            least = np.searchsorted(value_M, held.key_N[0])
-            most = np.searchsorted(value_M, held.key_N[-1], side="right")
+            least, most = value_M.searchsorted(held.key_N[0]), value_M.searchsorted(held.key_N[-1], side="right")
             found.append(held.find(value_M[least:most]))
         tables = [rows.select(list(columns)) for rows in found if rows is not None]
         return pa.concat_tables(tables) if tables else None

@@ -74,14 +74,11 @@ class Sidecar:
         row = int(self.rows_of(np.array([image_id], np.int64))[0])
         return (self._table.column("uri")[row].as_py(), self._table.column("etag")[row].as_py()) if row >= 0 else None
 
-    def some_uris(self, n: int) -> list[str]:
-        """The uris of n rows at even distances, or of all if they are fewer."""
-        rows = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64))
-        return self._table.column("uri").take(pa.array(rows)).to_pylist()
-
-    def first_ids(self, n: int) -> np.ndarray:
-        """The n smallest ids, int64; of hashed ids, a sample that lies together in every table sorted by them."""
-        return self._table.column("image_id").slice(0, n).to_numpy()
+    def some(self, n: int) -> dict[int, str]:
+        """image_id -> uri of n rows at even distances, or of all if they are fewer."""
+        places = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64))
+        ids, uris = (self._table.column(name).take(pa.array(places)).to_pylist() for name in ("image_id", "uri"))
+        return dict(zip(ids, uris, strict=True))
 
 
 class ExactRows:

@@ -87,6 +87,13 @@ def test_names_of_this_machine_alone_are_served_on_loopback(asked):
         assert found.status_code == 421, name
 
 
+def test_with_a_token_any_name_is_served_on_loopback_as_a_proxy_in_front_has_one(made):
+    with explorer(made[0], token=TOKEN) as asked:
+        for token, status in ((TOKEN, 200), ("none", 401)):
+            headers = {"host": "pictures.example", "authorization": f"Bearer {token}"}
+            assert asked("GET", "/api/live", headers=headers).status_code == status
+
+
 def test_what_another_site_s_page_sends_is_refused(asked):
     told = {"content": picture(), "headers": {"content-type": "image/png"}}
     for more in (

@@ -10,6 +10,8 @@ from devise.errors import ConfigError
 from devise.show.explorer.guard import LEAST_TOKEN, LOOPBACK
 
 VARIABLE = "DEVISE_TOKEN"
+PROXIES = "FORWARDED_ALLOW_IPS"
+"""uvicorn's variable: the addresses of proxies whose word on who asks counts. Without it nobody's does."""
 MOST_LINKS_S = 3_600
 IDLE_S = 10
 HEAD_BYTES = 64 * 2**10
@@ -51,8 +53,8 @@ def serve(options: argparse.Namespace) -> None:
         shown = f"[{options.host}]" if ":" in options.host else options.host
         print(f"publication {live.describe()} of {options.warehouse}: http://{shown}:{options.port}", flush=True)
         settings = uvicorn.Config(
-            app, log_level="warning", access_log=False, proxy_headers=False, server_header=False, ws="none",
-            timeout_keep_alive=IDLE_S, h11_max_incomplete_event_size=HEAD_BYTES, http="h11",
+            app, log_level="warning", access_log=False, proxy_headers=PROXIES in os.environ, server_header=False,
+            ws="none", timeout_keep_alive=IDLE_S, h11_max_incomplete_event_size=HEAD_BYTES, http="h11",
         )  # fmt: skip
         uvicorn.Server(settings).run(sockets=[listening])
 

@@ -56,8 +56,8 @@ class Corpus:
         return self if found is self.searcher else Corpus(found)
 
     def warm(self) -> None:
-        """Open what first questions would wait for."""
-        _ = self.searcher.index, self.suggestions, self.ancestry, self.folders, self.examples
+        """Open what first questions would wait for, and decode labels of images all over the table."""
+        _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders, self.examples
         if self.has("word_images"):
             self.searcher.ask(self.searcher.vocabulary.labels[0], 1)
 
@@ -85,20 +85,22 @@ class Corpus:
         }
 
     @cached_property
+    def _some(self) -> dict[int, str]:
+        """image_id -> uri of some live images, at even distances."""
+        parts = self.searcher.index.parts
+        some = [part.sidecar.some(LOOKED_AT // len(parts) + 1) for part in parts]
+        return {image_id: uri for found in some for image_id, uri in found.items()}
+
+    @cached_property
     def folders(self) -> list[str]:
-        """Prefixes of uris that most images share, the most common first, of images at even distances."""
-        uris: list[str] = []
-        for part in self.searcher.index.parts:
-            uris += part.sidecar.some_uris(LOOKED_AT // len(self.searcher.index.parts) + 1)
-        counts = Counter(uri.rsplit("/", 1)[0] + "/" for uri in uris)
+        """Prefixes of uris that most images share, sorted."""
+        counts = Counter(uri.rsplit("/", 1)[0] + "/" for uri in self._some.values())
         return sorted(folder for folder, _ in counts.most_common(FOLDERS))
 
     @cached_property
     def examples(self) -> list[str]:
         """Words to begin with: best labels of some images, the most common first; answers are more general."""
-        part = self.searcher.index.parts[0]
-        some = np.setdiff1d(part.sidecar.first_ids(LOOKED_AT), part.hidden).tolist()
-        counts = Counter(labelled.labels[0].label for labelled in self.labels_of(some).values())
+        counts = Counter(labelled.labels[0].label for labelled in self.labels_of(list(self._some)).values())
         return [label for label, _ in counts.most_common(EXAMPLES)]
 
     @cached_property
@@ -118,6 +120,12 @@ class Corpus:
     def _labelled_with(self, setting: str, default: Any) -> Any:
         """A setting of `label_images` that the live labels were made with."""
         return self.searcher.newest("labels").config.get(setting, default) if self.has("labels") else default
+
+    @cached_property
+    def synset_of(self) -> dict[str, str | None]:
+        """label -> its synset, of all labels."""
+        known = self.searcher.vocabulary
+        return dict(zip(known.labels, known.synsets, strict=True))
 
     def labels_of(self, image_ids: Sequence[int]) -> dict[int, Labelled]:
         """image_id -> labels, of those that have any; none where no labels are published."""

@@ -52,7 +52,8 @@ class Refused(Exception):
 class Guard:
     """Wraps the explorer.
 
-    - On loopback only names of loopback are served: a page elsewhere whose name is made to mean this machine is not.
+    - On loopback and without a token only names of loopback are served: a page elsewhere whose name is made to mean this
+      machine is not. (With one, that page would not have the cookie.)
     - With a token, all but OPEN wants it, as `Authorization: Bearer` or as the session's cookie.
     - What is sent by another site's page is refused; bodies are cut off at `most_bytes`.
     - Each client has a rate, and no more than IN_PROGRESS requests are worked on.
@@ -101,7 +102,7 @@ class Guard:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
-        if self._local and _host(headers.get("host", "")) not in LOOPBACK:
+        if self._local and self._token is None and _host(headers.get("host", "")) not in LOOPBACK:
             raise Refused(421, "this explorer is served to names of this machine alone")
         path, method = scope["path"], scope["method"]
         if method not in ("GET", "HEAD", "POST"):

@@ -1,7 +1,7 @@
 """A question's answers, ranked once and kept, then shown by the page: folded, cut, with what they share; no HTTP."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
@@ -23,7 +23,7 @@ PAGE = 100
 """Answers a page, and those whose labels are counted."""
 CHIPS, LEAST_SHARED = 24, 2
 KEPT = 128
-"""Questions whose answers are kept, of one publication: 0.2 MB each."""
+"""Questions whose answers are kept, of one publication: 0.3 MB each."""
 NAME_LETTERS = 120
 
 
@@ -64,6 +64,8 @@ class Ranking:
     chips: tuple[tuple[str, int], ...]
     unmet: tuple[str, ...]
     """Words of the query that none of the first answers has among its labels, or below it in the hierarchy."""
+    labels: Mapping[int, Labelled]
+    """Of the first page's images, by image_id."""
 
     @property
     def fits(self) -> bool:
@@ -114,7 +116,8 @@ class Rankings:
         """Answers from `offset` on, with their labels, as the interface tells them."""
         ranking, live = self.rank(asked), self.corpus.live
         shown = ranking.found[offset : offset + limit]
-        labels = self.corpus.labels_of([found.hit.image_id for found in shown])
+        others = [found.hit.image_id for found in shown if found.hit.image_id not in ranking.labels]
+        labels = {**ranking.labels, **self.corpus.labels_of(others)} if others else ranking.labels
         scores = ranking.scores and {"most": ranking.scores[0], "least": ranking.scores[1]}
         return {
             "publication": live.number,
@@ -191,6 +194,7 @@ def _rank(corpus: Corpus, asked: Asked) -> Ranking:
         tuple(found),
         _chips(first.values(), set(own.values())),
         _unmet(corpus, own, first.values()) if first else (),
+        first,
     )
 
 
@@ -211,24 +215,17 @@ def _own_labels(corpus: Corpus, terms: Sequence[Term]) -> dict[str, str]:
     return {word: known.labels[row] for word, row in rows.items() if row is not None}
 
 
-def _chips(labelled: Sequence[Labelled], own: set[str]) -> tuple[tuple[str, int], ...]:
+def _chips(labelled: Collection[Labelled], own: set[str]) -> tuple[tuple[str, int], ...]:
     counts = Counter(label.label for each in labelled for label in each.labels if label.label not in own)
     shared = [(label, count) for label, count in counts.items() if count >= LEAST_SHARED]
     return tuple(sorted(shared, key=lambda pair: (-pair[1], pair[0]))[:CHIPS])
 
 
-def _unmet(corpus: Corpus, own: dict[str, str], labelled: Sequence[Labelled]) -> tuple[str, ...]:
-    known, ancestry = corpus.searcher.vocabulary, corpus.ancestry
+def _unmet(corpus: Corpus, own: dict[str, str], labelled: Collection[Labelled]) -> tuple[str, ...]:
     names = {name for each in labelled for name in (each.answer, *(label.label for label in each.labels)) if name}
-    rows = [row for row in (known.find_one(name) for name in names) if row is not None]
-    synsets = {known.synsets[row] for row in rows} - {None}
-    above = {up for synset in synsets for up in ancestry.above(synset)}
-
-    def met(label: str) -> bool:
-        row = known.find_one(label)
-        return label in names or (row is not None and known.synsets[row] in above)
-
-    return tuple(word for word, label in own.items() if not met(label))
+    synsets = {corpus.synset_of.get(name) for name in names} - {None}
+    above = {up for synset in synsets for up in corpus.ancestry.above(synset)}
+    return tuple(word for word, label in own.items() if label not in names and corpus.synset_of[label] not in above)
 
 
 def why(corpus: Corpus, text: str, image_id: int) -> list[dict[str, Any]]:

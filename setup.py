@@ -15,13 +15,14 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    license_files=["LICENSE", "devise/facts/WORDNET-LICENSE"],
+    license_files=["LICENSE", "devise/facts/WORDNET-LICENSE", "devise/show/explorer/page/vendor/swagger-ui/LICENSE"],
     python_requires=">=3.10,<3.13",
     # Jobs and settings live beside the library, so that `spark-submit jobs/NAME.py` reads well; the wheel has them too.
     packages=[*find_packages(include=["devise", "devise.*"]), "devise.jobs", "devise.conf", "devise.deploy"],
     package_dir={"devise.jobs": "jobs", "devise.conf": "conf", "devise.deploy": "deploy"},
     package_data={
         "devise.show": ["*.html"],
+        "devise.show.explorer": ["page/*", "page/vendor/*", "page/vendor/*/*"],
         "devise.conf": ["*.yaml", "spark/*.conf"],
         # What `devise emr up` stages, and the template of its stack.
         "devise.deploy": ["*.sh", "cloudformation/*.yaml"],

@@ -30,7 +30,7 @@ KEEP_BYTES = 256 * 2**20
 BY_ID, VECTOR = "ID/", "VECTOR/"
 TAG_LETTERS = 12
 """Of a model's id, before the numbers of a vector that it made."""
-FOLDERS, LOOKED_AT = 12, 1_000
+FOLDERS, EXAMPLES, LOOKED_AT = 12, 12, 1_000
 NUMBER = np.dtype("<f2")
 
 
@@ -57,10 +57,9 @@ class Corpus:
 
     def warm(self) -> None:
         """Open what first questions would wait for, and decode labels of images all over the table."""
-        _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders
+        _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders, self.examples
         if self.has("word_images"):
             self.searcher.ask(self.searcher.vocabulary.labels[0], 1)
-        self.labels_of(list(self._some))
 
     def has(self, table: str) -> bool:
         return bool(self.live.runs(table))
@@ -82,6 +81,7 @@ class Corpus:
             "dim": self.searcher.index.dim,
             "duplicates": self.has("neighbours"),
             "folders": self.folders,
+            "examples": self.examples,
         }
 
     @cached_property
@@ -96,6 +96,12 @@ class Corpus:
         """Prefixes of uris that most images share, sorted."""
         counts = Counter(uri.rsplit("/", 1)[0] + "/" for uri in self._some.values())
         return sorted(folder for folder, _ in counts.most_common(FOLDERS))
+
+    @cached_property
+    def examples(self) -> list[str]:
+        """Words to begin with: best labels of some images, the most common first; answers are more general."""
+        counts = Counter(labelled.labels[0].label for labelled in self.labels_of(list(self._some)).values())
+        return [label for label, _ in counts.most_common(EXAMPLES)]
 
     @cached_property
     def suggestions(self) -> Suggestions:

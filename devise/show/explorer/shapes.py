@@ -109,6 +109,7 @@ class Live(BaseModel):
     links: bool = Field(description="links to originals are given")
     uploads: bool
     folders: list[str]
+    examples: list[str] = Field(description="labels that images have, to begin with")
 
 
 class Word(BaseModel):

@@ -278,9 +278,7 @@ class EvaluateConfig(JobConfig):
         names = [split.name for split in self.splits]
         for pair in self.generalised:
             if {pair.seen, pair.zero_shot} - set(names) or pair.seen == pair.zero_shot:
-                raise ValueError(
-                    f"generalised {pair.name}: found {pair.seen!r} and {pair.zero_shot!r}, wanted two of {names}"
-                )
+                raise ValueError(f"generalised {pair.name}: found {[pair.seen, pair.zero_shot]}, wanted two of {names}")
         if not self.splits and self.hierarchy is not None:
             raise ValueError("hierarchy: is for hp@k of `splits`, found none")
         return self

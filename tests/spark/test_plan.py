@@ -70,7 +70,7 @@ class Nights:
         told = {table: part.deliver() for table, part in parts.items()}
         files = {table: [file_of(receipt)] for table, receipt in told.items()}
         counts = {table: part.rows for table, part in parts.items()}
-        return [Record(number=0, embedded=counts["embeddings"], rejected=counts["rejects"], codes=codes, **files)]
+        return [Record(number=0, embedded=counts["embeddings"], rejected=counts["rejects"], codes=codes, **files)], 1
 
     def night(self, run, publish=True, **more):
         rows = [(self.ids[uri], uri, etag, 1, None) for uri, etag in self.listing.items()]

@@ -67,7 +67,7 @@ def test_the_whole_picture_is_shown_at_256_pixels_whatever_the_network_takes(kin
     for found in (both.thumbnail, made):
         assert (found.width, found.height) == wanted
         shown = np.array(picture.resize(wanted, Image.Resampling.BILINEAR)).astype(int)
-        assert np.abs(opened(found) - shown).mean() < 8
+        assert np.abs(opened(found) - shown).mean() < (8 if min(wanted) > 16 else 24)  # two rows have one colour
 
 
 def test_a_picture_is_decoded_once_where_that_is_enough(monkeypatch):

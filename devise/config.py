@@ -265,7 +265,7 @@ class EvaluateConfig(JobConfig):
     """Pairs of splits for generalised zero-shot accuracy and its harmonic mean."""
     ks: Annotated[list[Count], Field(min_length=1), AfterValidator(once)] = [1, 2, 5, 10, 20]
     hierarchy: Text | None = None
-    """Noun hierarchy for hp@k and relations to the seen classes: the vocabulary's own, or `wordnet`; default neither."""
+    """Noun hierarchy for hp@k and relations to the seen classes: the vocabulary's own, or `wordnet`; default none."""
     recall_queries: Count = 200
     """Queries of each kind for recall@k of the index against exact search."""
     seed: Seed = 0

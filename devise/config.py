@@ -265,8 +265,7 @@ class EvaluateConfig(JobConfig):
     """Pairs of splits for generalised zero-shot accuracy and its harmonic mean."""
     ks: Annotated[list[Count], Field(min_length=1), AfterValidator(once)] = [1, 2, 5, 10, 20]
     hierarchy: Text | None = None
-    """Noun hierarchy for hp@k and for a label's relation to the seen classes, or `wordnet`; without it neither is
-    measured. The vocabulary's own: its ids are those of the labels."""
+    """Noun hierarchy for hp@k and relations to the seen classes: the vocabulary's own, or `wordnet`; default none."""
     recall_queries: Count = 200
     """Queries of each kind for recall@k of the index against exact search."""
     seed: Seed = 0
@@ -278,9 +277,8 @@ class EvaluateConfig(JobConfig):
         names = [split.name for split in self.splits]
         for pair in self.generalised:
             if {pair.seen, pair.zero_shot} - set(names) or pair.seen == pair.zero_shot:
-                raise ValueError(
-                    f"generalised {pair.name}: found {pair.seen!r} and {pair.zero_shot!r}, wanted two of {names}"
-                )
+                found = f"{pair.seen!r} and {pair.zero_shot!r}"
+                raise ValueError(f"generalised {pair.name}: found {found}, wanted two of {names}")
         if not self.splits and self.hierarchy is not None:
             raise ValueError("hierarchy: is for hp@k of `splits`, found none")
         return self

@@ -101,6 +101,8 @@ SETTINGS = [
     Case("an empty source", 'catalog_images: {sources: [""]}', "sources.0: found '', wanted a text that is not"),
     Case("no source", "catalog_images: {sources:}", "sources: Input should be a valid list, found None"),
     Case("patterns that are none", "catalog_images: {sources: [x], include: []}", "include: "),
+    Case("thumbnails of none", "embed_images: {thumbnails: 0}", "embed_images: thumbnails: Input should be greater"),
+    Case("thumbnails of too many", f"embed_images: {{thumbnails: {2**63}}}", "thumbnails: Input should be less"),
     Case("a threshold of none", "find_neighbours: {duplicate_score: 0}", "duplicate_score: Input should be"),
     Case("no queries", "search_images: {queries: []}", "no queries: set `queries` or `queries_file`"),
     Case("a blank warehouse", "label_images: {}\nwarehouse: ' '", "warehouse: found ' ', wanted a text that is not"),

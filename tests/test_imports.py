@@ -35,7 +35,7 @@ STAGE_ARROWS = {
     "accounting": {"slices"},
     "delta": {"fill"},
     "doctor": {"executors"},
-    "embed": {"accounting", "engines", "slices"},
+    "embed": {"accounting", "engines", "outcomes", "slices"},
     "evaluate": {"judged", "labelled", "recall"},
     "finetune": {"fit"},
     "fit": {"labelled"},
@@ -51,6 +51,7 @@ STAGE_ARROWS = {
     "recall": {"search"},
     "ridge": {"labelled"},
     "search": {"embed"},
+    "slices": {"outcomes"},
     "train": {"engines", "finetune", "fit", "labelled", "ridge"},
 }
 """Stage -> the stages whose parts it uses; the others use none."""

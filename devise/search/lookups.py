@@ -134,26 +134,14 @@ class _File:
             file = pq.ParquetFile(pa.BufferReader(self._mapped()), metadata=metadata)
             rows = file.read_row_groups(groups, columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(self._file.uri, error) from None
+            raise unreadable(self._file.uri, error) from None
         if missing := set(names) - set(rows.column_names):
             raise SchemaError(f"{self._file.uri}: found no columns {sorted(missing)}")
         return rows
 
     def _statistics(self) -> Footer:
-        """What the file's end says, and the least and the largest value of each row group that has any."""
         with self._lock:
-            if self._footer is None:
-                metadata = _read_metadata(self._file.uri)
-                if self._column not in (names := metadata.schema.names):
-                    raise SchemaError(f"{self._file.uri}: found columns {names}, wanted {self._column} among them")
-                groups, told_G = _told_by_group(metadata, names.index(self._column))
-                if any(told is None or not told.has_min_max for told in told_G):
-                    raise SchemaError(
-                        f"{self._file.uri}: found no statistics of {self._column}, wanted them to look it up"
-                    )
-                kind = np.int64 if told_G and isinstance(told_G[0].min, int) else object
-                ends = (np.array([getattr(told, end) for told in told_G], kind) for end in ("min", "max"))
-                self._footer = metadata, np.array(groups, np.int64), *ends
+            self._footer = self._footer or read_footer(self._file.uri, self._column)
             return self._footer
 
     def _mapped(self) -> pa.Buffer:
@@ -161,6 +149,27 @@ class _File:
             if self._content is None:
                 self._content = pa.memory_map(str(self._file.fetch())).read_buffer()
             return self._content
+
+
+def read_footer(uri: str, column: str, end_bytes: int = END_BYTES) -> Footer:
+    """What a Parquet file's end says: all of it, the row groups with a value in `column`, and the least and the largest
+    value of each of these.
+
+    Args:
+        end_bytes: what is read at first; a file whose end is longer is read again.
+
+    Raises:
+        SchemaError: it cannot be read, or lacks the column or its statistics.
+    """
+    metadata = _read_metadata(uri, end_bytes)
+    if column not in (names := metadata.schema.names):
+        raise SchemaError(f"{uri}: found columns {names}, wanted {column} among them")
+    groups, told_G = _told_by_group(metadata, names.index(column))
+    if any(told is None or not told.has_min_max for told in told_G):
+        raise SchemaError(f"{uri}: found no statistics of {column}, wanted them to look it up")
+    kind = np.int64 if told_G and isinstance(told_G[0].min, int) else object
+    ends = (np.array([getattr(told, end) for told in told_G], kind) for end in ("min", "max"))
+    return metadata, np.array(groups, np.int64), *ends
 
 
 def _told_by_group(metadata: pq.FileMetaData, place: int) -> tuple[list[int], list[pq.Statistics | None]]:
@@ -171,16 +180,16 @@ def _told_by_group(metadata: pq.FileMetaData, place: int) -> tuple[list[int], li
     return [number for number, _ in held], [told for _, told in held]
 
 
-def _read_metadata(uri: str) -> pq.FileMetaData:
+def _read_metadata(uri: str, end_bytes: int) -> pq.FileMetaData:
     """What a Parquet file says of itself, read from its end alone."""
-    end = storage.read_bytes(uri, last=END_BYTES)
+    end = storage.read_bytes(uri, last=end_bytes)
     wanted = TAIL_BYTES + int.from_bytes(end[-TAIL_BYTES:-4], "little")
     if len(end) < wanted:
         end = storage.read_bytes(uri, last=wanted)
     try:
         return pq.read_metadata(pa.BufferReader(end))
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(uri, error) from None
+        raise unreadable(uri, error) from None
 
 
 def _array(values: Collection[Key]) -> pa.Array:
@@ -192,5 +201,5 @@ def _array(values: Collection[Key]) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))])
 
 
-def _unreadable(uri: str, error: Exception) -> SchemaError:
+def unreadable(uri: str, error: Exception) -> SchemaError:
     return SchemaError(f"{uri}: cannot be read as Parquet: {str(error).splitlines()[0]}")

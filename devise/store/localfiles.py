@@ -17,12 +17,14 @@ def etag(found: os.stat_result) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def read(path: Path, last: int | None = None) -> tuple[bytes, str]:
-    """The content, or its last so many bytes, and its tag."""
+def read(path: Path, last: int | None = None, span: tuple[int, int] | None = None) -> tuple[bytes, str]:
+    """The content, or its last so many bytes, or those from a beginning to an end, and its tag."""
     with open(path, "rb") as file:
+        start, end = span or (0, None)
         if last is not None:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - last))
-        return file.read(), etag(os.fstat(file.fileno()))
+            start = max(0, file.seek(0, os.SEEK_END) - last)
+        file.seek(start)
+        return file.read(-1 if end is None else end - start), etag(os.fstat(file.fileno()))
 
 
 def read_regular(path: Path, expected: str) -> tuple[bytes, str]:

@@ -70,10 +70,10 @@ def stat(uri: str) -> Stat | None:
         return Stat(uri, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"].timestamp())
 
 
-def read_bytes(uri: str, last: int | None = None) -> bytes:
-    """The whole content, or its last so many bytes (at least 1); `StorageError` if it is missing or may not be read."""
+def read_bytes(uri: str, last: int | None = None, span: tuple[int, int] | None = None) -> bytes:
+    """The content, its last so many bytes, or those of a span (start, end); `StorageError` if it cannot be read."""
     with _faults(uri):
-        return _read(uri, last)[0]
+        return _read(uri, last, span)[0]
 
 
 def read_tagged(uri: str) -> tuple[bytes, str] | None:
@@ -224,14 +224,14 @@ def list_pages(prefix: str, after: str = "", deep: bool = True) -> Iterator[tupl
     Raises:
         StorageError: the bucket is missing or may not be read.
     """
-    bucket = s3.split(prefix)["Bucket"]
+    place = f"s3://{s3.split(prefix)['Bucket']}/"
     arguments = {} if deep else {"Delimiter": "/"}
     if after:
         arguments["StartAfter"] = s3.split(after)["Key"]
     with _faults(prefix.removesuffix("/")):
         for page in s3.pages(prefix, **arguments):
-            folders = [f"s3://{bucket}/{found['Prefix']}" for found in page.get("CommonPrefixes", [])]
-            yield folders, _stat_page(bucket, page)
+            folders = [place + found["Prefix"] for found in page.get("CommonPrefixes", [])]
+            yield folders, _stat_page(place, page)
 
 
 def delete(*uris: str) -> None:
@@ -264,17 +264,17 @@ def abort_upload(upload: uploads.Upload) -> None:
         uploads.abort(upload)
 
 
-def _read(uri: str, last: int | None = None) -> tuple[bytes, str]:
-    told = {} if last is None else {"Range": f"bytes=-{last}"}
-    return localfiles.read(local_path(uri), last) if is_local(uri) else s3.read(uri, **told)
+def _read(uri: str, last: int | None = None, span: tuple[int, int] | None = None) -> tuple[bytes, str]:
+    part = f"-{last}" if last else f"{span[0]}-{span[1] - 1}" if span else ""
+    told = {"Range": f"bytes={part}"} if part else {}
+    return localfiles.read(local_path(uri), last, span) if is_local(uri) else s3.read(uri, **told)
 
 
 def _stat_file(uri: str, found: os.stat_result) -> Stat:
     return Stat(uri, found.st_size, localfiles.etag(found), found.st_mtime)
 
 
-def _stat_page(bucket: str, page: dict) -> list[Stat]:
-    place = f"s3://{bucket}/"
+def _stat_page(place: str, page: dict) -> list[Stat]:
     return [
         # Some servers list what is just being removed without an etag.
         Stat(place + found["Key"], found["Size"], found.get("ETag", "").strip('"'), found["LastModified"].timestamp())

@@ -25,7 +25,7 @@ from devise.jobs import build_vocabulary, catalog_images, train_model
 from devise.search import query
 from devise.spark.frame import job, schemas, tables
 from devise.spark.frame.session import start_session
-from devise.spark.stages import embed
+from devise.spark.stages import embed, slices
 from devise.store import storage
 from devise.warehouse import manifest
 from devise.warehouse.lineage import begin
@@ -55,14 +55,14 @@ def make_plan(spark, warehouse: str, model: Manifest, rows: list[tuple], run: st
     counts = {"todo": written.rows, "collision": 0, "listed": written.rows, "unchanged": 0, "carried": 0}
     return Manifest(
         table="plan", run=run, parent=0, rows=written.rows, columns=written.columns, files=written.files,
-        inputs={"embeddings": [], "rejects": []}, inputs_hash="", config={}, config_hash="", code_version="",
+        inputs={table: [] for table in slices.TABLES}, inputs_hash="", config={}, config_hash="", code_version="",
         model_id=model.model_id, started_at=0, finished_at=0, details={**counts, "since": None, "standing": None},
     )  # fmt: skip
 
 
 def run_stage(spark, model: Manifest, plan: Manifest, config: EmbedConfig) -> job.Task:
     """Embed a plan into the folders of `config.run`, which must be new: slices that stand are not made again."""
-    read = {"plan": [plan], "model": [model], "embeddings": [], "rejects": []}
+    read = {"plan": [plan], "model": [model], **{table: [] for table in slices.TABLES}}
     line = begin(config.warehouse, config.run)
     task = job.Task(spark, config, line, read, f"{config.warehouse}/_staging/{config.run}", model_id=model.model_id)
     embed.embed_plan(task)
@@ -83,7 +83,8 @@ def main() -> None:
     spark = start_session("bench")
     with tempfile.TemporaryDirectory() as warehouse:
         model, listed = prepare(spark, options.data.resolve(), warehouse)
-        images = tables.read(spark, warehouse, [listed], schemas.IMAGES).orderBy("image_id").limit(options.images)
+        images = tables.read(spark, warehouse, [listed], schemas.IMAGES)
+        images = images.orderBy(F.xxhash64("image_id")).limit(options.images)  # of all ranges of ids, as slices are
         rows = [tuple(row) for row in images.select("image_id", "uri", "etag", "size_bytes").collect()]
         plan = make_plan(spark, warehouse, model, rows, "bench")
         times: dict[str, list[float]] = {name: [] for name in ["bare loop", *options.exchange]}

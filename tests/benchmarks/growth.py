@@ -85,7 +85,8 @@ class MadeEngine:
             codes = ["corrupt" if item.image_id % 1_000 == 0 else None for item in batch]
             side_N, one_N = np.full(n, 256, np.int32), np.ones(n, np.int32)
             messages = [code and "made so" for code in codes]
-            yield Outcomes(batch, vector_ND / norm_N[:, None], norm_N, side_N, side_N, codes, messages, one_N)
+            unit_ND, none = vector_ND / norm_N[:, None], [None] * n
+            yield Outcomes(batch, unit_ND, norm_N, side_N, side_N, codes, messages, one_N, none)
 
 
 def label_vectors(dim: int) -> Any:

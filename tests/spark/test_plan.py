@@ -70,7 +70,7 @@ class Nights:
         told = {table: part.deliver() for table, part in parts.items()}
         files = {table: [file_of(receipt)] for table, receipt in told.items()}
         counts = {table: part.rows for table, part in parts.items()}
-        return [Record(number=0, embedded=counts["embeddings"], rejected=counts["rejects"], codes=codes, **files)]
+        return [Record(number=0, embedded=counts["embeddings"], rejected=counts["rejects"], codes=codes, **files)], 1
 
     def night(self, run, publish=True, **more):
         rows = [(self.ids[uri], uri, etag, 1, None) for uri, etag in self.listing.items()]
@@ -214,6 +214,6 @@ def test_random_nights_come_out_as_a_look_at_everything_does(nights, seed):
 def test_the_plan_s_settings_are_those_that_decide_it(nights):
     nights.ids, nights.listing = {"a": 1}, {"a": "1"}
     plan = nights.night("r2")
-    assert set(plan.config) == {"retry_codes", "nights_per_base"}
+    assert set(plan.config) == {"retry_codes", "nights_per_base", "thumbnails"}
     config = EmbedConfig(warehouse=nights.place, run="r2", retry_codes=RETRY, engine={"threads": 3})
     assert job.perform(plan_images.JOB, nights.spark, config)["plan"] == plan

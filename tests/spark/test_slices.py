@@ -16,9 +16,12 @@ from devise.spark.frame.parts import Part
 from devise.spark.stages import embed, slices
 from devise.spark.stages.slices import Row, Slices, Work
 from devise.store import storage
+from devise.vision.images import Thumbnail
 from devise.vision.outcomes import Outcomes
 
 DIM = 4
+SMALL = {f"u{number}" for number in range(12)} - {"u5"}
+"""Images of which the made engine makes a thumbnail."""
 
 
 class MadeEngine:
@@ -39,18 +42,20 @@ class MadeEngine:
 
     def outcomes(self, items):
         items = [item for item in items if item.uri not in self.lose]
-        codes = []
+        codes: list = []
+        small: list = []
         for item in items:
             try:
                 self.fetch(item)
                 codes.append("corrupt" if item.uri.endswith("bad") else None)
             except ImageError as error:
                 codes.append(error.code)
+            small.append(Thumbnail(b"RIFF" + item.uri.encode(), 3, 2) if item.uri in SMALL and not codes[-1] else None)
         n = len(items)
         vectors = np.array([[item.image_id, 1, 2, 3] for item in items], np.float32).reshape(n, DIM)
         ones = np.ones(n, np.int32)
         messages = [code and "as made" for code in codes]
-        return Outcomes(items, vectors, np.ones(n, np.float32), ones, ones, codes, messages, ones)
+        return Outcomes(items, vectors, np.ones(n, np.float32), ones, ones, codes, messages, ones, small)
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def work(tmp_path, monkeypatch):
     seen: list[str] = []
     night = Slices(f"file://{tmp_path}/scratch", 3)
     folders = {table: f"file://{tmp_path}/{table}" for table in slices.TABLES}
-    made = Work(night, folders, "m1", lambda fetch: MadeEngine(fetch, seen), 1000)
+    made = Work(night, folders, "m1", lambda fetch: MadeEngine(fetch, seen), 1000, 12)
     return SimpleNamespace(made=made, night=night, seen=seen, root=tmp_path)
 
 
@@ -95,6 +100,16 @@ def test_every_image_is_in_one_file_of_its_slice_with_its_own_vector(work):
     assert len(work.seen) == 20 and work.night.look()[1] == {}
 
 
+def test_thumbnails_are_committed_with_their_slice_and_those_that_could_not_be_made_are_counted(work):
+    """Of ids below 12: 7 is a reject, of 5 none could be made; it is embedded all the same."""
+    records = list(slices.embed_slices(iter(rows()), work.made))
+    found = read(work, "thumbnails")
+    assert set(found) == set(range(12)) - {5, 7} and 5 in read(work, "embeddings")
+    assert found[4] == {"image_id": 4, "etag": "e", "webp": b"RIFFu4", "width": 3, "height": 2}
+    assert sum(record.without_thumbnail for record in records) == 1
+    assert sum(file.rows for record in records for file in record.thumbnails) == 10
+
+
 def test_what_is_done_is_not_done_again(work):
     first = [row for row in rows() if row.slice == 0]
     list(slices.embed_slices(iter(first), work.made))
@@ -127,6 +142,7 @@ def test_of_two_workers_with_one_slice_the_first_record_counts_and_the_other_s_f
         list(slices.embed_slices(iter(rows()), work.made))
     assert len(work.seen) == 40
     assert (read(work, "embeddings"), sorted(path.name for path in (work.root / "embeddings").iterdir())) == before
+    assert len(read(work, "thumbnails")) == 10 and len(list((work.root / "thumbnails").iterdir())) == 3
 
 
 def test_an_image_without_an_outcome_stops_the_task_and_its_slice_has_no_record(work):
@@ -141,8 +157,8 @@ def test_only_a_suspect_slice_s_images_are_read_apart_first(work, monkeypatch):
     checked = []
 
     class MadeProbe:
-        def __init__(self, max_pixels):
-            assert max_pixels == 1000
+        def __init__(self, max_pixels, thumbnails):
+            assert (max_pixels, thumbnails) == (1000, True)
 
         def check(self, content):
             checked.append(content)
@@ -178,11 +194,11 @@ def night(tmp_path, monkeypatch):
     monkeypatch.setattr(embed, "most_slots", lambda spark: 2)
     details = {"todo": 500, "collision": 0, "standing": None}
     plan = SimpleNamespace(
-        details=details, model_id="m1", inputs={"embeddings": [], "rejects": []}, identity=lambda: "r2 0"
+        details=details, model_id="m1", inputs={table: [] for table in slices.TABLES}, identity=lambda: "r2 0"
     )
     return SimpleNamespace(
         config=EmbedConfig(warehouse=str(tmp_path), run="r2"), spark=None, model_id="m1", plan=plan,
-        inputs={"embeddings": [], "rejects": []}, input=lambda table: plan,
+        inputs={table: [] for table in slices.TABLES}, input=lambda table: plan,
         folder=lambda table: f"file://{tmp_path}/{table}",
     )  # fmt: skip
 
@@ -210,7 +226,7 @@ def test_standing_rows_that_were_swept_meanwhile_stop_the_night(night, monkeypat
     part = Part(night.folder("rejects"), schemas.REJECTS, "standing")
     told = part.deliver()
     told.pop("codes")
-    night.plan.details["standing"] = {"embeddings": [], "rejects": [told], "codes": {}}
+    night.plan.details["standing"] = {"embeddings": [], "rejects": [told], "thumbnails": [], "codes": {}}
     with pytest.raises(TypeError):  # all is there: it goes on to embed
         embed.embed_plan(night)
     (_local(night) / "rejects" / told["path"]).unlink()
@@ -258,6 +274,20 @@ def test_a_table_that_is_looked_up_has_small_row_groups(tmp_path, monkeypatch):
     part.write(schemas.record_batch(columns, schemas.LABELS))
     metadata = pq.ParquetFile(tmp_path / part.deliver()["path"]).metadata
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [4, 4, 2]
+
+
+def test_thumbnails_lie_uncompressed_in_row_groups_of_a_megabyte_and_only_ids_have_statistics(tmp_path):
+    part = Part(f"file://{tmp_path}", schemas.THUMBNAILS)
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        values = [[number], ["e"], [rng.bytes(10_000)], [256], [200]]
+        part.write(schemas.record_batch(list(map(pa.array, values)), schemas.THUMBNAILS))
+    metadata = pq.ParquetFile(tmp_path / part.deliver()["path"]).metadata
+    sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+    assert len(sizes) == 3 and 2**20 < sizes[0] < 1.1 * 2**20
+    ids, webp = metadata.row_group(1).column(0), metadata.row_group(1).column(2)
+    assert (webp.compression, webp.statistics, webp.has_dictionary_page) == ("UNCOMPRESSED", None, False)
+    assert (ids.compression, ids.statistics.min) == ("ZSTD", metadata.row_group(0).num_rows)
 
 
 def test_a_task_s_rows_become_several_files_where_they_are_many(tmp_path, monkeypatch):

@@ -142,6 +142,15 @@ def test_a_file_that_is_put_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     assert target.read_bytes() == b"whole" and len(list(target.parent.iterdir())) == 1
 
 
+def test_a_stretch_of_a_file_is_read_without_the_rest(store):
+    uri = f"{store}/file"
+    storage.write_bytes(uri, b"0123456789")
+    found = [storage.read_bytes(uri, span=span) for span in ((0, 1), (2, 5), (9, 10), (0, 10), (8, 99))]
+    assert found == [b"0", b"234", b"9", b"0123456789", b"89"]
+    with pytest.raises(StorageError, match="nowhere"):
+        storage.read_bytes(f"{store}/nowhere", span=(2, 4))
+
+
 def test_the_end_of_a_file_is_read_without_the_rest(store):
     uri = f"{store}/file"
     storage.write_bytes(uri, b"0123456789")

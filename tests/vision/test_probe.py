@@ -1,9 +1,12 @@
 """A file that ends the process that reads it ends the probe's child, and nothing else."""
 
+import io
 import os
 import textwrap
+from contextlib import nullcontext
 
 import pytest
+from PIL import Image
 
 from devise.errors import ImageError, WorkerLost
 from devise.vision.probe import Probe
@@ -27,6 +30,9 @@ def deadly(tmp_path, monkeypatch):
                     return decode(content, *more)
 
                 images.decode = deadly
+                from devise.vision import thumbnails
+                make = thumbnails.make
+                thumbnails.make = lambda content, *more: os._exit(7) if b"small" in content else make(content, *more)
             """
         )
     )
@@ -44,6 +50,19 @@ def test_a_file_that_kills_its_reader_is_told_and_the_next_one_is_read(deadly):
     finally:
         probe.close()
     assert probe._child is None
+
+
+def test_a_thumbnail_that_ends_its_maker_is_told_where_thumbnails_are_made(deadly):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    content = file.getvalue() + b"small"
+    for small, fault in ((False, None), (True, r"exit code 7")):
+        probe = Probe(10**8, small)
+        try:
+            with pytest.raises(ImageError, match=fault) if fault else nullcontext():
+                assert probe.check(content) == content
+        finally:
+            probe.close()
 
 
 def test_a_probe_that_was_never_asked_starts_no_process(monkeypatch):

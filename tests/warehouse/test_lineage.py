@@ -63,7 +63,7 @@ def test_what_a_gate_held_back_is_built_on_by_the_next_night_until_it_is_discard
     assert runs(sixth.ahead("embeddings")) == ["r5"] and runs(sixth.before("embeddings"))[-1] == "r5"
     assert runs(sixth.before("labels")) == ["r4"]  # what is derived comes from what is live
     told = upkeep.discard(warehouse, "r5")
-    assert told == "run r5 is discarded, never to be used again: embeddings, labels, rejects, word_images"
+    assert told == "run r5 is discarded, never to be used again: embeddings, labels, rejects, thumbnails, word_images"
     assert runs(begin(warehouse, "r6").before("embeddings")) == ["r2", "r3", "r4"]
     with pytest.raises(GateError, match="run r5 was discarded .devise discard."):
         begin(warehouse, "r5")

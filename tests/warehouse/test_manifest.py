@@ -35,7 +35,7 @@ def test_tables_of_one_job_exist_together_or_not_at_all(tmp_path):
     manifest.write(warehouse, make("embeddings", secondary={"rejects": rejects}))
     assert manifest.find(warehouse, "rejects", "r1") == rejects
     assert manifest.run_ids(warehouse, "rejects") == ["r1"]  # also where it has no file
-    assert manifest.tables(warehouse) == ["embeddings", "rejects"]
+    assert manifest.tables(warehouse) == ["embeddings", "rejects", "thumbnails"]
     twin = make("embeddings", secondary={"rejects": make("rejects", model_id="twin")})
     with pytest.raises(ManifestError, match="committed already"):
         manifest.write(warehouse, twin)

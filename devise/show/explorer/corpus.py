@@ -21,6 +21,7 @@ from devise.search.answers import Labelled
 from devise.search.lookups import SortedFiles
 from devise.search.searcher import Searcher
 from devise.search.shards import IDS, stored_rows
+from devise.search.thumbnails import Thumbnails
 from devise.show.explorer.suggestions import Suggestions
 from devise.words.ancestry import Ancestry
 from devise.words.denied import Denied
@@ -204,6 +205,11 @@ class Corpus:
     def vector(self, text: str) -> np.ndarray:
         """The unit vector (D,) of a query; `VocabularyError` as `devise.search.grammar.query_vector`."""
         return grammar.query_vector(text, self.searcher.lookup, self.picture)
+
+    @cached_property
+    def thumbnails(self) -> Thumbnails:
+        """Those that were made with the embeddings; none where none were."""
+        return Thumbnails(self.searcher.warehouse, self.live)
 
     @cached_property
     def _neighbours(self) -> SortedFiles:

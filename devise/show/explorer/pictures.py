@@ -1,4 +1,4 @@
-"""Small pictures of live images: from the corpus, made by the engine's decoder and its limits, the last ones kept."""
+"""Small pictures of live images: those of table `thumbnails`, else made of the originals; the last ones are kept."""
 
 from collections import OrderedDict
 from threading import Lock, Semaphore
@@ -32,7 +32,8 @@ class Pictures:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        made = self._make(corpus, *key)
+        stored = corpus.thumbnails.find(dict([key])).get(image_id)
+        made = stored.webp if stored else self._make(corpus, *key)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = made
@@ -42,6 +43,7 @@ class Pictures:
         return made
 
     def _make(self, corpus: Corpus, image_id: int, etag: str) -> bytes:
+        """By the engine's decoder, within its limits."""
         with self._places:  # decoders take memory and a core each
             content = storage.fetch_image(corpus.uri_of(image_id), etag)
             return thumbnails.make(content, MAX_PIXELS).webp

@@ -1,8 +1,8 @@
 """SQL by which an engine reads the warehouse: its tables, the live pointer, and views of what is live; starts no Spark.
 
 A table `t` holds all of its runs, `t_current` what is live. `live` is the live pointer itself, and the views join on
-it: a publication switches all of them at once. Of embeddings and rejects, which have a chain of live runs, the views
-say what `live.find_live` says; a test holds the two together.
+it: a publication switches all of them at once. Of embeddings, rejects and thumbnails, which have a chain of live runs,
+the views say what `live.find_live` says; a test holds the two together.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ TABLES = {name: schema for name, schema in schemas.TABLES.items() if name != "fe
 RUN = StructField("run", schemas.TEXT, True, {"comment": "id of the run that wrote the row"})
 FILE = StructField("file", schemas.TEXT, True, {"comment": "name of the row's file"})
 """In DuckDB and Spark; Athena and Trino know it as `$path`."""
-NEEDED = {"embeddings": {"images"}, "rejects": {"images", "embeddings"}}
+NEEDED = {"embeddings": {"images"}, "rejects": {"images", "embeddings"}, "thumbnails": {"images", "embeddings"}}
 """What a view of what is live is told by, besides its own table."""
 REFUSED = set("*?[]{}\\'\"`;\n")
 """What engines take for a pattern, or for the end of a path, in a path."""
@@ -98,7 +98,8 @@ def statements(engine: str, warehouse: str) -> list[str]:
 
 
 def _view(engine: Engine, name: str) -> str:
-    make = {"embeddings": _live_embeddings, "rejects": _live_rejects}.get(name, _live_rows)
+    views = {"embeddings": _live_embeddings, "rejects": _live_rejects, "thumbnails": _live_thumbnails}
+    make = views.get(name, _live_rows)
     temporary = "" if engine.prefix else "TEMPORARY "
     return f"CREATE OR REPLACE {temporary}VIEW {engine.prefix}{name}_current AS\n{make(engine, name)}"
 
@@ -143,6 +144,19 @@ FROM (
   JOIN {engine.prefix}images_current AS i ON {same.format("i")}
   LEFT JOIN {engine.prefix}embeddings_current AS e ON {same.format("e")}
   WHERE e.image_id IS NULL AND {_of_live_runs(engine, name)}
+) AS t
+WHERE t.place = 1"""
+
+
+def _live_thumbnails(engine: Engine, name: str) -> str:
+    """The last one made of each live embedding's content."""
+    return f"""SELECT {_selected(name)}
+FROM (
+  SELECT {_selected(name)},
+    row_number() OVER (PARTITION BY t.image_id ORDER BY t.run DESC, {engine.file} DESC) AS place
+  FROM {engine.prefix}{name} AS t
+  JOIN {engine.prefix}embeddings_current AS e ON t.image_id = e.image_id AND t.etag = e.etag
+  WHERE {_of_live_runs(engine, name)}
 ) AS t
 WHERE t.place = 1"""
 
@@ -237,6 +251,7 @@ ENGINES = {
             "string": "varchar",
             "int": "integer",
             "float": "real",
+            "binary": "varbinary",
             "array<float>": "array(real)",
             "array<string>": "array(varchar)",
         },

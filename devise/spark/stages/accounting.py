@@ -76,8 +76,11 @@ def thumbnails_below(config: EmbedConfig, n_listed: int) -> int:
     return IDS * min(config.thumbnails or 0, n_listed) // max(1, n_listed)
 
 
-def gather(task: Task, plan: Manifest, records: Sequence[Record], attempted: int) -> None:
+def gather(task: Task, plan: Manifest, records: Sequence[Record], n_slices: int, attempted: int) -> None:
     """What the slices and the plan's standing rows come to, as this run's embeddings, rejects and thumbnails.
+
+    Args:
+        n_slices: how many ranges of ids the images were cut into: a file's number is that of one (`details.ranges`).
 
     Raises:
         AccountingError: images attempted differ from embedded + rejected.
@@ -104,7 +107,7 @@ def gather(task: Task, plan: Manifest, records: Sequence[Record], attempted: int
     task.details |= {"attempted": attempted, "embedded": n_embedded, "rejected": n_rejected, "slices": len(records)}
     made_small = sum(file.rows for record in records for file in record.thumbnails)
     without = sum(record.without_thumbnail for record in records)
-    task.details |= {"thumbnails": made_small, "without_thumbnail": without}
+    task.details |= {"ranges": n_slices, "thumbnails": made_small, "without_thumbnail": without}
     told = ", ".join(f"{code} {n:,}" for code, n in sorted(made.items())) or "none"
     base = f"; a base: {listed['unchanged']:,} embeddings and {listed['carried']:,} rejects copied" if standing else ""
     small = f"; {made_small:,} thumbnails, {without:,} that could not be made" if task.config.thumbnails else ""
@@ -129,10 +132,10 @@ def _standing_thumbnails(task: Task, unchanged: DataFrame, below: int) -> DataFr
     """One of each unchanged image with an id below that, sorted by id, a file a range of them, to be looked up."""
     size_bytes = sum(file.size_bytes for run in task.inputs["thumbnails"] for file in run.files)
     n, key = 1 + size_bytes // PART_BYTES, ["image_id", "etag"]
-    rows = task.read("thumbnails").where(F.col("image_id") < below)
+    rows = task.read("thumbnails").where(F.col("image_id") <= below - 1)
     rows = rows.join(unchanged.select(key), on=key, how="left_semi").dropDuplicates(key)
-    width = -(-max(below, 1) // n)
-    rows = rows.withColumn("range", F.expr(f"cast(image_id div {width} as int)"))
+    number = F.expr(f"cast(image_id div {-(-below // n)} as int)") if below >= n > 1 else F.lit(0)
+    rows = rows.withColumn("range", number)
     return spread(rows, "range", n).select(schemas.THUMBNAILS.names).sortWithinPartitions("image_id")
 
 

@@ -18,13 +18,14 @@ from pyspark.sql.types import StructField, StructType
 
 from devise.config import EmbedConfig, EngineConfig
 from devise.errors import AlreadyExists, ManifestError, WorkerLost
+from devise.search.shards import range_width
 from devise.spark.frame import faults, schemas
-from devise.spark.frame.columns import class_columns, vector_column
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.metering import counted
 from devise.spark.frame.spread import spread
 from devise.spark.stages import accounting, engines, slices
 from devise.spark.stages.engines import count_slots, most_slots, open_engine, to_items
+from devise.spark.stages.outcomes import outcome_batch
 from devise.spark.stages.slices import Record, Row, Slices, Work
 from devise.store import storage
 from devise.warehouse.manifest import File, Manifest
@@ -32,7 +33,7 @@ from devise.warehouse.manifest import File, Manifest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from devise.vision.engine import Engine, Item, Outcomes
+    from devise.vision.engine import Engine, Item
 
 EMBEDDED = schemas.bare(StructType([schemas.EMBEDDINGS["embedding"], *schemas.REJECTS.fields[3:5]]))
 """What `embed_udf` returns of one picture: its embedding, or the reject code and message."""
@@ -41,13 +42,13 @@ LEAST_ROWS = 64
 """Images of a small night's slice: fewer are not worth a file of their own."""
 SLICES_PER_SLOT = 8
 MOST_SLICES = 10_000
-"""However large the night: a record each, and two files."""
+"""However large the night: a record each, and two or three files."""
 FRUITLESS = 3
 """Rounds in which workers died and no slice was ended, after which the fault is not in an image."""
 
 
 def embed_plan(task: Task) -> None:
-    """Embed what the plan says, and put this run's embeddings and rejects together, a base's standing rows too.
+    """Embed what the plan says, and put this run's tables together, a base's standing rows too.
 
     Raises:
         ManifestError: the plan was made for another model, or beside other embeddings than this run builds on, or the
@@ -69,8 +70,8 @@ def embed_plan(task: Task) -> None:
         if gone := sorted(_missing(files, _there(task), task)):
             raise ManifestError(f"{gone[0][0]}: written with the plan and no longer there: use another --run")
     attempted = plan.details["todo"] + plan.details["collision"]
-    records = _embed(task, plan, attempted) if attempted else []
-    accounting.gather(task, plan, records, attempted)
+    records, n_slices = _embed(task, plan, attempted) if attempted else ([], 0)
+    accounting.gather(task, plan, records, n_slices, attempted)
 
 
 def open_slices(task: Task, plan: Manifest, n_images: int) -> Slices:
@@ -96,7 +97,7 @@ def open_slices(task: Task, plan: Manifest, n_images: int) -> Slices:
 
 
 def count_slices(n_images: int, slots: int, images_per_slice: int) -> int:
-    """Slices for so many images, MOST_SLICES at most: of as many images as asked for, give or take what a hash does, or
+    """Slices for so many images, MOST_SLICES at most: of as many images as asked for, give or take what hashes do, or
     fewer where there are slots for more, several slices each, so that a crash costs little of the night.
 
     As many for each slot as for the others: at the end of a small night none waits for one with a slice more.
@@ -108,8 +109,12 @@ def count_slices(n_images: int, slots: int, images_per_slice: int) -> int:
     return min(MOST_SLICES, wanted)
 
 
-def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:
-    """Rounds over the slices that are left, until none is; a worker's death ends a round, not the night."""
+def _embed(task: Task, plan: Manifest, attempted: int) -> tuple[list[Record], int]:
+    """Rounds over the slices that are left, until none is; a worker's death ends a round, not the night.
+
+    Returns:
+        The records, and how many slices the images were cut into: one without an image has no record.
+    """
     night = open_slices(task, plan, attempted)
     _forget_lost(task, night)
     fruitless = 0
@@ -119,7 +124,7 @@ def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:
             say("embed_images", f"{len(done):,} of {night.count:,} slices stand, {len(begun):,} were begun")
         try:
             with slices.watched(night, attempted), task.named("embed slices"):
-                _run_slices(task, night, done)
+                _run_slices(task, plan, night, done)
             break
         except (PySparkException, Py4JJavaError) as error:
             if not faults.worker_died(str(error)):
@@ -131,7 +136,7 @@ def _embed(task: Task, plan: Manifest, attempted: int) -> list[Record]:
                     "by a process of its own: is it memory?"
                 ) from error
             say("embed_images", "a worker died: the slices that it had are done again, their images read apart")
-    return night.records(night.look()[0])
+    return night.records(night.look()[0]), night.count
 
 
 def _forget_lost(task: Task, night: Slices) -> None:
@@ -156,7 +161,7 @@ def _missing(files: dict[str, list[File]], there: set[tuple[str, int]], task: Ta
     return {(uri, file.size_bytes) for uri, file in wanted} - there
 
 
-def _run_slices(task: Task, night: Slices, done: set[int]) -> None:
+def _run_slices(task: Task, plan: Manifest, night: Slices, done: set[int]) -> None:
     """One round: the slices that are left, each task several of them; they are sorted by a hash of the uri, because
     neighbours in a listing share a prefix and S3 limits requests by prefix."""
     config, model, spark = task.config, task.input("model"), task.spark
@@ -166,18 +171,19 @@ def _run_slices(task: Task, night: Slices, done: set[int]) -> None:
     n_tasks = len(left) if slots is None else min(len(left), slots * max(1, min(4, len(left) // (8 * slots))))
     place = dict(zip(left, (number % n_tasks for number in range(len(left))), strict=True))
     places = F.expr(f"array({', '.join(str(place.get(number, -1)) for number in range(night.count))})")
-    number = F.pmod(F.xxhash64("image_id"), F.lit(night.count)).cast("int")
+    number = F.expr(f"cast(image_id div {range_width(night.count)} as int)") if night.count > 1 else F.lit(0)
     rows = task.read("plan").where("state IN ('todo', 'collision')").withColumn("slice", number)
     rows = rows.withColumn("task", F.element_at(places, F.col("slice") + 1)).where("task >= 0")
     rows = spread(rows, "task", n_tasks).select(*Row._fields).sortWithinPartitions("slice", "image_id")
     engine, warehouse = engines.share_requests(spark, config.engine, n_tasks), config.warehouse
     folders = {table: task.folder(table) for table in slices.TABLES}
+    below = accounting.thumbnails_below(config, plan.details["listed"])
 
     def embed(given: Iterator[Row]) -> Iterator[Record]:
         def opened(fetch: "Callable[[Item], bytes]") -> "Engine":
-            return open_engine(warehouse, model, engine, fetch)
+            return open_engine(warehouse, model, engine, fetch, below)
 
-        yield from slices.embed_slices(given, Work(night, folders, model.model_id, opened, engine.max_pixels))
+        yield from slices.embed_slices(given, Work(night, folders, model.model_id, opened, engine.max_pixels, below))
 
     def in_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         columns = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)
@@ -240,25 +246,6 @@ def embed_udf(warehouse: str, model: Manifest, engine: EngineConfig | None = Non
             yield frame[EMBEDDED.names]
 
     return embed.asNondeterministic()  # so that the optimiser never calls it twice for one row
-
-
-def outcome_batch(outcomes: "Outcomes") -> pa.RecordBatch:
-    """Outcomes as a batch of schemas.OUTCOMES."""
-    valid_N = outcomes.kept_N
-    columns = [
-        pa.array([item.image_id for item in outcomes.items], pa.int64()),
-        pa.array([item.uri for item in outcomes.items], pa.string()),
-        pa.array([item.etag for item in outcomes.items], pa.string()),
-        vector_column(outcomes.embedding_ND, valid_N),
-        pa.array(outcomes.norm_N, pa.float32(), mask=~valid_N),
-        pa.array(outcomes.width_N, pa.int32(), mask=~valid_N),
-        pa.array(outcomes.height_N, pa.int32(), mask=~valid_N),
-        *class_columns(*outcomes.classes, valid_N),
-        pa.array(outcomes.codes, pa.string()),
-        pa.array(outcomes.messages, pa.string()),
-        pa.array(outcomes.attempts_N, pa.int32()),
-    ]
-    return schemas.record_batch(columns, schemas.OUTCOMES)
 
 
 def _in_order(engine: "Engine", batches: Iterator[list["Item"]]) -> "Iterator[pd.DataFrame]":

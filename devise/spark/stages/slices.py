@@ -1,9 +1,10 @@
 """Slices of a night's images, embedded and committed one by one: a crash costs the slices under way, never the night.
 
-A slice is a range of the ids, which are hashes, as an index's shard is. Each worker goes through several slices without a pause, writes a
-slice's files as its outcomes come, puts them into the run's folders, and then creates the slice's record: who finds a
-record, finds its files. Before it begins a slice it leaves a mark. A slice with a mark and without a record is a
-suspect: one of its images may have ended its worker, and so they are read by a process of their own first.
+A slice is a range of the ids, as an index's shard is: ids are hashes, so slices are even, and who looks an id up knows
+its file. Each worker goes through several slices without a pause, writes a slice's files as its outcomes come, puts
+them into the run's folders, and then creates the slice's record: who finds a record, finds its files. Before it begins
+a slice it leaves a mark. A slice with a mark and without a record is a suspect: one of its images may have ended its
+worker, and so they are read by a process of their own first.
 """
 
 import json
@@ -20,10 +21,10 @@ import pyarrow as pa
 
 from devise.errors import AccountingError, AlreadyExists, ImageError
 from devise.spark.frame import progress, schemas
-from devise.spark.frame.columns import class_columns, vector_column
 from devise.spark.frame.live import FRESH
 from devise.spark.frame.parts import Part, file_of
 from devise.spark.frame.progress import Counts
+from devise.spark.stages.outcomes import split
 from devise.store import storage
 from devise.values import Section
 from devise.warehouse.manifest import File
@@ -58,8 +59,8 @@ class Record(Section):
     codes: dict[str, int]
     embeddings: list[File]
     rejects: list[File]
-    thumbnails: list[File]
-    without_thumbnail: int
+    thumbnails: list[File] = []
+    without_thumbnail: int = 0
     """Embedded images that should have one, and of which none could be made."""
 
 
@@ -115,7 +116,7 @@ class Work:
     open: "Callable[[Callable[[Item], bytes]], Engine]"
     """An engine that fetches as it is told to, and makes thumbnails of images with an id below `thumbnails_below`."""
     max_pixels: int
-    thumbnails_below: int
+    thumbnails_below: int = 0
 
 
 @dataclass
@@ -244,56 +245,6 @@ def embed_slices(rows: Iterator[Row], work: Work) -> Iterator[Record]:
         for left in under_way.values():
             for part in left.parts.values():
                 part.drop()
-
-
-def split(outcomes: "Outcomes", rows: list[int], attempts: dict[int, int], model_id: str) -> dict[str, pa.RecordBatch]:
-    """These rows of some outcomes as batches of schemas.EMBEDDINGS, REJECTS and THUMBNAILS.
-
-    Args:
-        attempts: image_id -> attempts made before tonight.
-    """
-    import numpy as np
-
-    kept = [row for row in rows if outcomes.codes[row] is None]
-    lost = [row for row in rows if outcomes.codes[row] is not None]
-
-    def identity(chosen: list[int]) -> list[pa.Array]:
-        items = [outcomes.items[row] for row in chosen]
-        return [
-            pa.array([item.image_id for item in items], pa.int64()),
-            pa.array([item.uri for item in items], pa.string()),
-            pa.array([item.etag for item in items], pa.string()),
-        ]
-
-    embeddings = [
-        *identity(kept),
-        vector_column(outcomes.embedding_ND[kept], np.ones(len(kept), dtype=bool)),
-        pa.array(outcomes.norm_N[kept], pa.float32()),
-        pa.array(outcomes.width_N[kept], pa.int32()),
-        pa.array(outcomes.height_N[kept], pa.int32()),
-        *(column.take(pa.array(kept, pa.int64())) for column in class_columns(*outcomes.classes, outcomes.kept_N)),
-        pa.array([model_id] * len(kept), pa.string()),
-    ]
-    made = [int(outcomes.attempts_N[row]) + attempts.get(outcomes.items[row].image_id, 0) for row in lost]
-    rejects = [
-        *identity(lost),
-        pa.array([outcomes.codes[row] for row in lost], pa.string()),
-        pa.array([outcomes.messages[row] for row in lost], pa.string()),
-        pa.array(made, pa.int32()),
-        pa.array([model_id] * len(lost), pa.string()),
-    ]
-    small = [(outcomes.items[row], found) for row in kept if (found := outcomes.thumbnails[row]) is not None]
-    thumbnails = [
-        pa.array([item.image_id for item, _ in small], pa.int64()),
-        pa.array([item.etag for item, _ in small], pa.string()),
-        pa.array([found.webp for _, found in small], pa.binary()),
-        pa.array([found.width for _, found in small], pa.int32()),
-        pa.array([found.height for _, found in small], pa.int32()),
-    ]
-    found = {"embeddings": (kept, embeddings), "rejects": (lost, rejects), "thumbnails": (small, thumbnails)}
-    return {
-        table: schemas.record_batch(columns, schemas.TABLES[table]) for table, (some, columns) in found.items() if some
-    }
 
 
 def collision(row: Row, model_id: str) -> pa.RecordBatch:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from explorers import TOKEN, add_neighbours, explorer, make_warehouse, picture
 from pyarrow import csv
-from tiny_warehouse import LISTED, add_tables, make_vocabulary, publish, unit
+from tiny_warehouse import LISTED, add_tables, make_vocabulary, publish, unit, write_table
 
 from devise.errors import ConfigError, ManifestError, StorageError, VocabularyError
 from devise.search.answers import Label, Labelled
@@ -20,6 +20,7 @@ from devise.show.explorer import command, downloads, ranked
 from devise.show.explorer.corpus import Corpus
 from devise.show.explorer.follow import Following
 from devise.show.explorer.suggestions import Suggestions
+from devise.store import storage
 from devise.warehouse import pointer
 from devise.words.ancestry import Ancestry
 
@@ -196,6 +197,23 @@ def test_a_thumbnail_is_a_small_webp_that_a_browser_may_keep(asked, made):
     assert "max-age" in first.headers["cache-control"]
     again = asked("GET", f"/api/images/{image_id}/thumbnail", headers={"if-none-match": first.headers["etag"]})
     assert again.status_code == 304 and not again.content
+
+
+def test_a_thumbnail_of_the_table_is_shown_and_no_original_is_read(tmp_path, monkeypatch):
+    warehouse, pictures = make_warehouse(tmp_path)
+    (uri, (image_id, _)), (_, (other_id, _)) = list(pictures.items())[:2]
+    columns = {"image_id": [image_id, other_id], "etag": [storage.stat(uri).etag, "of before"], "webp": [b"RIFF 1"] * 2}
+    live = pointer.read(warehouse)
+    small = write_table(warehouse, "r5", "thumbnails", {"standing-0": columns | {"width": [1, 1], "height": [1, 1]}})
+    small = small.model_copy(update={"details": {"ranges": 1}})
+    write_table(warehouse, "r5", "embeddings", {"part-0": {"image_id": [1]}}, secondary={"thumbnails": small})
+    pointer.swap(warehouse, [*live.pairs(), ("thumbnails", "r5")], "r5", live)
+    with explorer(warehouse) as asked:
+        assert asked.get("/api/live").json()["thumbnails"]
+        made = asked.get(f"/api/images/{other_id}/thumbnail").content  # of this content there is none
+        assert made[8:12] == b"WEBP"
+        monkeypatch.setattr(storage, "fetch_image", None)
+        assert asked.get(f"/api/images/{image_id}/thumbnail").content == b"RIFF 1"
 
 
 def test_a_picture_that_was_changed_or_is_gone_cannot_be_shown(tmp_path):

@@ -35,7 +35,7 @@ from devise.words.classes import read_classes
 from devise.words.nouns import fold
 
 N_QUERIES, K, SEED, TARGET = 200, 10, 0, 0.95
-NEAR, STEP = 10, 0.8
+NEAR, STEP = 10, 0.75
 """Neighbours that a picture is grown towards, and how far: by so much the nearest stay as near as they were."""
 THREADS = 2
 """To build with; a search has one."""
@@ -96,9 +96,9 @@ def grow(embeddings: str, vectors: str, n_rows: int) -> tuple[np.ndarray, dict[s
     near = np.argsort(-(real_ND @ real_ND.T), axis=1)[:, 1 : NEAR + 1]
 
     def some(n: int) -> np.ndarray:
-        row = rng.integers(len(real_ND), size=n)
-        one, other = (near[row, rng.integers(NEAR, size=n)] for _ in range(2))
-        return unit(real_ND[row] + STEP * (real_ND[one] - real_ND[other]))
+        row, one = rng.integers(len(real_ND), size=n), rng.integers(NEAR, size=n)
+        other = (one + rng.integers(1, NEAR, size=n)) % NEAR
+        return unit(real_ND[row] + STEP * (real_ND[near[row, one]] - real_ND[near[row, other]]))
 
     for name, part_ND in (("real", real_ND), ("grown", some(len(real_ND)))):
         cosine_NN = part_ND @ part_ND.T

@@ -115,6 +115,13 @@ def search(options: argparse.Namespace) -> None:
     terminal.search(options)
 
 
+def serve(options: argparse.Namespace) -> None:
+    """Look at what is published in a browser: words, pictures and sums; this machine alone unless a token is set."""
+    from devise.show.explorer import command
+
+    command.serve(options)
+
+
 def words(options: argparse.Namespace) -> None:
     """Correlations and cosines of words, a word's neighbours, or how a word is known."""
     from devise.show import terminal
@@ -236,6 +243,18 @@ def _parser() -> argparse.ArgumentParser:
     searching.add_argument("--since", metavar="YYYY-MM-DD", help="only pictures written on that day, in UTC, or later")
     searching.add_argument("--run", help="ask a kept publication of this run; default: what is live")
     searching.add_argument("--sheet", type=_named, help="write a contact sheet (PNG) of the answers here")
+    serving = at_warehouse(command("serve", serve))
+    serving.add_argument(
+        "--host", default="127.0.0.1", help="default 127.0.0.1, this machine alone; others want a token"
+    )
+    serving.add_argument("--port", type=process.count, default=8000, help="default 8000")
+    serving.add_argument(
+        "--token-file", metavar="FILE", help="16 letters or more that everybody must give; default DEVISE_TOKEN, if set"
+    )
+    serving.add_argument("--vectors", type=_named, help="word vectors for words that are no labels")
+    serving.add_argument(
+        "--links", type=process.count, metavar="SECONDS", help="give links to originals on S3 that last so long"
+    )
     asking = at_warehouse(command("words", words), required=False)
     asking.add_argument("text", nargs="*", help="words to compare")
     asking.add_argument("--near", metavar="WORD", help="the labels nearest to a word")

@@ -194,8 +194,10 @@ class EmbedConfig(JobConfig):
     retry_codes: list[str] = ["throttled", "timeout", "gone", "changed", "unreadable", "denied"]
     """Reject codes tried again next night even though the object is unchanged."""
     nights_per_base: Count = 30
-    """After so many runs a night writes all live embeddings and standing rejects anew, as one run: those of images that
-    are gone are in no later run, and `devise expire` erases them with the runs before."""
+    """After so many runs a night writes all live embeddings, standing rejects and thumbnails anew, as one run: those of
+    images that are gone are in no later run, and `devise expire` erases them with the runs before."""
+    thumbnails: Size | None = None
+    """Of about so many images a thumbnail is kept, or of all where they are fewer; default none (docs/images.md)."""
 
 
 class LabelConfig(JobConfig):
@@ -276,8 +278,9 @@ class EvaluateConfig(JobConfig):
         names = [split.name for split in self.splits]
         for pair in self.generalised:
             if {pair.seen, pair.zero_shot} - set(names) or pair.seen == pair.zero_shot:
-                found = f"{pair.seen!r} and {pair.zero_shot!r}"
-                raise ValueError(f"generalised {pair.name}: found {found}, wanted two of {names}")
+                raise ValueError(
+                    f"generalised {pair.name}: found {pair.seen!r} and {pair.zero_shot!r}, wanted two of {names}"
+                )
         if not self.splits and self.hierarchy is not None:
             raise ValueError("hierarchy: is for hp@k of `splits`, found none")
         return self

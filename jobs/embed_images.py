@@ -1,8 +1,9 @@
 """Embed every new or changed image of the catalogue into word-vector space.
 
-reads    plan        (schemas.PLAN; it is made first unless plan_images did), the model, and earlier runs of embeddings
-                     and rejects by the same model
+reads    plan        (schemas.PLAN; it is made first unless plan_images did), the model, and earlier runs of
+                     embeddings, rejects and thumbnails by the same model
 writes   rejects     (schemas.REJECTS) and embeddings (schemas.EMBEDDINGS), one row an image attempted
+         thumbnails  (schemas.THUMBNAILS) of as many of the embedded ones as `thumbnails` asks for
 """
 
 from devise.config import EmbedConfig
@@ -19,8 +20,15 @@ JOB = job.Job(
     "embed_images",
     EmbedConfig,
     main,
-    reads={"images": "this", "plan": "this", "model": "newest", "embeddings": "before", "rejects": "before"},
-    writes=("rejects", "embeddings"),
+    reads={
+        "images": "this",
+        "plan": "this",
+        "model": "newest",
+        "embeddings": "before",
+        "rejects": "before",
+        "thumbnails": "before",
+    },
+    writes=("rejects", "thumbnails", "embeddings"),
     first=plan_images.JOB,
 )
 

@@ -2,7 +2,8 @@
 
 By itself it is for clusters: it needs no GPU. Its settings are those of the section embed_images.
 
-reads    images      (schemas.IMAGES) of this run and those that are live; embeddings and rejects of earlier runs
+reads    images      (schemas.IMAGES) of this run and those that are live; embeddings, rejects and thumbnails of earlier
+                     runs
 writes   plan        (schemas.PLAN); on a base's night also the rows of earlier runs that stand, for embed_images
 """
 
@@ -20,11 +21,11 @@ JOB = job.Job(
     "plan_images",
     EmbedConfig,
     main,
-    reads={"images": "this", "model": "newest", "embeddings": "before", "rejects": "before"},
+    reads={"images": "this", "model": "newest", "embeddings": "before", "rejects": "before", "thumbnails": "before"},
     writes=("plan",),
     foresee=accounting.refuse_unknown_codes,
     section="embed_images",
-    deciding=("retry_codes", "nights_per_base"),
+    deciding=("retry_codes", "nights_per_base", "thumbnails"),
 )
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ JOB = job.Job(
         "model": "newest",
         "embeddings": "chain",
         "rejects": "chain",
+        "thumbnails": "chain",
         "labels": "this",
         "word_images": "any",
         "index": "through",

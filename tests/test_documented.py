@@ -13,6 +13,7 @@ from devise import cli
 from devise.emr import command as clusters
 from devise.emr import submit
 from devise.quickstart import kit, look
+from devise.show.explorer import command as explorer
 from devise.spark.frame import command
 from devise.spark.stages import doctor
 from devise.store import s3
@@ -90,7 +91,10 @@ def ask(published, tmp_path, monkeypatch):
         "s3://my-bucket/photos/2026/": f"{published}/pictures/",
         "2026-11-24": "r3",
         "s3://my-bucket/devise/emr.yaml": "conf/emr.yaml",  # where the page has put it
+        "token.txt": str(tmp_path / "token.txt"),
     }
+
+    (tmp_path / "token.txt").write_text("sixteen letters.")
 
     def begin(*_):
         raise Reached
@@ -104,6 +108,7 @@ def ask(published, tmp_path, monkeypatch):
     monkeypatch.setattr(submit, "run", begin)
     monkeypatch.setattr(submit, "check", begin)
     monkeypatch.setattr(doctor, "start_session", begin)
+    monkeypatch.setattr(explorer, "_listen", begin)
     monkeypatch.setattr(kit, "starter", begin)
     monkeypatch.setattr(look, "place_of", begin)  # init has looked at the pictures by then: tests/quickstart
 
@@ -152,7 +157,7 @@ def test_a_documented_command_runs(words, ask, capsys):
         try:
             ask(variant[1:], run_id)
         except Reached:
-            assert words[1] in ("run", "replay", "compact", "emr", "doctor", "init", "label")
+            assert words[1] in ("run", "replay", "compact", "serve", "emr", "doctor", "init", "label")
         else:
             assert capsys.readouterr().out.strip()
 

@@ -63,6 +63,8 @@ HEAVY = {
     "boto3": {"store/s3", "emr/account"},
     "botocore": {"store/s3", "store/fetch", "emr/account"},
     "pycurl": {"store/lane"},
+    "fastapi": {"show/explorer"},
+    "uvicorn": {"show/explorer"},
     "pyspark": {"spark", "jobs"},
 }
 """Heavy libraries, and the wings or modules that may import them."""

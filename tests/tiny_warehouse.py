@@ -139,7 +139,9 @@ def write_index(
 def write_sidecar(path: Path, image_id_N: np.ndarray, uris: list[str], group_rows: int | None = None) -> Path:
     """A shard's sidecar of these rows, sorted, in groups of so many."""
     order = np.argsort(image_id_N)
-    columns = [image_id_N[order], [uris[row] for row in order], ["1"] * len(uris)]
+    stats = [storage.stat(uri) if storage.is_local(uri) else None for uri in uris]
+    etags = [found.etag if found else "1" for found in stats]
+    columns = [image_id_N[order], [uris[row] for row in order], [etags[row] for row in order]]
     with pa.ipc.new_file(path, mapped.SCHEMA) as file:
         file.write_table(pa.table(columns, schema=mapped.SCHEMA), group_rows)
     return path
@@ -186,7 +188,8 @@ def add_tables(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]], run:
     came = {uri: BEGAN + timedelta(days=day) for day, uri in enumerate(pictures)}
     days = pa.array([came[uri] for _, uri, _ in by_id], pa.timestamp("us", "UTC"))
     ids, uris = [image_id for image_id, _, _ in by_id], [uri for _, uri, _ in by_id]
-    write_table(warehouse, run, "images", {"part-0": {"image_id": ids, "uri": uris, "modified_at": days}})
+    listed = {"image_id": ids, "uri": uris, "size_bytes": [100] * len(ids), "modified_at": days}
+    write_table(warehouse, run, "images", {"part-0": listed})
     labels: dict[str, list] = {name: [] for name in ("image_id", "uri", "rank", "label", "score", "answer")}
     for image_id, uri, embedding_D in by_id:
         cosine_V = words.vectors @ embedding_D

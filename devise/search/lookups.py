@@ -1,11 +1,13 @@
 """Point look-ups in Parquet files that are sorted by what is looked up; knows no tables, no queries.
 
 The statistics of a file's end say which of its row groups may hold a value; only those are decoded, and a file is
-fetched only once one of them is wanted.
+fetched only once one of them is wanted. Whoever asks again and again may have decoded row groups kept.
 """
 
 import threading
-from collections.abc import Collection, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,10 +35,12 @@ class SortedFiles:
     Args:
         files: Parquet files with the same columns.
         column: of int64 or text, with statistics in every file.
+        keep_bytes: what decoded row groups may take, the longest unused go first; for columns of int64 alone.
     """
 
-    def __init__(self, files: Sequence[Stored], column: str):
-        self._files = [_File(file, column) for file in files]
+    def __init__(self, files: Sequence[Stored], column: str, keep_bytes: int = 0):
+        kept = _Kept(keep_bytes) if keep_bytes else None
+        self._files = [_File(file, column, kept) for file in files]
 
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table:
         """The rows that hold one of the values, with these columns, in the order of files and rows.
@@ -51,30 +55,89 @@ class SortedFiles:
         return pa.concat_tables(kept) if kept else pa.table({name: pa.nulls(0) for name in columns})
 
 
+class _Group(NamedTuple):
+    """A row group, decoded, its rows ascending by key."""
+
+    key_N: np.ndarray
+    rows: pa.Table
+
+    def find(self, value_M: np.ndarray) -> pa.Table | None:
+        """The rows of ascending keys."""
+        begins, ends = (self.key_N.searchsorted(value_M, side).tolist() for side in ("left", "right"))
+        spans = [self.rows.slice(begin, end - begin) for begin, end in zip(begins, ends, strict=True) if end > begin]
+        return pa.concat_tables(spans) if spans else None
+
+
+class _Kept:
+    """Row groups by file, number and columns; any number of threads may ask."""
+
+    def __init__(self, most_bytes: int):
+        self._most_bytes, self._bytes, self._lock = most_bytes, 0, threading.Lock()
+        self._groups: OrderedDict[tuple, _Group] = OrderedDict()
+
+    def get(self, key: tuple, read: Callable[[], _Group]) -> _Group:
+        with self._lock:
+            if (group := self._groups.get(key)) is not None:
+                self._groups.move_to_end(key)
+                return group
+        group = read()  # by two threads at a time perhaps: others are not made to wait for them
+        with self._lock:
+            if key not in self._groups:
+                self._groups[key] = group
+                self._bytes += group.rows.nbytes + group.key_N.nbytes
+            while self._bytes > self._most_bytes and len(self._groups) > 1:
+                _, gone = self._groups.popitem(last=False)
+                self._bytes -= gone.rows.nbytes + gone.key_N.nbytes
+        return group
+
+
 class _File:
     """One file: its statistics once they are asked for, its content mapped once a row is."""
 
-    def __init__(self, file: Stored, column: str):
-        self._file, self._column, self._lock = file, column, threading.Lock()
+    def __init__(self, file: Stored, column: str, kept: _Kept | None):
+        self._file, self._column, self._kept, self._lock = file, column, kept, threading.Lock()
         self._footer: Footer | None = None
         self._content: pa.Buffer | None = None
 
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table | None:
         """The rows that hold one of the values; None where no row group may."""
         metadata, group_G, least_G, most_G = self._statistics()
-        mays = [(least_G <= value) & (value <= most_G) for value in values]
-        groups = group_G[np.logical_or.reduce(mays)] if mays else group_G[:0]
+        value_M = np.array(sorted(set(values)), least_G.dtype)
+        # A group may hold a value where fewer are below its least than are not above its most.
+        groups = group_G[value_M.searchsorted(least_G) < value_M.searchsorted(most_G, side="right")]
         if not len(groups):
             return None
+        names = list(dict.fromkeys([self._column, *columns]))
+        if self._kept is None:
+            rows = self._decode(metadata, groups.tolist(), names)
+            return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
+        found = []
+        for group in groups.tolist():
+            key = (self._file.uri, group, *names)
+            held = self._kept.get(key, lambda group=group: self._sorted(metadata, group, names))
+            least, most = value_M.searchsorted(held.key_N[0]), value_M.searchsorted(held.key_N[-1], side="right")
+            found.append(held.find(value_M[least:most]))
+        tables = [rows.select(list(columns)) for rows in found if rows is not None]
+        return pa.concat_tables(tables) if tables else None
+
+    def _sorted(self, metadata: pq.FileMetaData, group: int, names: list[str]) -> _Group:
+        rows = self._decode(metadata, [group], names).combine_chunks()
+        rows = rows.filter(pc.is_valid(rows.column(self._column)))
+        key_N = rows.column(self._column).to_numpy()
+        if (key_N[1:] < key_N[:-1]).any():
+            order = np.argsort(key_N, kind="stable")
+            key_N, rows = key_N[order], rows.take(pa.array(order)).combine_chunks()
+        return _Group(key_N, rows)
+
+    def _decode(self, metadata: pq.FileMetaData, groups: list[int], names: list[str]) -> pa.Table:
         try:
             file = pq.ParquetFile(pa.BufferReader(self._mapped()), metadata=metadata)
-            names = list(dict.fromkeys([self._column, *columns]))
-            rows = file.read_row_groups(groups.tolist(), columns=names, use_threads=False)
-            if missing := set(names) - set(rows.column_names):
-                raise SchemaError(f"{self._file.uri}: found no columns {sorted(missing)}")
+            rows = file.read_row_groups(groups, columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self._file.uri, error) from None
-        return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
+        if missing := set(names) - set(rows.column_names):
+            raise SchemaError(f"{self._file.uri}: found no columns {sorted(missing)}")
+        return rows
 
     def _statistics(self) -> Footer:
         """What the file's end says, and the least and the largest value of each row group that has any."""

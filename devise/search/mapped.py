@@ -69,6 +69,17 @@ class Sidecar:
         pairs = zip(image_id_M.tolist(), row_M.tolist(), strict=True)
         return {image_id: uris[row].as_py() for image_id, row in pairs if row >= 0}
 
+    def stored(self, image_id: int) -> tuple[str, str] | None:
+        """uri and etag of a row; None of an id that is not there."""
+        row = int(self.rows_of(np.array([image_id], np.int64))[0])
+        return (self._table.column("uri")[row].as_py(), self._table.column("etag")[row].as_py()) if row >= 0 else None
+
+    def some(self, n: int) -> dict[int, str]:
+        """image_id -> uri of n rows at even distances, or of all if they are fewer."""
+        places = np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64))
+        ids, uris = (self._table.column(name).take(pa.array(places)).to_pylist() for name in ("image_id", "uri"))
+        return dict(zip(ids, uris, strict=True))
+
 
 class ExactRows:
     """The rows of a shard as they were before its kind took their precision, by id."""

@@ -49,17 +49,18 @@ class Searcher:
 
     Args:
         vectors: word vectors for words that are no labels: a name that ships, or a file.
+        keep_bytes: memory for labels of images that were asked for, for whoever asks again and again.
     """
 
-    def __init__(self, warehouse: str, live: Live, vectors: str | None = None):
-        self.warehouse, self.live, self.vectors = warehouse, live, vectors
+    def __init__(self, warehouse: str, live: Live, vectors: str | None = None, keep_bytes: int = 0):
+        self.warehouse, self.live, self.vectors, self.keep_bytes = warehouse, live, vectors, keep_bytes
         self._lock, self._opened = threading.RLock(), dict[str, Any]()
         self._kept = Kept(self._find_passing)
 
     @classmethod
-    def open(cls, warehouse: str, vectors: str | None = None) -> "Searcher":
+    def open(cls, warehouse: str, vectors: str | None = None, keep_bytes: int = 0) -> "Searcher":
         """What is live; `ManifestError` if nothing was ever published."""
-        return cls(warehouse, pointer.published(warehouse), vectors)
+        return cls(warehouse, pointer.published(warehouse), vectors, keep_bytes)
 
     @classmethod
     def at(cls, warehouse: str, run: str, vectors: str | None = None) -> "Searcher":
@@ -73,7 +74,9 @@ class Searcher:
     def follow(self) -> "Searcher":
         """What is live now: this one if it still is, else another, which opens anew what it needs."""
         live = pointer.published(self.warehouse)
-        return self if live.number == self.live.number else Searcher(self.warehouse, live, self.vectors)
+        if live.number == self.live.number:
+            return self
+        return Searcher(self.warehouse, live, self.vectors, self.keep_bytes)
 
     def newest(self, table: str) -> Manifest:
         """The run of a table; `ManifestError` if the publication names none."""
@@ -167,9 +170,8 @@ class Searcher:
     def _labels(self) -> tuple[SortedFiles, list[str]]:
         """Table `labels` by image_id, and those of its columns that are told."""
         run = self.newest("labels")
-        return SortedFiles(stored_rows(self.warehouse, run), "image_id"), [
-            name for name in answers.TOLD if name in run.columns
-        ]
+        files = SortedFiles(stored_rows(self.warehouse, run), "image_id", self.keep_bytes)
+        return files, [name for name in answers.TOLD if name in run.columns]
 
     def _listed(self, asked: str, word: str) -> Sequence[Listed]:
         """The list of the label that a word names; nothing where there is none.

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 from devise.errors import ImageError
-from devise.vision import graph
+from devise.vision import graph, thumbnails
 from devise.vision.images import Picture, Preprocessing, decode
 from devise.vision.model import DeviseModel
 from devise.vision.outcomes import Batch, Item, Outcomes
@@ -52,6 +52,7 @@ class Engine:
         max_pixels: larger pictures are rejected from their header.
         max_bytes: items that are listed with more are rejected and never fetched.
         max_inflight_bytes: encoded bytes held at once, by the items' size_bytes; one larger item goes alone.
+        thumbnail: whether an item's outcome has a thumbnail too; embeddings are the same with and without.
 
     Raises:
         DeviceError: an accelerator was asked for and is absent.
@@ -72,6 +73,7 @@ class Engine:
         max_bytes: int = 512 * 2**20,
         max_inflight_bytes: int = 256 * 2**20,
         output: Literal["embedding", "features"] = "embedding",
+        thumbnail: Callable[[Item], bool] = lambda item: False,
     ):
         self.device = graph.choose_device(device, gpu)
         self.precision = graph.choose_precision(precision, self.device)
@@ -81,7 +83,7 @@ class Engine:
             raise ValueError(
                 "batch_size, threads, fetch_threads, max_pixels, max_bytes, max_inflight_bytes: wanted at least 1 each"
             )
-        self.fetch, self.fetch_threads, self.output = fetch, fetch_threads, output
+        self.fetch, self.fetch_threads, self.output, self.thumbnail = fetch, fetch_threads, output, thumbnail
         self.preprocessing, self.max_pixels = model.preprocessing, max_pixels
         self.max_bytes, self.max_inflight_bytes = max_bytes, max_inflight_bytes
         self.whole_batches = self.device.type == "cpu"
@@ -169,20 +171,21 @@ class Engine:
 
     def _decode_all(self, line: "_Line") -> None:
         for item, found in line.take(1):
-            line.queues[2].put((item, self._decode(found)))
+            line.queues[2].put((item, self._decode(item, found)))
 
-    def _decode(self, found: bytes | ImageError) -> Picture | ImageError:
+    def _decode(self, item: Item, found: bytes | ImageError) -> Picture | ImageError:
         if isinstance(found, ImageError):
             return found
         try:
-            return decode(found, self.preprocessing, self.max_pixels)
+            decoder = thumbnails.decode if self.thumbnail(item) else decode
+            return decoder(found, self.preprocessing, self.max_pixels)
         except ImageError as error:
             return error
 
     def _embed_whole_batches(self, line: "_Line") -> None:
         batch = self._new_batch()
         for item, found in line.take(1):
-            batch.add(item, self._decode(found))
+            batch.add(item, self._decode(item, found))
             line.done.put(("taken", item.size_bytes))
             if batch.full:
                 line.done.put(("outcomes", self._outcomes(batch, self._launch(batch))))

@@ -72,6 +72,17 @@ class Picture:
     pixels: torch.Tensor
     width: int
     height: int
+    thumbnail: "Thumbnail | None" = None
+    """Where one was asked for (`thumbnails.decode`) and can be made."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A whole image made small: WebP bytes, and its width and height in pixels as displayed."""
+
+    webp: bytes
+    width: int
+    height: int
 
 
 def decode(content: bytes, preprocessing: Preprocessing, max_pixels: int) -> Picture:
@@ -84,24 +95,47 @@ def decode(content: bytes, preprocessing: Preprocessing, max_pixels: int) -> Pic
     Raises:
         ImageError: with code empty, not_an_image, unsupported, truncated, corrupt, too_many_pixels or too_slow.
     """
+    return fit(read(content, max_pixels, short=preprocessing.resize), preprocessing)
+
+
+def read(content: bytes, max_pixels: int, *, short: int = 0, long: int = 0, whole: bool = False) -> stills.Samples:
+    """The samples of `content`, neither resized nor turned, their colours as the file has them.
+
+    Args:
+        short, long: sides in pixels, at least, to which a JPEG may be scaled by its DCT.
+        whole: keep the ends of a long narrow picture.
+
+    Raises:
+        ImageError: as `decode`.
+    """
     if not content:
         raise ImageError("empty", "zero bytes")
     kind = formats.recognise(content)
-    if kind == "JPEG":
-        samples = _read_jpeg(content, preprocessing.resize, max_pixels)
-    else:
-        samples = stills.read(kind, content, max_pixels)
+    return (
+        _read_jpeg(content, max_pixels, short, long)
+        if kind == "JPEG"
+        else stills.read(kind, content, max_pixels, whole)
+    )
+
+
+def fit(samples: stills.Samples, preprocessing: Preprocessing) -> Picture:
+    """The picture of samples whose short side is at least `resize`, or as long as the file's."""
     shaped_CHW = _shaped(torch.from_numpy(samples.values_HWC).permute(2, 0, 1), preprocessing)
-    if samples.kind != "RGB" or samples.icc:
-        rgb_HW3 = colour.to_rgb(shaped_CHW.permute(1, 2, 0).numpy(), samples.kind, samples.icc)
-        shaped_CHW = torch.from_numpy(rgb_HW3).permute(2, 0, 1)
     size = (samples.width, samples.height) if samples.turn < 5 else (samples.height, samples.width)
-    return Picture(_turned(shaped_CHW, samples.turn), *size)
+    return Picture(shown(shaped_CHW, samples), *size)
 
 
-def _read_jpeg(content: bytes, resize: int, max_pixels: int) -> stills.Samples:
+def shown(pixels_CHW: torch.Tensor, samples: stills.Samples) -> torch.Tensor:
+    """uint8 RGB as displayed: the resized samples of a file through its colour profile, and turned."""
+    if samples.kind != "RGB" or samples.icc:
+        rgb_HW3 = colour.to_rgb(pixels_CHW.permute(1, 2, 0).numpy(), samples.kind, samples.icc)
+        pixels_CHW = torch.from_numpy(rgb_HW3).permute(2, 0, 1)
+    return _turned(pixels_CHW, samples.turn)
+
+
+def _read_jpeg(content: bytes, max_pixels: int, short: int, long: int) -> stills.Samples:
     header = jpeg.read_header(content, max_pixels, SCANS_OF_A_LARGEST_PICTURE * max_pixels)
-    values_HWC = jpeg.decode(content, header, resize)
+    values_HWC = jpeg.decode(content, header, short, long)
     turn = stills.orientation(header.exif) or header.xmp_turn
     return stills.Samples(values_HWC, header.kind, header.icc, turn, header.width, header.height)
 

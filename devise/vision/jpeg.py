@@ -179,16 +179,17 @@ def _check_whole(header: Header, content: bytes) -> None:
         raise ImageError("truncated", f"{size}: no end of image after its last scan")
 
 
-def decode(content: bytes, header: Header, resize: int) -> np.ndarray:
+def decode(content: bytes, header: Header, short: int, long: int = 0) -> np.ndarray:
     """(H, W, C) uint8 of kind `header.kind`, CMYK as inks (255 is full).
 
-    Pictures whose short side is at least twice `resize` are decoded at 1/2, 1/4 or 1/8 by their DCT, unless lossless.
+    Pictures are decoded at 1/2, 1/4 or 1/8 by their DCT, unless lossless, where their short side is then at least
+    `short` pixels and their long side at least `long`.
 
     Raises:
         ImageError: truncated where the data end before the last pixel, corrupt where they are damaged.
     """
-    short, scale = min(header.width, header.height), 1
-    while header.frame != LOSSLESS and scale < 8 and short >= 2 * scale * resize:
+    sides, scale = sorted((header.width, header.height)), 1
+    while header.frame != LOSSLESS and scale < 8 and sides[0] >= 2 * scale * short and sides[1] >= 2 * scale * long:
         scale *= 2
     least = (-(-header.height // scale), -(-header.width // scale)) if scale > 1 else (0, 0)
     whole = _repaired(content, header)

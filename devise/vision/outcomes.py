@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from devise.errors import ImageError
-from devise.vision.images import Picture
+from devise.vision.images import Picture, Thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Outcomes:
         norm_N: float32, length before it was made unit.
         width_N, height_N: int32 pixels, as displayed.
         codes, messages: None for an embedding. attempts_N: int32, always 1 here.
+        thumbnails: None where none was asked for or made.
         probabilities_NC: float32 softmax of the core's own classification layer; only with output="features".
         class_id_NT, class_probability_NT: the most probable classes of the weights, best first (int32 places in their
             list), and their probabilities; None where the model knows no classes.
@@ -44,6 +45,7 @@ class Outcomes:
     codes: list[str | None]
     messages: list[str | None]
     attempts_N: np.ndarray
+    thumbnails: list[Thumbnail | None]
     probabilities_NC: np.ndarray | None = None
     class_id_NT: np.ndarray | None = None
     class_probability_NT: np.ndarray | None = None
@@ -73,6 +75,7 @@ class Batch:
     faults: list[ImageError | None] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
+    thumbnails: list[Thumbnail | None] = field(default_factory=list)
 
     def add(self, item: Item, found: Picture | ImageError) -> None:
         fault = found if isinstance(found, ImageError) else None
@@ -83,6 +86,7 @@ class Batch:
         self.faults.append(fault)
         self.widths.append(0 if fault else found.width)
         self.heights.append(0 if fault else found.height)
+        self.thumbnails.append(None if fault else found.thumbnail)
 
     @property
     def full(self) -> bool:
@@ -114,6 +118,7 @@ class Batch:
             codes=[fault.code if fault else None for fault in self.faults],
             messages=[str(fault) if fault else None for fault in self.faults],
             attempts_N=np.ones(n, np.int32),
+            thumbnails=self.thumbnails,
         )
         if not rows:
             return out
@@ -142,5 +147,6 @@ def _reject_not_finite(out: Outcomes, rows: list[int], zero_is_fine: bool) -> No
         out.codes[row] = "not_finite"
         out.messages[row] = "the network's output is zero" if finite else "the network's output is not finite"
         out.embedding_ND[row] = out.norm_N[row] = out.width_N[row] = out.height_N[row] = 0
+        out.thumbnails[row] = None
         if out.probabilities_NC is not None:
             out.probabilities_NC[row] = 0

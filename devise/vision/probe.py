@@ -25,10 +25,11 @@ class Probe:
 
     Args:
         max_pixels: larger pictures are not decoded, as in the engine.
+        thumbnails: whether a thumbnail is made too, as in the engine.
     """
 
-    def __init__(self, max_pixels: int):
-        self.max_pixels = max_pixels
+    def __init__(self, max_pixels: int, thumbnails: bool = False):
+        self.max_pixels, self.thumbnails = max_pixels, thumbnails
         self._lock = threading.Lock()
         self._child: subprocess.Popen | None = None
 
@@ -62,7 +63,7 @@ class Probe:
         return self._end()
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "devise.vision.probe", str(self.max_pixels)]
+        command = [sys.executable, "-m", "devise.vision.probe", str(self.max_pixels), *["thumbnails"] * self.thumbnails]
         # Spark puts archives on the path of its workers alone.
         path = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
@@ -84,10 +85,11 @@ class Probe:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def serve(max_pixels: int) -> None:
+def serve(max_pixels: int, small: bool) -> None:
     """The child: reads images from standard input until it ends."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what a decoder, or an import, prints is no answer
+    from devise.vision import thumbnails
     from devise.vision.images import Preprocessing, decode
 
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
@@ -98,8 +100,10 @@ def serve(max_pixels: int) -> None:
         content = sys.stdin.buffer.read(struct.unpack("<q", head)[0])
         with suppress(ImageError):
             decode(content, preprocessing, max_pixels)
+            if small:
+                thumbnails.make(content, max_pixels)
         os.write(answers, ANSWER)
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), "thumbnails" in sys.argv[2:])

@@ -26,6 +26,8 @@ NOT_READ = re.compile(
 ORIENTATION_TAG = 0x0112
 PYTHON_PIXELS = 4_000_000
 """Most pixels of what Pillow decodes in Python, at 1 to 3 s a megapixel (run-length coded BMP)."""
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Samples:
         values_HWC: uint8, C = 1, 3 or 4 for kind "L", "RGB" or "CMYK" (inks, 255 is full).
         icc: the colour profile, or empty. turn: EXIF orientation still to be applied, 1 to 8.
         width, height: of the whole picture in pixels, before it is turned.
+        whole: False where the ends of a long narrow picture were left out.
     """
 
     values_HWC: np.ndarray
@@ -44,10 +47,11 @@ class Samples:
     turn: int
     width: int
     height: int
+    whole: bool = True
 
 
-def read(kind: str, content: bytes, max_pixels: int) -> Samples:
-    """The first frame's middle, transparency laid on white.
+def read(kind: str, content: bytes, max_pixels: int, whole: bool = False) -> Samples:
+    """The first frame's middle, or the `whole` frame, transparency laid on white.
 
     Args:
         kind: what `formats.recognise` said.
@@ -66,10 +70,12 @@ def read(kind: str, content: bytes, max_pixels: int) -> Samples:
         image.load()
         turn = orientation(chunks.exif) or chunks.xmp_turn if chunks else _orientation(image)
         icc = chunks.icc if chunks else image.info.get("icc_profile") or b""
-        values_HWC, mode = _flattened(image, drawn)
+        all_of_it = (0, 0, *image.size)
+        box = all_of_it if whole else middle_of(*image.size)
+        values_HWC, mode = _flattened(image, drawn, box)
     except BROKEN as error:
         raise _fault(kind, content, image, error) from None
-    return Samples(values_HWC, mode, icc, turn, *image.size)
+    return Samples(values_HWC, mode, icc, turn, *image.size, box == all_of_it)
 
 
 def _read_netpbm(content: bytes, max_pixels: int) -> Samples:
@@ -108,13 +114,13 @@ def _check_header(image: Image.Image, content: bytes, max_pixels: int) -> None:
         raise ImageError("too_slow", f"{size}, run-length coded: wanted at most {PYTHON_PIXELS} pixels of its kind")
 
 
-def _flattened(image: Image.Image, drawn: tuple[int, int, int, int] | None) -> tuple[np.ndarray, str]:
-    """(H, W, C) uint8 of the middle and its kind: no palette, no transparency, no more than 8 bits.
+def _flattened(image: Image.Image, drawn: Box | None, shown: Box) -> tuple[np.ndarray, str]:
+    """(H, W, C) uint8 of what is shown and its kind: no palette, no transparency, no more than 8 bits.
 
     Args:
         drawn: box of a GIF's first frame: outside of it nothing was drawn, which is transparent.
     """
-    middle = image.crop(middle_of(*image.size))
+    middle = image.crop(shown)
     if middle.mode == "I" or middle.mode.startswith("I;16"):
         middle = _grey8(image, middle)
     elif middle.mode == "L" and image.format == "TIFF":
@@ -124,7 +130,7 @@ def _flattened(image: Image.Image, drawn: tuple[int, int, int, int] | None) -> t
     if middle.mode == "La":
         middle = middle.convert("LA")
     if drawn and drawn != (0, 0, *image.size):
-        left, top = middle_of(*image.size)[:2]
+        left, top = shown[:2]
         box = tuple(edge - shift for edge, shift in zip(drawn, (left, top, left, top), strict=True))
         inside = Image.new("L", middle.size, 0)
         inside.paste(255, box)
@@ -153,7 +159,7 @@ def _grey8(image: Image.Image, middle: Image.Image) -> Image.Image:
     return Image.fromarray(np.stack([grey, np.where(values_HW == clear, 0, 255).astype(np.uint8)], axis=2))
 
 
-def middle_of(width: int, height: int) -> tuple[int, int, int, int]:
+def middle_of(width: int, height: int) -> Box:
     """Box (left, top, right, bottom) around the centre, its long side about twice the short one at most."""
     excess_x, excess_y = max(0, width - 2 * height) // 2, max(0, height - 2 * width) // 2
     return excess_x, excess_y, width - excess_x, height - excess_y

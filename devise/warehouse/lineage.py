@@ -1,8 +1,8 @@
 """What a run builds on: the publication that was live when it began, its parent; and runs that are never used again.
 
-A run reads its own tables, then its parent's. Of vocabularies, models, embeddings and rejects it also takes what runs
-since then have committed ahead of a publication, as a night that a gate held back: they were paid for, and the gates
-judge them again with whoever publishes them. It never takes a run that was discarded, that was made from one, or that
+A run reads its own tables, then its parent's. Of vocabularies, models, embeddings, rejects and thumbnails it also takes
+what runs since then have committed ahead of a publication, as a night that a gate held back: they were paid for, and the
+gates judge them again with whoever publishes them. It never takes a run that was discarded, that was made from one, or that
 was built on a publication which a rollback has left. Names decide only the order of runs, never which ones count.
 """
 
@@ -20,7 +20,7 @@ from devise.warehouse.manifest import Manifest
 from devise.warehouse.pointer import Live
 
 FOLDER = "live/discarded"
-AHEAD = ("vocabulary", "model", "embeddings", "rejects")
+AHEAD = ("vocabulary", "model", "embeddings", "rejects", "thumbnails")
 """Tables of which runs that are in no publication yet are built on too."""
 
 

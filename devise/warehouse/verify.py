@@ -122,7 +122,8 @@ def _check_counts(made: Manifest, run: dict[str, Manifest]) -> Iterator[str]:
     parts = {part: counts.get(part) for part in PARTS}
     if None in parts.values() or counts["listed"] != sum(parts.values()):
         yield f"{counts['listed']:,} images are listed, but {parts} add up to another number"
-    for table, part in (("images", "listed"), ("embeddings", "embedded"), ("rejects", "rejected")):
+    told = {"images": "listed", "embeddings": "embedded", "rejects": "rejected", "thumbnails": "thumbnails"}
+    for table, part in told.items():
         # A base also holds rows of the runs before it.
         if table in run and not run[table].base and run[table].rows != counts.get(part):
             yield f"{part} is {counts.get(part)}, but {table} has {run[table].rows:,} rows"

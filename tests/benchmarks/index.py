@@ -1,9 +1,9 @@
 """Indices side by side on the same vectors: build, memory, recall@10 and milliseconds a query, by kind of query.
 
-    python tests/benchmarks/index.py VECTORS CLASSES [--rows N ...] [--kinds FACTORY ...] [--peers NAME ...]
+    python tests/benchmarks/index.py VECTORS CLASSES [--grow EMBEDDINGS] [--rows N ...] [--kinds F ...] [--peers NAME ...]
 
-VECTORS is a text file of word vectors, CLASSES a table of class names; vectors are made as in `query_kinds.py`, and no
-query is among them. Ours are built and searched by the code that a night runs: template, shard, exact rows, `search`.
+VECTORS is a text file of word vectors, CLASSES a table of class names; vectors are made as in `query_kinds.py`, or grown
+from real ones (a run of `embeddings`), and no query is among them. Ours are built and searched by the code that a night runs: template, shard, exact rows, `search`.
 Peers: flat (faiss, exact), hnswlib (`pip install hnswlib`), autofaiss (its published choice for vectors that fit into
 memory, HNSW32, built by faiss itself: the package does not install beside current numpy and pyarrow). One that is not
 installed is skipped, and the table says so. A setting (nprobe, ef) is the least of its steps that reaches a recall of
@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import faiss
 import numpy as np
+import pyarrow.parquet as pq
 
 from devise.search import index, kinds, mapped, template
 from devise.search.filling import fill_shard, write_shard
@@ -33,6 +34,8 @@ from devise.words.classes import read_classes
 from devise.words.nouns import fold
 
 N_QUERIES, K, SEED, TARGET = 200, 10, 0, 0.95
+NEAR, STEP = 10, 0.8
+"""Neighbours that a picture is grown towards, and how far: by so much the nearest stay as near as they were."""
 THREADS = 2
 """To build with; a search has one."""
 EFFORTS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096]
@@ -77,6 +80,34 @@ def make(vectors: str, classes: str, n_rows: int) -> tuple[np.ndarray, dict[str,
     for start in range(0, n_rows, 10_000):
         embedding_ND[start : start + 10_000] = embed(min(10_000, n_rows - start))
     return embedding_ND, queries, (a, b)
+
+
+def grow(embeddings: str, vectors: str, n_rows: int) -> tuple[np.ndarray, dict[str, np.ndarray], tuple]:
+    """As `make`, from real embeddings: one of them and a difference of two of its neighbours, times STEP.
+
+    Pictures asked about are real ones that nothing is grown from. Prints how near the nearest are, of the real ones and
+    of as many grown ones.
+    """
+    rng = np.random.default_rng(SEED)
+    real_ND = np.stack(pq.read_table(embeddings, columns=["embedding"]).column(0).to_numpy())
+    real_ND = unit(rng.permutation(np.unique(real_ND, axis=0)))
+    asked_QD, real_ND = real_ND[:N_QUERIES], real_ND[N_QUERIES:]
+    near = np.argsort(-(real_ND @ real_ND.T), axis=1)[:, 1 : NEAR + 1]
+
+    def some(n: int) -> np.ndarray:
+        row = rng.integers(len(real_ND), size=n)
+        one, other = (near[row, rng.integers(NEAR, size=n)] for _ in range(2))
+        return unit(real_ND[row] + STEP * (real_ND[one] - real_ND[other]))
+
+    for name, part_ND in (("real", real_ND), ("grown", some(len(real_ND)))):
+        cosine_NN = part_ND @ part_ND.T
+        np.fill_diagonal(cosine_NN, -1.0)
+        told = " / ".join(f"{value:.3f}" for value in np.percentile(cosine_NN.max(axis=1), [5, 25, 50, 75, 95]))
+        print(f"cosine of the nearest, {len(part_ND):,} {name}, 5 / 25 / 50 / 75 / 95 %: {told}")
+    embedding_ND = np.concatenate([some(min(10_000, n_rows - start)) for start in range(0, n_rows, 10_000)])
+    word_VD = unit(wordvectors.read(vectors).vectors)
+    a, b = (word_VD[rng.choice(len(word_VD), N_QUERIES, replace=False)] for _ in range(2))
+    return embedding_ND, {"image": asked_QD, "word": a, "words": unit(a + b), "differences": unit(a - b)}, (a, b)
 
 
 def ours(factory: str, embedding_ND: np.ndarray, folder: Path) -> Built:
@@ -168,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("vectors")
     parser.add_argument("classes")
+    parser.add_argument("--grow", help="a Parquet file, or a folder of them, with a column embedding")
     parser.add_argument("--rows", nargs="+", type=int, default=[200_000, 1_000_000])
     parser.add_argument("--kinds", nargs="*", default=KINDS, help="faiss factory strings with {n} lists")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
@@ -176,7 +208,10 @@ def main() -> None:
     print(f"{platform.machine()} {cpu.partition(':')[2].strip()}, {os.cpu_count()} cores, faiss {faiss.__version__}, "
           f"OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE')}, {datetime.date.today()}")  # fmt: skip
     for n_rows in told.rows:
-        embedding_ND, queries, _ = make(told.vectors, told.classes, n_rows)
+        if told.grow:
+            embedding_ND, queries, _ = grow(told.grow, told.vectors, n_rows)
+        else:
+            embedding_ND, queries, _ = make(told.vectors, told.classes, n_rows)
         blocks = [(np.arange(start, min(n_rows, start + 50_000)), embedding_ND[start : start + 50_000])
                   for start in range(0, n_rows, 50_000)]  # fmt: skip
         exact = {kind: index.exact_search_in_blocks(query_QD, blocks, K)[0] for kind, query_QD in queries.items()}

@@ -1,12 +1,15 @@
 """Labelling side by side with its matrix products alone and with faiss's exact flat search, on the same vectors.
 
-    OPENBLAS_CORETYPE=SKYLAKEX python tests/benchmarks/labelling.py [--labels 80829] [--images 4096] [--threads 1 2]
+    export OPENBLAS_CORETYPE=SKYLAKEX OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+    python tests/benchmarks/labelling.py [--labels 80829] [--images 4096] [--threads 1]
 
 Vectors are drawn on a made hierarchy as deep as WordNet's; nothing is decided by them but how long it takes. Prints
 images a second by CPU time and by the clock, medians of interleaved repeats, and the share of faiss's and of the
 products' CPU time. On a machine that others use CPU time is to be believed: it is that of all threads together.
 Relevance is asked as the stage asks it, 512 images a call. faiss's OpenBLAS takes a CPU that it does not know for one
-of 2004, four times slower: the variable, read when it is loaded, names one that it knows.
+of 2004, four times slower: the first variable, read when it is loaded, names one that it knows. The others are what
+Spark gives a worker of one core: without them NumPy's OpenBLAS has a thread a core that waits at full speed. More cores
+are more tasks: start the script as often, at the same time.
 """
 
 import argparse
@@ -133,7 +136,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=80_829)
     parser.add_argument("--images", type=int, default=4_096, help="a multiple of a block's")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
     options = parser.parse_args()
     if options.images % BLOCK_ROWS:
         parser.error(f"found {options.images} images, wanted a multiple of {BLOCK_ROWS}")

@@ -54,6 +54,38 @@ def test_a_look_up_finds_what_a_look_at_every_row_finds(tmp_path_factory, keys, 
     assert found == [row for row, key in enumerate(keys) if key in asked]
 
 
+@given(
+    keys=st.lists(st.none() | st.integers(0, 12) | st.integers(2**63 - 3, 2**63 - 1), max_size=40),
+    asked=st.lists(st.lists(st.integers(0, 13) | st.just(2**63 - 1), max_size=4), min_size=1, max_size=4),
+    n_files=st.integers(1, 3),
+    ordered=st.booleans(),
+    keep_bytes=st.sampled_from([1, 200, 2**20]),
+)
+@settings(max_examples=40)
+def test_kept_row_groups_answer_as_read_ones(tmp_path_factory, keys, asked, n_files, ordered, keep_bytes):
+    keys = sorted(keys, key=lambda key: (key is None, key or 0)) if ordered else keys
+    table = pa.table({"image_id": pa.array(keys, pa.int64()), "row": pa.array(range(len(keys)), pa.int64())})
+    files = SortedFiles(split(tmp_path_factory.mktemp("files"), table, n_files), "image_id", keep_bytes)
+    for values in asked:
+        found = files.find(values, ["row"]).column("row").to_pylist()
+        assert sorted(found) == [row for row, key in enumerate(keys) if key in values]
+
+
+def test_a_kept_row_group_is_decoded_once_and_the_longest_unused_goes(tmp_path, monkeypatch):
+    decoded, real = [], pq.ParquetFile.read_row_groups
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_groups",
+        lambda self, groups, **told: decoded.append(*groups) or real(self, groups, **told),
+    )
+    file = write(tmp_path / "part-0.parquet", pa.table({"image_id": np.arange(60), "row": np.arange(60)}))
+    for keep_bytes, asked, wanted in [(2**20, [0, 59, 1, 58], [0, 14]), (1, [0, 0, 59, 1], [0, 14, 0])]:
+        decoded.clear()
+        files = SortedFiles([file], "image_id", keep_bytes)
+        assert [files.find([value], ["row"]).column("row").to_pylist() for value in asked] == [[v] for v in asked]
+        assert decoded == wanted
+
+
 def test_only_the_files_that_hold_a_value_are_fetched_and_only_once(tmp_path, fetched):
     image_id = np.arange(0, 120, 2)
     files = SortedFiles(split(tmp_path, pa.table({"image_id": image_id, "row": np.arange(60)}), 3), "image_id")

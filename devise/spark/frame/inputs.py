@@ -16,6 +16,7 @@ MAKERS = {
     "model": "train_model",
     "embeddings": "embed_images",
     "rejects": "embed_images",
+    "thumbnails": "embed_images",
     "labels": "label_images",
     "word_images": "label_images",
     "index": "build_index",
@@ -50,7 +51,7 @@ def resolve(job: str, reads: Mapping[str, str], lineage: Lineage) -> dict[str, l
         GateError: this run's own was built on another publication, or made from a discarded run.
     """
     found = {table: _resolve(job, table, how, lineage) for table, how in reads.items()}
-    for table in ("embeddings", "rejects"):
+    for table in ("embeddings", "rejects", "thumbnails"):
         if table in found and found.get("model"):  # vectors of another model are never mixed in
             model_id = found["model"][-1].model_id
             if reads[table] == "chain" and found[table][-1].model_id != model_id:

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import ArrayType, StructType
+from pyspark.sql.types import ArrayType, BinaryType, StructType
 
 from devise.spark.frame import schemas
 from devise.store import storage
@@ -29,6 +29,8 @@ GROUP_BYTES = 64 * 2**20
 LOOKED_UP, LOOKED_UP_ROWS = (schemas.LABELS, schemas.WORD_IMAGES), 8_192
 """Tables that are sorted to be looked up, and the rows of their groups, which a look-up decodes whole: 0.8 ms of
 labels, where 131,072 rows take 8, in a file that is no larger (tests/benchmarks/results/searcher.md)."""
+THUMBNAILS_BYTES = 2**20
+"""Of a row group of thumbnails, which a look-up reads whole."""
 PART_BYTES = 512 * 2**20
 """A file is ended after so many bytes: local scratch holds one at a time."""
 
@@ -45,14 +47,21 @@ class Part:
         self.folder, self.schema = folder, schema
         self.name = f"{name}-{uuid.uuid4().hex}.parquet"
         self.rows, self._group_rows = 0, LOOKED_UP_ROWS if schema in LOOKED_UP else GROUP_ROWS
+        self._group_bytes = THUMBNAILS_BYTES if schema == schemas.THUMBNAILS else GROUP_BYTES
         self._codes: Counter[str] = Counter()
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = self._waiting_bytes = 0
         self._scratch = tempfile.TemporaryDirectory(prefix="devise-part-")
         self._sink = _Hashed(Path(self._scratch.name) / self.name)
-        texts = [field.name for field in schema if not isinstance(field.dataType, ArrayType)]
-        arrow = to_arrow_schema(schema)
-        self._writer = pq.ParquetWriter(self._sink, arrow, compression="zstd", use_dictionary=texts)
+        texts = [field.name for field in schema if not isinstance(field.dataType, ArrayType | BinaryType)]
+        packed = {field.name for field in schema if isinstance(field.dataType, BinaryType)}  # WebP gets no smaller
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            to_arrow_schema(schema),
+            compression={field.name: "none" if field.name in packed else "zstd" for field in schema},
+            write_statistics=[name for name in schema.names if name not in packed],
+            use_dictionary=texts,
+        )
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows, whose columns are in the table's order; they are cast to its types."""
@@ -65,7 +74,7 @@ class Part:
         self.rows += cast.num_rows
         self._waiting_rows += cast.num_rows
         self._waiting_bytes += cast.nbytes  # kept as a sum: asked of all that wait, small batches would cost a square
-        if self._waiting_rows >= self._group_rows or self._waiting_bytes >= GROUP_BYTES:
+        if self._waiting_rows >= self._group_rows or self._waiting_bytes >= self._group_bytes:
             self._flush()
 
     @property

@@ -6,6 +6,7 @@ import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
+    BinaryType,
     BooleanType,
     DataType,
     DoubleType,
@@ -19,7 +20,7 @@ from pyspark.sql.types import (
 )
 
 LONG, INT, FLOAT, DOUBLE = LongType(), IntegerType(), FloatType(), DoubleType()
-TEXT, TIME, BOOL = StringType(), TimestampType(), BooleanType()
+TEXT, TIME, BOOL, BYTES = StringType(), TimestampType(), BooleanType(), BinaryType()
 VECTOR = ArrayType(FLOAT, containsNull=False)
 TEXTS = ArrayType(TEXT, containsNull=False)
 INTS = ArrayType(INT, containsNull=False)
@@ -85,6 +86,13 @@ REJECTS = _table(
     ("message", TEXT, "what was found"),
     ("attempts", INT, "attempts so far for this content"),
     _MODEL,
+)
+THUMBNAILS = _table(
+    _ID,
+    _ETAG,
+    ("webp", BYTES, "the whole image as displayed, at most 256 pixels wide and high, as WebP of at most 24 KiB"),
+    ("width", INT, "pixels of the thumbnail"),
+    ("height", INT, "pixels of the thumbnail"),
 )
 FEATURES = _table(
     _ID,
@@ -208,6 +216,7 @@ TABLES = {
     "vocabulary": VOCABULARY,
     "embeddings": EMBEDDINGS,
     "rejects": REJECTS,
+    "thumbnails": THUMBNAILS,
     "features": FEATURES,
     "labels": LABELS,
     "word_images": WORD_IMAGES,

@@ -8,9 +8,12 @@ from pyspark.sql import functions as F
 
 from devise.config import EmbedConfig
 from devise.errors import AccountingError, ConfigError
+from devise.search.shards import IDS
 from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import CONTENT
+from devise.spark.frame.parts import PART_BYTES
+from devise.spark.frame.spread import spread
 from devise.spark.frame.tables import Written, empty_file
 from devise.spark.stages.slices import TABLES, Record
 from devise.warehouse.lineage import Lineage
@@ -68,8 +71,13 @@ def with_states(contents: DataFrame, retry_codes: Sequence[str], by: Sequence[st
     )
 
 
+def thumbnails_below(config: EmbedConfig, n_listed: int) -> int:
+    """Images with a lesser id have a thumbnail: ids are hashes, so of n_listed images about `thumbnails` have."""
+    return IDS * min(config.thumbnails or 0, n_listed) // max(1, n_listed)
+
+
 def gather(task: Task, plan: Manifest, records: Sequence[Record], attempted: int) -> None:
-    """What the slices and the plan's standing rows come to, as this run's embeddings and rejects.
+    """What the slices and the plan's standing rows come to, as this run's embeddings, rejects and thumbnails.
 
     Raises:
         AccountingError: images attempted differ from embedded + rejected.
@@ -94,13 +102,18 @@ def gather(task: Task, plan: Manifest, records: Sequence[Record], attempted: int
         task.written[table] = Written(schemas.TABLES[table].names, files, found)
     task.details |= {name: listed[name] for name in ("listed", "unchanged", "carried")}
     task.details |= {"attempted": attempted, "embedded": n_embedded, "rejected": n_rejected, "slices": len(records)}
+    made_small = sum(file.rows for record in records for file in record.thumbnails)
+    without = sum(record.without_thumbnail for record in records)
+    task.details |= {"thumbnails": made_small, "without_thumbnail": without}
     told = ", ".join(f"{code} {n:,}" for code, n in sorted(made.items())) or "none"
     base = f"; a base: {listed['unchanged']:,} embeddings and {listed['carried']:,} rejects copied" if standing else ""
-    say("embed_images", f"{n_embedded:,} embedded, {n_rejected:,} rejected (rejects by code: {told}){base}")
+    small = f"; {made_small:,} thumbnails, {without:,} that could not be made" if task.config.thumbnails else ""
+    say("embed_images", f"{n_embedded:,} embedded, {n_rejected:,} rejected (rejects by code: {told}){small}{base}")
 
 
-def standing_rows(task: Task, judged: DataFrame) -> dict[str, DataFrame]:
-    """What a base takes over from the runs before: embeddings of unchanged images, latest rejects of carried ones."""
+def standing_rows(task: Task, judged: DataFrame, n_listed: int) -> dict[str, DataFrame]:
+    """What a base takes over from the runs before: embeddings of unchanged images, latest rejects of carried ones, and
+    of the former the thumbnails, no more than tonight's setting asks for."""
     unchanged, carried = (judged.where(F.col("state") == state).select(CONTENT) for state in ("unchanged", "carried"))
     last = Window.partitionBy(CONTENT).orderBy(F.desc("attempts"))
     latest = task.read("rejects").withColumn("place", F.row_number().over(last)).where("place = 1")
@@ -108,7 +121,19 @@ def standing_rows(task: Task, judged: DataFrame) -> dict[str, DataFrame]:
     return {
         "embeddings": embeddings.dropDuplicates(CONTENT).select(schemas.EMBEDDINGS.names),
         "rejects": latest.join(carried, on=CONTENT, how="left_semi").select(schemas.REJECTS.names),
+        "thumbnails": _standing_thumbnails(task, unchanged, thumbnails_below(task.config, n_listed)),
     }
+
+
+def _standing_thumbnails(task: Task, unchanged: DataFrame, below: int) -> DataFrame:
+    """One of each unchanged image with an id below that, sorted by id, a file a range of them, to be looked up."""
+    size_bytes = sum(file.size_bytes for run in task.inputs["thumbnails"] for file in run.files)
+    n, key = 1 + size_bytes // PART_BYTES, ["image_id", "etag"]
+    rows = task.read("thumbnails").where(F.col("image_id") < below)
+    rows = rows.join(unchanged.select(key), on=key, how="left_semi").dropDuplicates(key)
+    width = -(-max(below, 1) // n)
+    rows = rows.withColumn("range", F.expr(f"cast(image_id div {width} as int)"))
+    return spread(rows, "range", n).select(schemas.THUMBNAILS.names).sortWithinPartitions("image_id")
 
 
 def starts_anew(task: Task) -> bool:

@@ -59,17 +59,29 @@ def share_requests(spark: SparkSession, settings: EngineConfig, n_tasks: int) ->
 
 
 def open_engine(
-    warehouse: str, model: Manifest, settings: EngineConfig, fetch: "Callable[[Item], bytes] | None" = None
+    warehouse: str,
+    model: Manifest,
+    settings: EngineConfig,
+    fetch: "Callable[[Item], bytes] | None" = None,
+    thumbnails_below: int = 0,
 ) -> "Engine":
-    """The engine on this worker; the model is fetched once per host and loaded once per Python process."""
+    """The engine on this worker; the model is fetched once per host and loaded once per Python process.
+
+    Args:
+        thumbnails_below: images with a lesser id have a thumbnail.
+    """
     from devise.vision import model as models
 
     loaded = models.load(query.model_folder(manifest.localise(warehouse, model), model))
-    return engine_on_worker(loaded, settings, "embedding", fetch)
+    return engine_on_worker(loaded, settings, "embedding", fetch, thumbnails_below)
 
 
 def engine_on_worker(
-    model: "DeviseModel", settings: EngineConfig, output: str, fetch: "Callable[[Item], bytes] | None" = None
+    model: "DeviseModel",
+    settings: EngineConfig,
+    output: str,
+    fetch: "Callable[[Item], bytes] | None" = None,
+    thumbnails_below: int = 0,
 ) -> "Engine":
     """An engine with as many threads as Spark gives this task cores, reading objects as they were listed."""
     from devise.vision.engine import Engine
@@ -91,6 +103,7 @@ def engine_on_worker(
         max_bytes=settings.max_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
         output=output,
+        thumbnail=lambda item: item.image_id < thumbnails_below,
     )
 
 

@@ -202,12 +202,12 @@ def _write_standing(task: Task, listed: dict[str, int]) -> dict:
     judged = judge_images(task.read("images"), task.read("embeddings"), task.read("rejects"), config.retry_codes)
     judged = task.stage(judged, "judged")
     told: dict = {"codes": {}}
-    for table, frame in standing_rows(task, judged).items():
+    wanted = {"embeddings": listed["unchanged"], "rejects": listed["carried"]}
+    for table, frame in standing_rows(task, judged, sum(listed.values())).items():
         written = tables.write(frame, task.folder(table), schemas.TABLES[table], "standing")
         told[table] = [file.model_dump() for file in written.files]
         told["codes"] |= written.rejects
-        wanted = listed["unchanged" if table == "embeddings" else "carried"]
-        if written.rows != wanted:
-            raise AccountingError(f"{task.folder(table)}: found {written.rows} rows that stand, wanted {wanted}")
+        if written.rows != wanted.get(table, written.rows):
+            raise AccountingError(f"{task.folder(table)}: found {written.rows} rows that stand, wanted {wanted[table]}")
     say("plan_images", f"a base: {listed['unchanged']:,} embeddings and {listed['carried']:,} rejects copied")
     return told

@@ -1,6 +1,6 @@
 """Slices of a night's images, embedded and committed one by one: a crash costs the slices under way, never the night.
 
-A slice is the images whose hash leaves its number. Each worker goes through several slices without a pause, writes a
+A slice is a range of the ids, which are hashes, as an index's shard is. Each worker goes through several slices without a pause, writes a
 slice's files as its outcomes come, puts them into the run's folders, and then creates the slice's record: who finds a
 record, finds its files. Before it begins a slice it leaves a mark. A slice with a mark and without a record is a
 suspect: one of its images may have ended its worker, and so they are read by a process of their own first.
@@ -31,7 +31,7 @@ from devise.warehouse.manifest import File
 if TYPE_CHECKING:
     from devise.vision.engine import Engine, Item, Outcomes
 
-TABLES = ("embeddings", "rejects")
+TABLES = ("embeddings", "rejects", "thumbnails")
 NAME = re.compile(r"(slice|begun)-(\d+)[.-].*")
 THREADS = 16
 TELL_SECONDS = 15
@@ -58,6 +58,9 @@ class Record(Section):
     codes: dict[str, int]
     embeddings: list[File]
     rejects: list[File]
+    thumbnails: list[File]
+    without_thumbnail: int
+    """Embedded images that should have one, and of which none could be made."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,9 @@ class Work:
     """Table -> URI of the run's folder."""
     model_id: str
     open: "Callable[[Callable[[Item], bytes]], Engine]"
-    """An engine that fetches as it is told to."""
+    """An engine that fetches as it is told to, and makes thumbnails of images with an id below `thumbnails_below`."""
     max_pixels: int
+    thumbnails_below: int
 
 
 @dataclass
@@ -124,12 +128,23 @@ class _Slice:
     parts: dict[str, Part] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
     given: int = 0
+    without_thumbnail: int = 0
     whole: bool = False
     """Whether all of its images were given to the engine."""
 
     @property
     def complete(self) -> bool:
-        return self.whole and self.given == sum(part.rows for part in self.parts.values())
+        ended = sum(part.rows for table, part in self.parts.items() if table != "thumbnails")
+        return self.whole and self.given == ended
+
+    def add(self, outcomes: "Outcomes", rows: list[int]) -> None:
+        """These rows of some outcomes, to the files that they belong to."""
+        for table, batch in split(outcomes, rows, self.attempts, self.work.model_id).items():
+            self.write(table, batch)
+        wanted = (
+            outcomes.codes[row] is None and outcomes.items[row].image_id < self.work.thumbnails_below for row in rows
+        )
+        self.without_thumbnail += sum(wanted) - sum(outcomes.thumbnails[row] is not None for row in rows)
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
         if table not in self.parts:
@@ -145,6 +160,7 @@ class _Slice:
             embedded=rows.get("embeddings", 0),
             rejected=rows.get("rejects", 0),
             codes=json.loads(told["rejects"]["codes"]) if "rejects" in told else {},
+            without_thumbnail=self.without_thumbnail,
             **{table: files.get(table, []) for table in TABLES},
         )
         if not self.work.slices.commit(record):  # a twin's, or an attempt's that was taken for dead
@@ -183,7 +199,7 @@ def embed_slices(rows: Iterator[Row], work: Work) -> Iterator[Record]:
     done, suspects = work.slices.look()
     under_way: dict[int, _Slice] = {}
     place: dict[int, _Slice] = {}
-    probe = Probe(work.max_pixels)
+    probe = Probe(work.max_pixels, work.thumbnails_below > 0)
 
     def fetch(item: Item) -> bytes:
         content = fetch_image(item.uri, item.etag)
@@ -218,9 +234,7 @@ def embed_slices(rows: Iterator[Row], work: Work) -> Iterator[Record]:
         for outcomes in work.open(fetch).run(items()):
             of = [place.pop(item.image_id) for item in outcomes.items]
             for found in {each.number: each for each in of}.values():
-                mine = [row for row, each in enumerate(of) if each is found]
-                for table, batch in split(outcomes, mine, found.attempts, work.model_id).items():
-                    found.write(table, batch)
+                found.add(outcomes, [row for row, each in enumerate(of) if each is found])
             yield from complete()
         yield from complete()
         if under_way:
@@ -233,7 +247,7 @@ def embed_slices(rows: Iterator[Row], work: Work) -> Iterator[Record]:
 
 
 def split(outcomes: "Outcomes", rows: list[int], attempts: dict[int, int], model_id: str) -> dict[str, pa.RecordBatch]:
-    """These rows of some outcomes as batches of schemas.EMBEDDINGS and schemas.REJECTS.
+    """These rows of some outcomes as batches of schemas.EMBEDDINGS, REJECTS and THUMBNAILS.
 
     Args:
         attempts: image_id -> attempts made before tonight.
@@ -268,7 +282,15 @@ def split(outcomes: "Outcomes", rows: list[int], attempts: dict[int, int], model
         pa.array(made, pa.int32()),
         pa.array([model_id] * len(lost), pa.string()),
     ]
-    found = {"embeddings": (kept, embeddings), "rejects": (lost, rejects)}
+    small = [(outcomes.items[row], found) for row in kept if (found := outcomes.thumbnails[row]) is not None]
+    thumbnails = [
+        pa.array([item.image_id for item, _ in small], pa.int64()),
+        pa.array([item.etag for item, _ in small], pa.string()),
+        pa.array([found.webp for _, found in small], pa.binary()),
+        pa.array([found.width for _, found in small], pa.int32()),
+        pa.array([found.height for _, found in small], pa.int32()),
+    ]
+    found = {"embeddings": (kept, embeddings), "rejects": (lost, rejects), "thumbnails": (small, thumbnails)}
     return {
         table: schemas.record_batch(columns, schemas.TABLES[table]) for table, (some, columns) in found.items() if some
     }

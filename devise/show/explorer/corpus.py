@@ -1,0 +1,229 @@
+"""One publication, opened for the explorer: a `Searcher`, and pictures by id, completion, folders; knows no HTTP.
+
+A picture in a query is a stored one, by its id or its uri, or an uploaded one's vector, written out: nothing that a
+query names is ever read.
+"""
+
+import base64
+import binascii
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from devise.errors import VocabularyError
+from devise.search import grammar, vocabularies
+from devise.search.answers import Labelled
+from devise.search.lookups import SortedFiles
+from devise.search.searcher import Searcher
+from devise.search.shards import IDS, stored_rows
+from devise.show.explorer.suggestions import Suggestions
+from devise.words.ancestry import Ancestry
+from devise.words.denied import Denied
+
+KEEP_BYTES = 256 * 2**20
+"""For decoded labels: those of some 10^6 images."""
+BY_ID, VECTOR = "ID/", "VECTOR/"
+TAG_LETTERS = 12
+"""Of a model's id, before the numbers of a vector that it made."""
+FOLDERS, LOOKED_AT = 12, 1_000
+NUMBER = np.dtype("<f2")
+
+
+class NotLive(LookupError):
+    """An image that is not among the live ones."""
+
+
+class Corpus:
+    """What one publication holds; any number of threads may ask."""
+
+    def __init__(self, searcher: Searcher):
+        self.searcher, self.live = searcher, searcher.live
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, warehouse: str, vectors: str | None = None) -> "Corpus":
+        """What is live; `ManifestError` if nothing was ever published."""
+        return cls(Searcher.open(warehouse, vectors, KEEP_BYTES))
+
+    def follow(self) -> "Corpus":
+        """What is live now: this, or another."""
+        found = self.searcher.follow()
+        return self if found is self.searcher else Corpus(found)
+
+    def warm(self) -> None:
+        """Open what first questions would wait for, and decode labels of images all over the table."""
+        _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders
+        if self.has("word_images"):
+            self.searcher.ask(self.searcher.vocabulary.labels[0], 1)
+        self.labels_of(list(self._some))
+
+    def has(self, table: str) -> bool:
+        return bool(self.live.runs(table))
+
+    @property
+    def model_id(self) -> str:
+        """Of the model that made the embeddings."""
+        return self.searcher.newest("index").model_id or ""
+
+    def told(self) -> dict[str, Any]:
+        """What is live, for people."""
+        return {
+            "publication": self.live.number,
+            "run": self.live.run,
+            "published_at": datetime.fromtimestamp(self.live.published_at, timezone.utc).isoformat(timespec="seconds"),
+            "images": self.searcher.index.n_live,
+            "labels": len(self.searcher.vocabulary.labels),
+            "model_id": self.model_id,
+            "dim": self.searcher.index.dim,
+            "duplicates": self.has("neighbours"),
+            "folders": self.folders,
+        }
+
+    @cached_property
+    def _some(self) -> dict[int, str]:
+        """image_id -> uri of some live images, at even distances."""
+        parts = self.searcher.index.parts
+        some = [part.sidecar.some(LOOKED_AT // len(parts) + 1) for part in parts]
+        return {image_id: uri for found in some for image_id, uri in found.items()}
+
+    @cached_property
+    def folders(self) -> list[str]:
+        """Prefixes of uris that most images share, sorted."""
+        counts = Counter(uri.rsplit("/", 1)[0] + "/" for uri in self._some.values())
+        return sorted(folder for folder, _ in counts.most_common(FOLDERS))
+
+    @cached_property
+    def suggestions(self) -> Suggestions:
+        """Completion over the vocabulary, without what is denied."""
+        known = self.searcher.vocabulary
+        path = vocabularies.find_denied(self._labelled_with("deny", "none"))
+        passed_over = Denied.load(path).rows(known.labels, known.synsets, known.synonyms) if path else None
+        return Suggestions(known, passed_over)
+
+    @cached_property
+    def ancestry(self) -> Ancestry:
+        """The hierarchy above the labels; empty where the vocabulary has none."""
+        words = self.searcher.newest("vocabulary")
+        return vocabularies.read_ancestry(self.searcher.warehouse, words, self.searcher.vocabulary.synsets)
+
+    def _labelled_with(self, setting: str, default: Any) -> Any:
+        """A setting of `label_images` that the live labels were made with."""
+        return self.searcher.newest("labels").config.get(setting, default) if self.has("labels") else default
+
+    @cached_property
+    def synset_of(self) -> dict[str, str | None]:
+        """label -> its synset, of all labels."""
+        known = self.searcher.vocabulary
+        return dict(zip(known.labels, known.synsets, strict=True))
+
+    def labels_of(self, image_ids: Sequence[int]) -> dict[int, Labelled]:
+        """image_id -> labels, of those that have any; none where no labels are published."""
+        return self.searcher.labels_of(image_ids) if self.has("labels") else {}
+
+    def uri_of(self, image_id: int) -> str:
+        """`NotLive` if no live image has the id."""
+        return self._stored(image_id)[0]
+
+    def etag_of(self, image_id: int) -> str:
+        """The etag that the image was embedded with; `NotLive` if no live image has the id."""
+        return self._stored(image_id)[1]
+
+    def _stored(self, image_id: int) -> tuple[str, str]:
+        parts = self.searcher.index.parts if 0 <= image_id < IDS else []
+        for part in parts:
+            if (found := part.sidecar.stored(image_id)) is not None and not np.isin(image_id, part.hidden):
+                return found
+        raise NotLive(f"no live image has the id {image_id}")
+
+    def vector_of(self, image_id: int) -> np.ndarray:
+        """float32 (D,); `NotLive` if no live image has the id."""
+        self._stored(image_id)
+        return self.searcher.index.vector_of(image_id)
+
+    def picture(self, text: str) -> np.ndarray:
+        """The vector of a query's picture: `ID/4711`, `VECTOR/...` as `write_vector` writes it, or a live image's uri.
+
+        Raises:
+            VocabularyError: there is no such live image, or the vector is none of this model's.
+        """
+        if text.startswith(VECTOR):
+            return self._read_vector(text)
+        if text.startswith(BY_ID):
+            number = text.removeprefix(BY_ID)
+            if not (number.isascii() and number.isdigit() and len(number) < 20):
+                raise VocabularyError(f"image:{text[:40]}: wanted the digits of an image_id behind ID/")
+            image_id = int(number)
+        elif (image_id := self.find_uri(text)) is None:
+            raise VocabularyError(f"image:{text[:200]}: no live image has this uri")
+        try:
+            return self.vector_of(image_id)
+        except NotLive as error:
+            raise VocabularyError(f"image:{text}: {error}") from None
+
+    def find_uri(self, uri: str) -> int | None:
+        """image_id of the live image at a uri, as the tables have it."""
+        for part in self.searcher.index.parts:
+            for image_id in np.setdiff1d(part.sidecar.starting_with(uri), part.hidden).tolist():
+                if part.sidecar.stored(image_id)[0] == uri:
+                    return image_id
+        return None
+
+    def write_vector(self, embedding_D: np.ndarray) -> str:
+        """A picture's vector as a query has it behind `image:`, in float16: letters, digits and `.-_/` alone."""
+        numbers = base64.urlsafe_b64encode(np.asarray(embedding_D).astype(NUMBER).tobytes()).decode().rstrip("=")
+        return f"{VECTOR}{self.model_id[:TAG_LETTERS]}.{numbers}"
+
+    def _read_vector(self, text: str) -> np.ndarray:
+        tag, _, numbers = text.removeprefix(VECTOR).partition(".")
+        if tag != self.model_id[:TAG_LETTERS]:
+            raise VocabularyError("image:VECTOR/...: it was made by another model than the live one: give the picture")
+        try:
+            content = base64.b64decode(numbers + "=" * (-len(numbers) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            content = b""
+        dim = self.searcher.index.dim
+        if len(content) != dim * NUMBER.itemsize:
+            raise VocabularyError(f"image:VECTOR/...: wanted {dim} numbers, as the explorer writes them")
+        vector_D = np.frombuffer(content, NUMBER).astype(np.float32)
+        length = float(np.linalg.norm(vector_D))
+        if not np.isfinite(length) or not 0.5 < length < 2.0:
+            raise VocabularyError("image:VECTOR/...: wanted a unit vector")
+        return vector_D / length
+
+    def vector(self, text: str) -> np.ndarray:
+        """The unit vector (D,) of a query; `VocabularyError` as `devise.search.grammar.query_vector`."""
+        return grammar.query_vector(text, self.searcher.lookup, self.picture)
+
+    @cached_property
+    def _neighbours(self) -> SortedFiles:
+        run = self.searcher.newest("neighbours")
+        return SortedFiles(stored_rows(self.searcher.warehouse, run), "image_id", KEEP_BYTES)
+
+    def groups_of(self, image_ids: Sequence[int]) -> dict[int, int]:
+        """image_id -> its group of near-duplicates, of those that are in one."""
+        if not self.has("neighbours"):
+            return {}
+        rows = self._neighbours.find(image_ids, ["image_id", "group_id"]).to_pylist()
+        return {row["image_id"]: row["group_id"] for row in rows if row["group_id"] is not None}
+
+    def duplicates_of(self, image_id: int) -> list[tuple[int, str]]:
+        """id and uri of an image's neighbours that are near-duplicates of it, the nearest first."""
+        if not self.has("neighbours"):
+            return []
+        columns = ["rank", "neighbour_id", "neighbour_uri", "duplicate"]
+        rows = sorted(self._neighbours.find([image_id], columns).to_pylist(), key=lambda row: row["rank"])
+        return [(row["neighbour_id"], row["neighbour_uri"]) for row in rows if row["duplicate"]]
+
+    @cached_property
+    def _images(self) -> SortedFiles:
+        return SortedFiles(stored_rows(self.searcher.warehouse, self.searcher.newest("images")), "uri")
+
+    def listed(self, uri: str) -> dict[str, Any]:
+        """What the listing says of an image: size_bytes, modified_at; nothing where no listing is published."""
+        rows = self._images.find([uri], ["size_bytes", "modified_at"]).to_pylist() if self.has("images") else []
+        return rows[0] if rows else {"size_bytes": None, "modified_at": None}

@@ -1,0 +1,327 @@
+"""What the explorer answers, of a small published warehouse: ranked, folded, filtered, explained, downloaded."""
+
+import io
+import re
+import time
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from explorers import TOKEN, add_neighbours, explorer, make_warehouse, picture
+from pyarrow import csv
+from tiny_warehouse import LISTED, add_tables, make_vocabulary, publish, unit
+
+from devise.errors import ConfigError, ManifestError, StorageError, VocabularyError
+from devise.search.answers import Label, Labelled
+from devise.search.searcher import Searcher
+from devise.show.explorer import command, downloads, ranked
+from devise.show.explorer.corpus import Corpus
+from devise.show.explorer.follow import Following
+from devise.show.explorer.suggestions import Suggestions
+from devise.warehouse import pointer
+from devise.words.ancestry import Ancestry
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_warehouse(tmp_path_factory.mktemp("explored"))
+
+
+@pytest.fixture(scope="module")
+def asked(made):
+    with explorer(made[0]) as found:
+        yield found
+
+
+def ids(answer):
+    return [int(hit["image_id"]) for hit in answer["hits"]]
+
+
+def nearest(pictures, query_D):
+    return [image_id for image_id, _ in sorted(pictures.values(), key=lambda found: -float(found[1] @ query_D))]
+
+
+def as_the_index_has_it(warehouse, query_D, kind):
+    return [hit.image_id for hit in Searcher.open(warehouse).search(query_D, kind, ranked.MOST).hits]
+
+
+def test_what_is_live_is_told(asked, made):
+    told = asked.get("/api/live").json()
+    assert (told["publication"], told["run"], told["images"], told["labels"], told["dim"]) == (3, "r3", 12, 5, 8)
+    assert (told["thumbnails"], told["duplicates"], told["links"]) == (False, True, False)
+    assert len(told["folders"]) == 4 and all(any(uri.startswith(f) for uri in made[1]) for f in told["folders"])
+
+
+def test_a_word_is_answered_by_its_list_and_then_by_the_index(asked, made):
+    warehouse, pictures = made
+    answer = asked.search("lion")
+    wanted = Searcher.open(warehouse).ask("lion", 200)
+    assert ids(answer) == [hit.image_id for hit in wanted.hits] and answer["total"] == len(pictures) > LISTED
+    assert (answer["kind"], answer["publication"], answer["run"]) == ("word", 3, "r3")
+    hit = answer["hits"][0]
+    assert hit["rank"] == 1 and hit["uri"].endswith(hit["name"]) and hit["labels"][0]["label"] in hit["alt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [("lion + tulip", {0: 1, 1: 1}), ("2 * lion - tulip", {0: 2, 1: -1}), ('"sea lion" + castle', {4: 1, 2: 1})],
+)
+def test_sums_are_answered_by_the_index(asked, made, text, weights):
+    words = make_vocabulary().vectors
+    query_D = unit(sum(weight * words[row] for row, weight in weights.items()))
+    assert ids(asked.search(text)) == nearest(made[1], query_D)
+
+
+def test_a_stored_picture_is_asked_by_its_id_and_by_its_uri(asked, made):
+    uri, (image_id, embedding_D) = list(made[1].items())[4]
+    by_id, by_uri = (ids(asked.search(f"image:{text}")) for text in (f"ID/{image_id}", uri))
+    assert by_id == by_uri == as_the_index_has_it(made[0], embedding_D, "image") and by_id[0] == image_id
+    assert ids(asked.get(f"/api/images/{image_id}/similar").json()) == by_id
+    mixed = unit(embedding_D + make_vocabulary().vectors[3])
+    assert ids(asked.search(f"image:ID/{image_id} + ferry")) == nearest(made[1], mixed)
+
+
+def test_answers_are_ranked_once_and_paged(asked, made, monkeypatch):
+    calls, real = [], Searcher.ask
+    monkeypatch.setattr(Searcher, "ask", lambda self, *told, **more: calls.append(told) or real(self, *told, **more))
+    pages = [asked.search("castle + tulip", offset=offset, limit=5) for offset in (0, 5, 10)]
+    assert [len(page["hits"]) for page in pages] == [5, 5, 2] and len(calls) == 1
+    assert [hit["rank"] for page in pages for hit in page["hits"]] == list(range(1, 13))
+    assert sum((ids(page) for page in pages), []) == ids(asked.search("castle + tulip"))
+    assert asked.search("castle + tulip", offset=12)["hits"] == []
+
+
+def test_what_was_asked_longest_ago_is_forgotten(made, monkeypatch):
+    monkeypatch.setattr(ranked, "KEPT", 2)
+    rankings = ranked.Rankings(Corpus.open(made[0]))
+    first = rankings.rank(ranked.Asked("lion"))
+    assert rankings.rank(ranked.Asked("lion")) is first
+    for text in ("tulip", "castle"):
+        rankings.rank(ranked.Asked(text))
+    assert rankings.rank(ranked.Asked("lion")) is not first
+
+
+def test_filters_by_folder_label_day_and_score(asked, made):
+    pictures = made[1]
+    folder = next(iter(pictures)).rsplit("/", 1)[0] + "/"
+    assert {hit["uri"].rsplit("/", 1)[0] + "/" for hit in asked.search("ferry", under=folder)["hits"]} == {folder}
+    late = ids(asked.search("ferry", since="2026-01-09"))
+    assert sorted(late) == sorted(image_id for image_id, _ in list(pictures.values())[8:])
+    answer = asked.search("ferry")
+    scores = [hit["score"] for hit in answer["hits"]]
+    assert answer["scores"] == {"most": max(scores), "least": min(scores)}
+    least = sorted(scores)[-3]
+    cut = asked.search("ferry", least=least)
+    assert cut["total"] == 3 and cut["scores"] == answer["scores"]
+    assert asked.search("ferry", label="sea lion")["total"] == 12
+
+
+def test_near_duplicates_are_folded_behind_the_best_of_them(asked, made):
+    pictures = list(made[1].values())
+    whole, folded = asked.search("castle + lion"), asked.search("castle + lion", fold="true")
+    group_of = {image_id: place // 3 if place % 3 < 2 else image_id for place, (image_id, _) in enumerate(pictures)}
+    wanted = list({group_of[image_id]: image_id for image_id in reversed(ids(whole))}.values())
+    assert sorted(ids(folded)) == sorted(wanted) and folded["total"] == 8
+    assert {int(hit["image_id"]): hit["folded"] for hit in folded["hits"]} == {
+        image_id: int(group_of[image_id] < 4) for image_id in wanted
+    }
+    image_id = pictures[0][0]
+    (other,) = asked.get(f"/api/images/{image_id}").json()["duplicates"]
+    assert int(other["image_id"]) == pictures[1][0]
+
+
+def test_shared_labels_are_counted_without_the_query_s_own(asked):
+    chips = asked.search("lion")["chips"]
+    assert {chip["label"] for chip in chips} == {"tulip", "castle", "ferry", "sea lion"}
+    assert all(chip["count"] == 12 for chip in chips)
+
+
+def test_nothing_fits_is_said(asked, made):
+    fine = asked.search("lion")
+    assert fine["fits"] and fine["told"] is None
+    none = asked.search("lion", least=1.0)
+    assert none["hits"] == [] and not none["fits"] and none["told"].startswith("Nothing fits: the best score is 0.9")
+    none = asked.search("lion", under="s3://elsewhere/")
+    assert none["hits"] == [] and none["told"] == "Nothing fits: no picture passes the filters." and not none["scores"]
+
+
+def test_a_word_that_no_answer_is_labelled_with_is_named(tmp_path):
+    warehouse, pictures = publish(tmp_path)
+    add_tables(warehouse, pictures, "r2")
+    corpus = Corpus.open(warehouse)
+    few = lambda image_ids: {i: type(t)(t.labels[:1], None, None) for i, t in found(image_ids).items()}  # noqa: E731
+    found, corpus.labels_of = corpus.labels_of, lambda image_ids: few(image_ids)
+    rankings = ranked.Rankings(corpus)
+    told = rankings.page(ranked.Asked("sea lion"), 0, 100)
+    assert not told["fits"] and told["told"].startswith("Nothing fits for sure: none of these has “sea lion” among")
+    told = rankings.page(ranked.Asked("sea lion + tulip"), 0, 100)
+    assert told["fits"] and told["told"].startswith("None of these has “sea lion” among its labels")
+    assert rankings.page(ranked.Asked("tulip - sea lion"), 0, 100)["told"] is None
+
+
+def test_a_kind_of_what_was_asked_meets_it(tmp_path):
+    corpus = Corpus.open(publish(tmp_path)[0])
+    known = corpus.searcher.vocabulary
+    corpus.searcher._opened["vocabulary"] = replace(known, synsets=["lion.n", None, None, None, "sea.n"])
+    corpus.__dict__["ancestry"] = Ancestry({"lion.n": ["cat.n"], "cat.n": ["sea.n"]}, ["lion.n"])
+    assert ranked._unmet(corpus, {"seal": "sea lion"}, [labelled("lion")]) == ()
+    assert ranked._unmet(corpus, {"seal": "sea lion"}, [labelled("tulip")]) == ("seal",)
+
+
+def labelled(label):
+    return Labelled((Label(label, 0.5, None),), None, None)
+
+
+@pytest.mark.parametrize("text", ["lion", "2 * lion + tulip - ferry", "3 * ferry"])
+def test_shares_add_up_to_the_score(asked, made, text):
+    for hit in asked.search(text)["hits"][:3]:
+        told = asked.get("/api/why", q=text, image_id=hit["image_id"]).json()
+        assert sum(term["share"] for term in told["terms"]) == pytest.approx(hit["score"], abs=1e-4)
+        assert told["score"] == pytest.approx(hit["score"], abs=1e-4) and told["labels"] == hit["labels"]
+
+
+def test_a_stored_image_is_told(asked, made):
+    uri, (image_id, _) = next(iter(made[1].items()))
+    told = asked.get(f"/api/images/{image_id}").json()
+    assert (told["uri"], told["image_id"], told["name"]) == (uri, str(image_id), "0.png")
+    assert told["modified_at"].startswith("2026-01-01") and len(told["labels"]) == 5
+
+
+def test_a_thumbnail_is_a_small_webp_that_a_browser_may_keep(asked, made):
+    image_id = next(iter(made[1].values()))[0]
+    first = asked.get(f"/api/images/{image_id}/thumbnail")
+    assert first.headers["content-type"] == "image/webp" and first.content[:4] == b"RIFF"
+    assert "max-age" in first.headers["cache-control"]
+    again = asked("GET", f"/api/images/{image_id}/thumbnail", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304 and not again.content
+
+
+def test_a_picture_that_was_changed_or_is_gone_cannot_be_shown(tmp_path):
+    warehouse, pictures = make_warehouse(tmp_path)
+    uri, (image_id, _) = next(iter(pictures.items()))
+    with explorer(warehouse) as asked:
+        for change in ("changed", "gone"):
+            path = tmp_path / "pictures" / uri.rsplit("pictures/", 1)[1]
+            path.write_bytes(picture()) if change == "changed" else path.unlink()
+            found = asked.get(f"/api/images/{image_id}/thumbnail")
+            assert (found.status_code, found.json()) == (410, {"error": f"the picture cannot be shown: {change}"})
+
+
+def test_a_given_picture_is_labelled_and_asked_with(asked, made):
+    form = asked("POST", "/api/pictures", files={"picture": ("a.png", picture(), "image/png")}).json()
+    body = asked("POST", "/api/pictures", content=picture(), headers={"content-type": "image/png"}).json()
+    assert form == body and (form["width"], form["height"]) == (40, 30) and len(form["labels"]) == 5
+    corpus = Corpus.open(made[0])
+    vector_D = corpus.picture(form["term"].removeprefix("image:"))
+    assert np.linalg.norm(vector_D) == pytest.approx(1.0, abs=1e-6)
+    assert ids(asked.search(form["term"])) == as_the_index_has_it(made[0], vector_D, "image")
+    assert ids(asked.search(f"{form['term']} - ferry")) == nearest(
+        made[1], unit(vector_D - make_vocabulary().vectors[3])
+    )
+    similar = asked("POST", "/api/similar?limit=3", content=picture(), headers={"content-type": "image/png"}).json()
+    assert ids(similar) == as_the_index_has_it(made[0], vector_D, "image")[:3]
+    labels = asked("POST", "/api/labels", content=picture(), headers={"content-type": "image/png"}).json()
+    assert labels["labels"] == form["labels"]
+
+
+def test_a_written_vector_is_read_as_it_was_within_float16(made):
+    corpus, rng = Corpus.open(made[0]), np.random.default_rng(0)
+    for _ in range(20):
+        vector_D = unit(rng.normal(size=8))
+        text = corpus.write_vector(vector_D)
+        assert re.fullmatch(r"[A-Za-z0-9/._-]+", text)
+        assert float(corpus.picture(text) @ vector_D) > 1 - 1e-6
+    text = corpus.write_vector(unit(np.ones(8)))
+    wrong = ["VECTOR/", "VECTOR/other.AAAA", text[:-3], text + "AAAA", text[:-4] + "!!!!", "ID/", "ID/-1", "ID/1e9"]
+    wrong += ["ID/" + "9" * 30, corpus.write_vector(np.zeros(8)), corpus.write_vector(np.full(8, np.nan))]
+    wrong += ["ID/5", "/etc/passwd", "s3://bucket/none.jpg", str(2**64)]
+    for text in wrong:
+        with pytest.raises(VocabularyError, match="^image:"):
+            corpus.picture(text)
+
+
+def test_answers_are_downloaded_as_they_are_shown(asked):
+    shown = asked.search("lion + ferry")
+    parquet = asked.get("/api/answers.parquet", q="lion + ferry")
+    rows = pq.read_table(io.BytesIO(parquet.content))
+    assert rows.column("image_id").to_pylist() == ids(shown) and rows.schema.metadata[b"query"] == b"lion + ferry"
+    told = asked.get("/api/answers.csv", q="lion + ferry")
+    assert told.headers["content-disposition"] == 'attachment; filename="answers.csv"'
+    again = csv.read_csv(io.BytesIO(told.content))
+    assert again.column("uri").to_pylist() == [hit["uri"] for hit in shown["hits"]]
+    assert asked.get("/api/answers.exe", q="lion").status_code == 404
+
+
+def test_no_cell_of_a_csv_is_a_formula():
+    rows = pa.table({"uri": ["=1+1", "+a", "-a", "@a", "\ta", "a=b", None], "rank": range(7)})
+    again = csv.read_csv(io.BytesIO(downloads.write(rows, "csv")))
+    assert again.column("uri").to_pylist() == ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "a=b", ""]
+
+
+def test_words_are_completed_labels_before_synonyms_and_short_before_long(asked):
+    words = asked.get("/api/words", text="Li").json()["words"]
+    assert [word["label"] for word in words] == ["lion"] and words[0]["seen"]
+    (word,) = asked.get("/api/words", text="king of").json()["words"]
+    assert (word["label"], word["said"]) == ("lion", "king of beasts")
+    known = make_vocabulary(["lion", "lioness", "sea lion", "line", "li"])
+    assert [word.label for word in Suggestions(known).find("li", 3)] == ["li", "line", "lion"]
+    assert [word.label for word in Suggestions(known).find("lion", 9)] == ["lion", "lioness", "sea lion"]
+    assert Suggestions(known).find(" ", 9) == []
+    denied = Suggestions(known, np.array([True, False, False, False, False]))
+    assert [word.label for word in denied.find("lion", 9)] == ["lioness", "sea lion"]
+
+
+def test_the_explorer_follows_the_live_pointer(tmp_path):
+    warehouse, pictures = make_warehouse(tmp_path)
+    with explorer(warehouse, every_s=0.02) as asked:
+        assert asked.search("lion")["publication"] == 3
+        add_neighbours(warehouse, pictures, "r4")
+        while (found := asked.search("lion"))["publication"] == 3:
+            time.sleep(0.02)
+        assert (found["publication"], found["run"]) == (4, "r4")
+
+
+def test_a_publication_that_cannot_be_opened_is_not_answered_from(tmp_path, caplog):
+    warehouse, _ = make_warehouse(tmp_path)
+    following = Following(warehouse, every_s=0.02)
+    live = pointer.read(warehouse)
+    pointer.swap(warehouse, [pair for pair in live.pairs() if pair[0] != "index"], "r4", live)
+    while "still of publication 3" not in caplog.text:
+        time.sleep(0.02)
+    assert following.now.corpus.live.number == 3
+    following.close()
+
+
+def test_an_empty_warehouse_is_one_line(tmp_path):
+    with pytest.raises(ManifestError, match="nothing is published here yet"):
+        Following(str(tmp_path))
+
+
+def test_the_token_is_found_in_a_file_and_in_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv(command.VARIABLE, raising=False)
+    assert command.find_token(None) is None
+    monkeypatch.setenv(command.VARIABLE, TOKEN)
+    assert command.find_token(None) == TOKEN
+    (tmp_path / "token").write_text("another token, long enough\n")
+    assert command.find_token(str(tmp_path / "token")) == "another token, long enough"
+    for content, said in [("short", "a token of 5 letters, wanted 16"), ("ü" * 20, "wanted 16 or more, of ASCII")]:
+        (tmp_path / "token").write_text(content)
+        with pytest.raises(ConfigError, match=said):
+            command.find_token(str(tmp_path / "token"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        command.find_token(str(tmp_path / "none"))
+
+
+def test_what_is_not_in_reach_is_503_and_tells_no_path(made, monkeypatch):
+    def fail(*_, **__):
+        raise StorageError(f"{made[0]}: cannot be read")
+
+    with explorer(made[0]) as asked:
+        monkeypatch.setattr(Searcher, "ask", fail)
+        found = asked.get("/api/search", q="lion")
+        assert found.status_code == 503 and found.json() == {"error": "the warehouse cannot be read just now"}
+        monkeypatch.setattr(Searcher, "ask", lambda *_, **__: 1 / 0)
+        found = asked.get("/api/search", q="tulip")
+        assert found.status_code == 500 and found.json() == {"error": "a fault of the explorer: its log has it"}

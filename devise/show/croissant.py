@@ -19,6 +19,7 @@ TYPES = {
     "string": "sc:Text",
     "boolean": "sc:Boolean",
     "timestamp": "sc:DateTime",
+    "binary": "sc:ImageObject",  # thumbnails: bytes of nothing else are in a table
 }
 PREFIXES = {"cr": "http://mlcommons.org/croissant/", "dct": "http://purl.org/dc/terms/", "sc": "https://schema.org/"}
 NAMES = (

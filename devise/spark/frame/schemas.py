@@ -232,6 +232,7 @@ ABOUT = {
     "vocabulary": "the labels there can be, with their word vectors",
     "embeddings": "the vector of every image that has one",
     "rejects": "every image that has no vector, and why",
+    "thumbnails": "a small picture of every image that has an embedding, where the nights make them",
     "features": "what the frozen network gives for each labelled image: a cache of training, which is never published",
     "labels": "the best labels of every live image, best first; its answer on the first row",
     "word_images": "the best images of every label, of all that are live, best first",

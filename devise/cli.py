@@ -143,6 +143,14 @@ def columns(options: argparse.Namespace) -> None:
     print(schemas.data_dictionary(), end="")
 
 
+def card(options: argparse.Namespace) -> None:
+    """A dataset card and Croissant metadata of what is live: README.md and croissant.json beside the tables."""
+    from devise.show import datasetcard
+    from devise.spark.frame import schemas
+
+    print("\n".join(datasetcard.write(options.warehouse, schemas.described(), options.out, options.license)))
+
+
 def ddl(options: argparse.Namespace) -> None:
     """SQL that makes the tables, and views of what is live, for an engine: Athena, Trino, DuckDB or Spark."""
     from devise.spark.frame import ddl
@@ -261,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
     command("columns", columns)
     telling = at_warehouse(command("ddl", ddl))
     telling.add_argument("--engine", required=True, choices=("athena", "trino", "duckdb", "spark"))
+    describing = at_warehouse(command("card", card))
+    describing.add_argument("--out", type=_named, metavar="FOLDER", help="write them here; default: the warehouse")
+    describing.add_argument("--license", type=_named, help="what the tables may be used under: an SPDX id or a URL")
     quickstart.add(command)
     beforehand.add(command)
     clusters.add(commands)

@@ -41,8 +41,9 @@ def run(folder: Path, place: str | None = None) -> None:
         download(f"{where}/warehouse", tables)
     show(tables, f"{where}/warehouse" if place else str(tables))
     sheets(tables, folder / "sheets")
-    print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, or ask:")
+    print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, open the explorer, or ask:")
     asked = names["TABLES"] if place else os.path.relpath(tables)
+    print(f"  {command_line('devise')} serve --warehouse {asked}    # http://127.0.0.1:8000")
     print(f'  {command_line("devise")} search --warehouse {asked} "boat + wing"')
 
 

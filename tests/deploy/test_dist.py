@@ -235,3 +235,23 @@ def test_the_archive_of_this_checkout_is_installed_in_a_bare_root_without_a_netw
     assert len(re.findall(r"==\S+ --hash=sha256:[0-9a-f]{64}$", locked, re.MULTILINE)) == locked.count("\n")
     assert int(n_packages) >= locked.count("\n")
     print("", f"{archive.name}: {archive.stat().st_size:,} bytes", *told, sep="\n")
+
+
+def test_the_explorer_s_image_is_made_of_what_the_wheel_is_made_of_and_does_not_run_as_root():
+    stages = re.split(r"^FROM ", (ROOT / "deploy/Dockerfile").read_text(), flags=re.MULTILINE)[1:]
+    built, explorer, spark = ({stage.partition("\n")[0].split()[-1]: stage} for stage in stages)
+    copied = {
+        word.rstrip("/")
+        for line in re.findall(r"^COPY (.*) \S+$", built["built"], re.MULTILINE)
+        for word in line.split()
+    }
+    assert copied == set(dist.SOURCES)
+    (extras,) = re.findall(r"'\.\[(.*)\]'", built["built"])
+    assert set(extras.split(",")) <= set(
+        re.findall(r'^        "(\w+)": \[', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    )
+    for name, stage in (*explorer.items(), *spark.items()):
+        assert name in ("explorer", "spark") and re.findall(r"^USER (\S+)", stage, re.MULTILINE)[-1] not in (
+            "0",
+            "root",
+        )

@@ -226,6 +226,22 @@ TABLES = {
     "metrics": METRICS,
 }
 
+ABOUT = {
+    "images": "every object of the corpus, as it was listed",
+    "plan": "what the night changed",
+    "vocabulary": "the labels there can be, with their word vectors",
+    "embeddings": "the vector of every image that has one",
+    "rejects": "every image that has no vector, and why",
+    "thumbnails": "a small picture of every image that has an embedding, where the nights make them",
+    "features": "what the frozen network gives for each labelled image: a cache of training, which is never published",
+    "labels": "the best labels of every live image, best first; its answer on the first row",
+    "word_images": "the best images of every label, of all that are live, best first",
+    "neighbours": "the nearest images of every image, near-duplicates and their groups",
+    "results": "answers to the night's queries",
+    "label_metrics": "how good the model is, label by label",
+    "metrics": "how good the model and the index are",
+}
+
 
 def bare(schema: StructType) -> StructType:
     """The schema without its comments: Spark compares a pandas UDF's result with them, and they do not travel."""
@@ -240,13 +256,29 @@ def record_batch(columns: Sequence[pa.Array], schema: StructType) -> pa.RecordBa
     )
 
 
+def described() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
+    """Table -> what is in it; name, type in SQL's words and meaning of each column."""
+    return {
+        table: (
+            ABOUT[table],
+            [(field.name, field.dataType.simpleString(), field.metadata["comment"]) for field in schema],
+        )
+        for table, schema in TABLES.items()
+    }
+
+
 def data_dictionary() -> str:
     """Markdown: a section a table, a row a column."""
     lines = []
-    for name, schema in TABLES.items():
-        lines += [f"#### {name}", "", "| column | type | meaning |", "|---|---|---|"]
+    for table, (about, rows) in described().items():
         lines += [
-            f"| {field.name} | {field.dataType.simpleString()} | {field.metadata['comment']} |" for field in schema
+            f"#### {table}",
+            "",
+            f"{about[0].upper()}{about[1:]}.",
+            "",
+            "| column | type | meaning |",
+            "|---|---|---|",
         ]
+        lines += [f"| {name} | {kind} | {comment} |" for name, kind, comment in rows]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"

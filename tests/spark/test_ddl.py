@@ -323,6 +323,13 @@ def test_a_place_that_an_engine_misreads_is_refused(engine, warehouse, fault, tm
         ddl.statements(engine, warehouse or str(tmp_path))
 
 
+def test_a_table_that_has_no_file_yet_is_not_named_to_an_engine_that_would_look_for_it(tmp_path):
+    for table in ("images", "embeddings"):
+        (tmp_path / table / "run=r1").mkdir(parents=True)
+    text = "\n".join(ddl.statements("duckdb", str(tmp_path)))
+    assert "embeddings_current" in text and "rejects" not in text and "thumbnails" not in text
+
+
 def test_the_command_prints_statements_that_duckdb_runs_as_they_stand(published, capsys):
     cli.main(["ddl", "--engine", "duckdb", "--warehouse", published])
     database = duckdb.connect()

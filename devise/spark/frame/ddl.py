@@ -13,7 +13,6 @@ from pyspark.sql.types import StructField, StructType
 from devise.errors import ConfigError
 from devise.spark.frame import schemas
 from devise.store import storage
-from devise.warehouse import manifest
 
 SCHEMA = "devise"
 """The schema, or database, that all of it goes into; Spark's views are the session's own."""
@@ -88,8 +87,9 @@ def statements(engine: str, warehouse: str) -> list[str]:
         raise ConfigError(f"{warehouse}: found a local folder, wanted s3://: Athena reads nothing else")
     names = list(TABLES)
     if made.eager:
-        there = manifest.tables(root)
-        if not (names := [name for name in names if name in there]):
+        # Not by what manifests promise: of a table that another one commits there may be no file yet.
+        names = [name for name in names if storage.list_level(storage.join(root, name), missing_ok=True)[0]]
+        if not names:
             raise ConfigError(f"{warehouse}: found no table, wanted a warehouse with a night in it")
     lines = [*made.schema, *made.create(made, "live", schemas.LIVE, storage.join(root, "live/current"))]
     for name in names:

@@ -24,6 +24,7 @@ from devise.config import (
     NeighboursConfig,
     NightlyConfig,
     PublishConfig,
+    ReportConfig,
     SearchConfig,
     TrainConfig,
     VocabularyConfig,
@@ -39,7 +40,7 @@ MODELS: dict[str, type[JobConfig]] = {
     "build_vocabulary": VocabularyConfig, "train_model": TrainConfig, "catalog_images": CatalogConfig,
     "embed_images": EmbedConfig, "label_images": LabelConfig, "build_index": IndexConfig,
     "find_neighbours": NeighboursConfig, "search_images": SearchConfig, "evaluate_model": EvaluateConfig,
-    "publish_run": PublishConfig, "run_nightly": NightlyConfig,
+    "report_run": ReportConfig, "publish_run": PublishConfig, "run_nightly": NightlyConfig,
 }  # fmt: skip
 FILES = (
     *("build_vocabulary.vectors", "build_vocabulary.hierarchy", "build_vocabulary.classes", "train_model.weights"),

@@ -23,7 +23,10 @@ SUCCESS = "_SUCCESS"
 """Spark's own mark of a finished write."""
 IDENTITY = re.compile(r"(\S+) [0-9a-f]{64}")
 """How a manifest names an input that is a run; anything else it names is an outside file's tag."""
-COMMITTED_BY = {"rejects": "embeddings", "features": "model", "word_images": "labels", "label_metrics": "metrics"}
+COMMITTED_BY = {
+    "rejects": "embeddings", "features": "model", "word_images": "labels", "label_metrics": "metrics",
+    "label_counts": "reports", "map_images": "reports",
+}  # fmt: skip
 """Table -> the table whose manifest commits its runs and holds their record."""
 
 

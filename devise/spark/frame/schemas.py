@@ -177,6 +177,24 @@ LABEL_METRICS = _table(
     _VOCABULARY,
 )
 
+LABEL_COUNTS = _table(
+    ("label", TEXT, "the noun that an image is told to show: its answer, else its best label"),
+    ("n", LONG, "live images with it"),
+    ("n_new", LONG, "of these, the ones that are live from tonight: new, changed or tried again"),
+    _MODEL,
+    _VOCABULARY,
+)
+MAP_IMAGES = _table(
+    _ID,
+    _URI,
+    _ETAG,
+    ("label", TEXT, "the noun that it is told to show: its answer, else its best label"),
+    ("x", FLOAT, "its place on the map of its model, from left to right, without a unit"),
+    ("y", FLOAT, "the same from below to above"),
+    ("place", INT, "number of the place of the map that it is nearest to, 0 and so on"),
+    _MODEL,
+)
+
 OUTCOMES = StructType(
     [*EMBEDDINGS.fields[:9], *(REJECTS[name] for name in ("code", "message", "attempts"))],
 )
@@ -215,6 +233,8 @@ TABLES = {
     "results": RESULTS,
     "label_metrics": LABEL_METRICS,
     "metrics": METRICS,
+    "label_counts": LABEL_COUNTS,
+    "map_images": MAP_IMAGES,
 }
 
 

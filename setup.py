@@ -22,6 +22,7 @@ setup(
     package_dir={"devise.jobs": "jobs", "devise.conf": "conf", "devise.deploy": "deploy"},
     package_data={
         "devise.show": ["*.html"],
+        "devise.show.nightly": ["*.html"],
         "devise.conf": ["*.yaml", "spark/*.conf"],
         # What `devise emr up` stages, and the template of its stack.
         "devise.deploy": ["*.sh", "cloudformation/*.yaml"],

@@ -9,10 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devise.groups import (
-    EXAMPLES, SHIPPED_VECTORS, EngineConfig, FinetuneConfig, GeneralisedConfig, JobConfig, LabelledConfig, SplitConfig,
-    is_published, refuse_halves,
-)  # fmt: skip
+from devise import groups
+from devise.groups import EngineConfig, FinetuneConfig, GeneralisedConfig, JobConfig, LabelledConfig, SplitConfig
 from devise.values import ENDINGS_READ, Count, Fraction, Levels, Positive, Real, Seed, Side, Size, Text, Whole, once
 
 SECTIONS = (
@@ -66,7 +64,7 @@ class VocabularyConfig(JobConfig):
     @property
     def levels(self) -> int:
         """`hypernym_levels`, or its default for these vectors."""
-        default = 0 if self.vectors == SHIPPED_VECTORS else 6
+        default = 0 if self.vectors == groups.SHIPPED_VECTORS else 6
         return default if self.hypernym_levels is None else self.hypernym_levels
 
     @model_validator(mode="after")
@@ -134,7 +132,7 @@ class TrainConfig(JobConfig):
     @property
     def weights_file(self) -> str | None:
         """The file that `weights` names; None where it names what a package brings, or nothing."""
-        return None if self.weights is None or is_published(self.weights) else self.weights
+        return None if self.weights is None or groups.is_published(self.weights) else self.weights
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainConfig":
@@ -150,7 +148,7 @@ class TrainConfig(JobConfig):
             raise ValueError("labelled.kind images: wanted weights, projection linear or mlp, and loss cosine or ridge")
         if self.finetune is not None and (self.weights is None or self.loss not in ("cosine", "hinge_rank")):
             raise ValueError("finetune: wanted weights to start from, and loss cosine or hinge_rank")
-        refuse_halves(self, ("resize", "crop"), ("mean", "std"))
+        groups.refuse_halves(self, ("resize", "crop"), ("mean", "std"))
         if self.crop is not None and self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is cut from a picture of short side {self.resize}, wanted at most that")
         return self
@@ -273,7 +271,7 @@ class EvaluateConfig(JobConfig):
 
 
 class ReportConfig(JobConfig):
-    words: Annotated[list[Text], AfterValidator(once)] = [*EXAMPLES]
+    words: Annotated[list[Text], AfterValidator(once)] = [*groups.EXAMPLES]
     """Queries with a contact sheet on the page each, where the vocabulary has their words: `bird`, `ship + sail`."""
     images_on_map: Annotated[Count, Field(le=10_000)] = 3_000
     """About so many live images, drawn by image_id and so the same ones every night, have a place on the map."""

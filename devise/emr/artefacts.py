@@ -28,12 +28,12 @@ from devise.config import (
     SearchConfig,
     TrainConfig,
     VocabularyConfig,
-    is_published,
 )
 from devise.emr.account import Account
 from devise.emr.night import SETUP, STEPS
 from devise.errors import ConfigError
 from devise.facts import shipped
+from devise.groups import is_published
 from devise.store import scratch, storage
 
 MODELS: dict[str, type[JobConfig]] = {

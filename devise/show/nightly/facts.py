@@ -76,10 +76,10 @@ class Sheet(NamedTuple):
 
 
 class Dot(NamedTuple):
-    """An image on the map."""
+    """An image on the map; `names` is all that it is told to show, its answer or best label first."""
 
     uri: str
-    label: str
+    names: Sequence[str]
     x: float
     y: float
     place: int
@@ -89,12 +89,12 @@ class Dot(NamedTuple):
 class Facts:
     """One night. Pictures are told by uri; `thumbnails` holds those that can be shown.
 
-    counts: listed, new, changed, removed, embedded, rejected, unchanged, carried, attempted; live images as `n_live`.
-    requests: purpose -> operation -> requests. figures: hit and recall of kept publications and of this run, oldest
-    first. curve: an SVG of how far probabilities hold, or None. hub_labels: labels that most images are told to show;
-    hub_images: images that stand among the first ten of most labels. changes: labels that were tested, or None where
-    nothing could be compared, which `unchanged_why` says. mapped: images with a place, empty if there is no map;
-    map_run: the run that froze it.
+    counts: listed, new, changed, removed, attempted, embedded, rejected, unchanged, carried. requests: purpose ->
+    operation -> requests. figures: hit and recall of kept publications and of this run, oldest first. curve: an SVG of
+    how far probabilities hold, or None. hub_labels: labels that stand first for images, the commonest first.
+    hub_images: images that stand among the first ten of most of `n_lists` labels' lists. changes: labels that were
+    tested, or None where nothing could be compared, which `unchanged_why` says; rate: of those called drift the share
+    that may be chance. mapped: images with a place, none if there is no map; map_run: the run that froze it.
     """
 
     run: str
@@ -109,7 +109,6 @@ class Facts:
     figures: Sequence[Figure]
     curve: str | None
     hub_labels: Sequence[tuple[str, int]]
-    n_labels: int
     hub_images: Sequence[tuple[str, int]]
     n_lists: int
     changes: Sequence[Change] | None

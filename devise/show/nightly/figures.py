@@ -1,4 +1,4 @@
-"""Charts as inline SVG that take their colours from the page, each with its numbers as a table; knows no tables of ours.
+"""Charts as inline SVG that take their colours from the page, each with its numbers; knows no tables of ours.
 
 Vega-Lite draws them (altair, vl-convert): no script is left in the page. Colours are CSS variables, so that a chart
 reads in a light page and in a dark one; a title, a description and the table serve who does not see it.
@@ -20,7 +20,8 @@ SPLITS = 6
 KS = (1, 5)
 CONFIG = {
     "background": None,
-    "font": "system-ui, sans-serif",
+    "font": "sans-serif",
+    "padding": {"left": 16, "top": 5, "right": 12, "bottom": 5},
     "view": {"stroke": None},
     "axis": {
         **dict.fromkeys(("labelColor", "titleColor"), "currentColor"),
@@ -35,11 +36,12 @@ ROLES = re.compile(r' (?:role|aria-[a-z]+|xmlns(?::xlink)?|class|version)="[^"]*
 
 
 def phases(facts: Facts) -> str:
-    """Seconds of each job."""
-    rows = [(phase.job, round(phase.seconds, 1)) for phase in facts.phases]
-    values = [{"job": job, "seconds": seconds} for job, seconds in rows]
-    drawn = _bars(values, "job", "seconds", "seconds")
-    return figure(drawn, "Seconds of each job", f"{len(rows)} jobs, in order.", ("job", "seconds"), rows)
+    """Seconds of each job; rows and requests are in the table."""
+    rows = [(one.job, round(one.seconds, 1), one.rows, one.requests, one.retries) for one in facts.phases]
+    drawn = _bars([{"job": job, "seconds": seconds} for job, seconds, *_ in rows], "job", "seconds", "seconds")
+    told = f"{len(rows)} jobs of this night before its page, in order; rows and requests are in the table."
+    heads = ("job", "seconds", "rows written", "requests", "of them again")
+    return figure(drawn, "Seconds of each job", told, heads, rows)
 
 
 def hits(facts: Facts) -> list[str]:
@@ -68,10 +70,10 @@ def recall(facts: Facts) -> str:
 
 
 def hubs(facts: Facts) -> str:
-    """The labels that most live images are told to show."""
+    """The labels that stand first for most live images."""
     rows = [(label, n, round(100 * n / facts.n_live, 2)) for label, n in facts.hub_labels[:BARS]]
     values = [{"label": label, "percent": share} for label, _, share in rows]
-    told = f"The {len(rows)} labels that most of {facts.n_live:,} live images are told to show, in percent of these."
+    told = f"The {len(rows)} labels that stand first for most of {facts.n_live:,} live images, in percent of these."
     drawn = _bars(values, "label", "percent", "percent of live images")
     return figure(drawn, "Commonest labels", told, ("label", "images", "percent"), rows)
 
@@ -110,7 +112,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
     top = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
     named = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     lines = "".join("<tr>" + "".join(map(_cell, row, range(len(row)))) + "</tr>" for row in rows)
-    return f'<div class="scroll" tabindex="0" role="group" aria-label="{html.escape(caption or "table")}"><table>{named}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return (
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{html.escape(caption or "numbers")}"><table>{named}'
+        f"<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
 
 
 def _cell(value: Any, column: int) -> str:
@@ -118,7 +123,7 @@ def _cell(value: Any, column: int) -> str:
     if column == 0:
         return f'<th scope="row">{html.escape(text)}</th>'
     number = isinstance(value, int | float) or re.fullmatch(r"[\d.,e+-]+%?", text)
-    return f'<td{" class=n" if number else ""}>{html.escape(text)}</td>'
+    return f"<td{' class=n' if number else ''}>{html.escape(text)}</td>"
 
 
 def _bars(values: Sequence[dict], name: str, number: str, title: str) -> str:

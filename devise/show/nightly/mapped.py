@@ -46,22 +46,25 @@ def choose(dots: Sequence[Dot]) -> list[Dot]:
 
 
 def places(dots: Sequence[Dot]) -> list[Place]:
-    """The places, the largest first, each with the label that is commonest there for what it is elsewhere.
+    """The places, the largest first, each with the noun that is commonest there for how common it is elsewhere.
 
-    That is the label with the most surprise in all: n x log(n / expected), of labels that two images bear at least.
+    That is the noun with the most n x log(n / expected): a general one that is everywhere tells nothing of a place, a
+    special one of a few images little.
     """
-    everywhere, scale = Counter(dot.label for dot in dots), _Scale(dots)
+    everywhere, scale = Counter(name for dot in dots for name in dot.names), _Scale(dots)
     by_place: dict[int, list[Dot]] = {}
     for dot in dots:
         by_place.setdefault(dot.place, []).append(dot)
     found = []
     for own in by_place.values():
-        counts = Counter(dot.label for dot in own)
-        share = len(own) / len(dots)
-        name = max(sorted(counts), key=lambda label: counts[label] * log(counts[label] / (everywhere[label] * share)))
+        name = _name(Counter(name for dot in own for name in dot.names), everywhere, len(own) / len(dots))
         x, y = (sorted(axis)[len(axis) // 2] for axis in zip(*(scale(dot) for dot in own), strict=True))
         found.append(Place(name, len(own), x, y, choose(own)))
     return sorted(found, key=lambda one: (-one.n, one.name))
+
+
+def _name(here: Counter[str], everywhere: Counter[str], share: float) -> str:
+    return max(sorted(here), key=lambda name: here[name] * log(here[name] / (everywhere[name] * share)))
 
 
 def draw(dots: Sequence[Dot], thumbnails: Mapping[str, bytes]) -> str:
@@ -78,7 +81,7 @@ def draw(dots: Sequence[Dot], thumbnails: Mapping[str, bytes]) -> str:
             names.append(f'<text x="{x:.0f}" y="{one.y:.0f}">{html.escape(one.name)}</text>')
     told = f"{len(dots):,} images; alike ones lie near each other. Names stand where the images that bear them are."
     listed = [
-        [*(round(part) for part in scale(dot)), dot.label, dot.uri.rsplit("/", 1)[-1], number.get(dot.uri, -1)]
+        [*(round(part) for part in scale(dot)), dot.names[0], dot.uri.rsplit("/", 1)[-1], number.get(dot.uri, -1)]
         for dot in dots
     ]
     data = json.dumps(listed, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -89,7 +92,8 @@ def draw(dots: Sequence[Dot], thumbnails: Mapping[str, bytes]) -> str:
         for one in found
     )
     return (
-        f'<div class="map"><svg id="map" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="map-title map-told">'
+        f'<div class="map"><svg id="atlas" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        'aria-labelledby="map-title map-told">'
         f'<title id="map-title">Map of the corpus</title><desc id="map-told">{html.escape(told)}</desc>'
         f'<path class="dots" d="{path}"/><circle id="spot" r="9" cx="-20" cy="-20"/>{"".join(names)}</svg>'
         '<div id="tip" hidden><span class="thumb"></span><b></b><small></small></div></div>'

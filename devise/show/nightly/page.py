@@ -1,9 +1,10 @@
-"""The night's page assembled: one HTML file that needs nothing beside it; knows no tables, and how nothing was found."""
+"""The night's page assembled: one HTML file that needs nothing beside it; knows no tables."""
 
 import base64
 import html
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import accumulate, takewhile
 from string import Template
 
 from devise.show.nightly import figures, mapped
@@ -37,17 +38,15 @@ def _ran(facts: Facts) -> str:
     counts, speed = facts.counts, facts.images_a_second
     told = {"live images": facts.n_live, **{name: counts[name] for name in ("new", "changed", "removed", "rejected")}}
     pairs = [(name, f"{n:,}") for name, n in told.items()]
-    pairs += [("minutes", f"{facts.seconds / 60:.1f}"), ("images a second", f"{speed:,.0f}" if speed else "none embedded")]
+    pairs += [
+        ("minutes", f"{facts.seconds / 60:.1f}"),
+        ("images a second", f"{speed:,.0f}" if speed else "none embedded"),
+    ]
     cards = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in pairs)
     parts = " + ".join(f"{counts[part]:,} {part}" for part in ("embedded", "rejected", "unchanged", "carried"))
-    rows = [
-        (one.job, round(one.seconds, 1), one.rows, one.requests, one.retries)
-        for one in facts.phases
-    ]  # fmt: skip
-    jobs = figures.table(("job", "seconds", "rows", "requests", "retries"), rows, "Jobs of this night, before this page")
     return (
         f'<dl class="facts">{cards}</dl><p>{counts["listed"]:,} listed = {parts}.</p>'
-        f'<div class="charts">{figures.phases(facts)}<div>{jobs}</div><div>{_cost(facts)}</div></div>'
+        f'<div class="charts">{figures.phases(facts)}<div>{_cost(facts)}</div></div>'
     )
 
 
@@ -62,7 +61,9 @@ def _cost(facts: Facts) -> str:
     if facts.usd_an_hour is not None:
         hours = facts.seconds / 3600
         usd = hours * facts.usd_an_hour
-        lines.append(f"Machines: {hours:.2f} h at {facts.usd_an_hour:g} USD an hour, as the settings say: {usd:.2f} USD.")
+        lines.append(
+            f"Machines: {hours:.2f} h at {facts.usd_an_hour:g} USD an hour, as the settings say: {usd:.2f} USD."
+        )
     else:
         lines.append("Machines: not priced; report_run.usd_an_hour would say what they cost.")
     return f"<h3>Requests and cost</h3>{asked}" + "".join(f'<p class="note">{html.escape(line)}</p>' for line in lines)
@@ -84,23 +85,19 @@ def _quality(facts: Facts) -> str:
         data = base64.b64encode(facts.curve.encode()).decode()
         told = "How far probabilities hold, and answers, on classes that the model was made to forget."
         charts.append(
-            f'<figure class="chart plain"><figcaption><b>Calibration</b> {told}</figcaption>'
-            f'<img src="data:image/svg+xml;base64,{data}" alt="{told}" style="width:100%"></figure>'
+            f'<figure class="chart plain wide"><figcaption><b>Calibration</b> {told}</figcaption>'
+            f'<img src="data:image/svg+xml;base64,{data}" alt="{told}"></figure>'
         )
     measured = "" if any(charts) else "<p>Nothing was measured this night: evaluate_model is no stage of it.</p>"
-    half, total = 0, 0
-    for _, n in facts.hub_labels:
-        half, total = half + 1, total + n
-        if 2 * total >= facts.n_live:
-            break
-    first = f"{half:,} labels are told of half of all images" if 2 * total >= facts.n_live else (
-        f"the {half:,} commonest labels are told of {total / facts.n_live:.0%} of all images"
-    )  # fmt: skip
+    reached = accumulate(n for _, n in facts.hub_labels)
+    half = 1 + sum(1 for total in takewhile(lambda total: 2 * total < facts.n_live, reached))
     charts.append(figures.hubs(facts))
     listed = [Tile(uri, f"{n:,} labels", [_name(uri)]) for uri, n in facts.hub_images]
-    found = f"<h3>Images that most words find</h3><p>Among the first ten of so many of {facts.n_lists:,} labels' lists.</p>"
+    found = (
+        f"<h3>Images that most words find</h3><p>Among the first ten of so many of {facts.n_lists:,} labels' lists.</p>"
+    )
     return (
-        f'{measured}<p>Of {facts.n_labels:,} labels that any image is told to show, {first}.</p>'
+        f"{measured}<p>{len(facts.hub_labels):,} labels stand first for an image; {half:,} of them for half of all.</p>"
         f'<div class="charts">{"".join(charts)}</div>'
         f"{found + _tiles(listed, facts.thumbnails) if listed else ''}"
     )
@@ -111,8 +108,8 @@ def _changed(facts: Facts) -> str:
         return f"<p>{html.escape(facts.unchanged_why)}</p>"
     drifting = [one for one in facts.changes if one.drifts]
     told = (
-        f"{len(facts.changes):,} labels were tested, {len(drifting):,} drift: their share among tonight's images differs "
-        f"from that among the others by more than chance (of those called drift at most {facts.rate:.0%} by chance) and "
+        f"{len(facts.changes):,} labels were tested, {len(drifting):,} drift: their share among tonight's images "
+        f"differs from that among the others by more than chance ({facts.rate:.0%} of them at most may be chance) and "
         "by a quarter at least. Images that came together are alike: an album is drift too."
     )
     order = sorted(facts.changes, key=lambda one: (not one.drifts, one.chance, one.label))[:MOST_CHANGES]
@@ -157,7 +154,9 @@ def _map(facts: Facts) -> str:
 
 
 def _tiles(tiles: Sequence[Tile], thumbnails: Mapping[str, bytes]) -> str:
-    return f'<div class="tiles">{"".join(_tile(tile, thumbnails.get(tile.uri)) for tile in tiles)}</div>' if tiles else ""
+    return (
+        f'<div class="tiles">{"".join(_tile(tile, thumbnails.get(tile.uri)) for tile in tiles)}</div>' if tiles else ""
+    )
 
 
 def _tile(tile: Tile, picture: bytes | None) -> str:
@@ -165,7 +164,7 @@ def _tile(tile: Tile, picture: bytes | None) -> str:
     if picture is not None:
         data = base64.b64encode(picture).decode()
         alt = html.escape(", ".join([tile.name, *tile.lines[:1]]))
-        inside = f'<img src="data:image/webp;base64,{data}" alt="{alt}" loading="lazy" width="120" height="120">'
+        inside = f'<img src="data:image/webp;base64,{data}" alt="{alt}" decoding="async" width="120" height="120">'
     lines = "".join(f'<span title="{html.escape(line)}">{html.escape(line)}</span>' for line in tile.lines)
     title = html.escape(tile.uri)
     return f'<figure title="{title}">{inside}<figcaption><b>{html.escape(tile.name)}</b>{lines}</figcaption></figure>'

@@ -178,9 +178,10 @@ LABEL_METRICS = _table(
 )
 
 LABEL_COUNTS = _table(
-    ("label", TEXT, "the noun that an image is told to show: its answer, else its best label"),
-    ("n", LONG, "live images with it"),
-    ("n_new", LONG, "of these, the ones that are live from tonight: new, changed or tried again"),
+    ("label", TEXT, "a noun that is the answer or the best label of an image"),
+    ("n", LONG, "live images of which it is one or both"),
+    ("n_first", LONG, "live images of which it is the best label"),
+    ("n_new", LONG, "of the n, those that are live from tonight: new, changed or tried again"),
     _MODEL,
     _VOCABULARY,
 )

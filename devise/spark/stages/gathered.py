@@ -1,4 +1,4 @@
-"""What manifests and small tables tell of a night, for its page; nothing here goes over the corpus but one narrow pass."""
+"""What manifests and small tables tell of a night, for its page; over the corpus goes one narrow pass."""
 
 import random
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def requests(task: Task) -> dict[str, dict[str, int]]:
 
 
 def counts(task: Task) -> dict[str, int]:
-    """The night's accounting, and how many images are new, changed (embedded before, with another content) and removed."""
+    """The night's accounting, and how many images are new, changed (embedded before with other content) and removed."""
     night, plan = task.input("embeddings").details, task.input("plan").details
     told = {name: night[name] for name in ("listed", "attempted", "embedded", "rejected", "unchanged", "carried")}
     before = task.lineage.published("images")

@@ -1,4 +1,4 @@
-"""The night's page: what it tells is gathered here, by Spark where it goes over the corpus; the page itself is `show`'s.
+"""The night's page: what it tells is gathered here, by Spark where that goes over the corpus; the page is `show`'s.
 
 Over the corpus go two narrow passes: best labels are counted, and the lists of words. Everything else follows the
 change, or is bounded by the settings. The page is one file of the run; its name begins with an underscore.
@@ -69,17 +69,17 @@ def write_report(task: Task) -> None:
 
 
 def count_labels(task: Task) -> list[tuple]:
-    """Rows of schemas.LABEL_COUNTS, the commonest label first: of a live image its answer, else its best label."""
-    best = task.read("labels").where("rank = 1")
-    best = best.select("image_id", F.coalesce("answer", "label").alias("label"))
-    plan = task.input("plan").details
+    """Rows of schemas.LABEL_COUNTS, the commonest noun first: of a live image its answer and its best label."""
+    nouns = F.explode(F.array_compact(F.array_distinct(F.array("label", "answer")))).alias("noun")
+    best, plan = task.read("labels").where("rank = 1").select("image_id", "label", nouns), task.input("plan").details
     came = F.lit(1)
     if plan["since"] is not None:
         new = task.read("plan").where("state IN ('todo', 'found')").select("image_id", F.lit(1).alias("came"))
         best, came = best.join(few(new, plan["todo"] + plan["found"]), on="image_id", how="left"), F.col("came")
-    sums = F.count("*").alias("n"), F.count(came).alias("n_new")
-    rows = best.groupBy("label").agg(*sums).collect()  # a row a label: the vocabulary bounds them
-    rows = sorted(rows, key=lambda row: (-row.n, row.label))
+    first = F.when(F.col("noun") == F.col("label"), 1)
+    sums = F.count("*").alias("n"), F.count(first).alias("n_first"), F.count(came).alias("n_new")
+    rows = best.groupBy("noun").agg(*sums).collect()  # a row a noun: the vocabulary and its hierarchy bound them
+    rows = sorted(rows, key=lambda row: (-row.n, row.noun))
     return [(*row, task.model_id, task.vocabulary_id) for row in rows]
 
 
@@ -90,16 +90,21 @@ def compare(task: Task, counts: Sequence[tuple]) -> "tuple[list[Change] | None, 
     from devise.learning import drift
     from devise.show.nightly.facts import Change
 
-    now_L, came_L = (np.array([row[column] for row in counts], np.int64) for column in (1, 2))
-    n_came, n_stood = int(came_L.sum()), int((now_L - came_L).sum())
-    if task.input("plan").details["since"] is None:
+    plan, embedded = task.input("plan").details, task.inputs["embeddings"][-1]
+    if plan["since"] is None:
         return None, "Nothing can be compared: it is the first night of this model."
+    now_L, came_L = (np.array([row[column] for row in counts], np.int64) for column in (1, 3))
+    n_came = embedded.details["embedded"] + plan["found"]
+    n_stood = count_live(embedded) - n_came
     if not n_came or not n_stood:
         return None, f"Nothing can be compared: {n_came:,} images came, {n_stood:,} stood before."
     found = drift.compare(came_L, now_L - came_L, n_came, n_stood, task.config.false_discoveries)
     before = gathered.counts_before(task)
     told = zip(counts, *(column.tolist() for column in found), strict=True)
-    changes = [Change(row[0], before.get(row[0]) if before else None, *row[1:3], *each) for row, *each in told]
+    changes = [
+        Change(row[0], before.get(row[0], 0) if before is not None else None, row[1], row[3], *each)
+        for row, *each in told
+    ]
     return [one for one in changes if one.now >= drift.LEAST_IMAGES], ""
 
 
@@ -126,8 +131,7 @@ def gather(task: Task, counts: Sequence[tuple], drawn: Sampled, told: dict[int, 
         rejects=refused,
         figures=gathered.figures(task),
         curve=gathered.curve(task),
-        hub_labels=[row[:2] for row in counts],
-        n_labels=len(counts),
+        hub_labels=sorted(((row[0], row[2]) for row in counts if row[2]), key=lambda pair: -pair[1]),
         hub_images=hubs,
         n_lists=n_lists,
         changes=changed[0],
@@ -168,4 +172,8 @@ def _dots(drawn: Sampled, told: dict[int, list]) -> "list[Dot]":
 
     if drawn.map_run is None:
         return []
-    return [Dot(row[1], told[row[0]][0].answer or told[row[0]][0].label, *row[3:]) for row in drawn.rows]
+    nouns = {
+        image_id: list(dict.fromkeys(filter(None, [rows[0].answer, *(row.label for row in rows)])))
+        for image_id, rows in told.items()
+    }
+    return [Dot(row[1], nouns[row[0]], *row[3:]) for row in drawn.rows]

@@ -1,4 +1,4 @@
-"""A sample of what is live that stays the same from night to night, and its places on a map that is frozen with a model.
+"""A sample of what is live, the same from night to night, and its places on a map that is frozen with a model.
 
 An image is in it if its image_id, which is a hash, lies below a bound that never rises while the setting stays. So a
 night adds those of its new images that lie below it, and takes away what is lost: no vector of the corpus is read
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from devise.spark.frame import schemas, tables
+from devise.spark.frame import schemas
 from devise.spark.frame.job import Task, say
 from devise.spark.frame.live import CONTENT, Change, count_live, few, find_change, read_live
 from devise.spark.frame.tables import deliver
@@ -22,8 +22,6 @@ from devise.warehouse import manifest
 from devise.warehouse.manifest import File, Manifest
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from devise.learning.places import Map
 
 IDS = 2**63
@@ -67,7 +65,10 @@ def draw_sample(task: Task) -> Sampled:
         say("report_run", f"{len(rows)} images are too few for a map")
         return Sampled(below, sorted([*known, *rows]))
     map_run = map_run or config.run
-    say("report_run", f"{len(known):,} images of the sample keep their places, {len(rows):,} get theirs on map {map_run}")
+    say(
+        "report_run",
+        f"{len(known):,} images of the sample keep their places, {len(rows):,} get theirs on map {map_run}",
+    )
     return Sampled(below, sorted([*map(tuple, known), *rows]), _keep(task, made, map_run), map_run)
 
 

@@ -8,8 +8,8 @@ GET_USD, PUT_USD = 0.0004 / 1_000, 0.005 / 1_000
 CHEAP = ("GetObject", "HeadObject", "HeadBucket")
 FREE = ("DeleteObject", "DeleteObjects", "AbortMultipartUpload")
 PRICES = (
-    "0.0004 USD for 1,000 GET or HEAD, 0.005 USD for 1,000 of any other request that is not free, as published tables "
-    "print S3 Standard's prices in us-east-1 (read in November 2026); no bill was read"
+    "0.0004 USD for 1,000 GET or HEAD and 0.005 USD for 1,000 of any other request that is not free: S3 Standard, as "
+    "c3x.dev (S3 request fees explained) prints AWS's list; your region and your bill may say otherwise"
 )
 
 

@@ -80,7 +80,10 @@ def _rejected(facts: Facts) -> str:
 
 
 def _quality(facts: Facts) -> str:
-    charts = [*figures.hits(facts), figures.recall(facts)]
+    charts, measured = [*figures.hits(facts), figures.recall(facts)], ""
+    if not any(charts):
+        measured = "<p>Nothing was measured this night: evaluate_model is no stage of it.</p>"
+    charts.append(figures.hubs(facts))
     if facts.curve is not None:
         data = base64.b64encode(facts.curve.encode()).decode()
         told = "How far probabilities hold, and answers, on classes that the model was made to forget."
@@ -88,10 +91,8 @@ def _quality(facts: Facts) -> str:
             f'<figure class="chart plain wide"><figcaption><b>Calibration</b> {told}</figcaption>'
             f'<img src="data:image/svg+xml;base64,{data}" alt="{told}"></figure>'
         )
-    measured = "" if any(charts) else "<p>Nothing was measured this night: evaluate_model is no stage of it.</p>"
     reached = accumulate(n for _, n in facts.hub_labels)
     half = 1 + sum(1 for total in takewhile(lambda total: 2 * total < facts.n_live, reached))
-    charts.append(figures.hubs(facts))
     listed = [Tile(uri, f"{n:,} labels", [_name(uri)]) for uri, n in facts.hub_images]
     found = (
         f"<h3>Images that most words find</h3><p>Among the first ten of so many of {facts.n_lists:,} labels' lists.</p>"
@@ -121,7 +122,7 @@ def _changed(facts: Facts) -> str:
         )
         for one in order
     ]
-    heads = ("label", "before", "now", "tonight", "times its share", "chance", "")
+    heads = ("label", "before", "now", "tonight", "times its share", "chance", "verdict")
     chart = f'<div class="charts">{figures.drift(facts.changes)}</div>' if drifting else ""
     return f"<p>{told}</p>{chart}{figures.table(heads, rows, 'Labels, the surest first')}"
 

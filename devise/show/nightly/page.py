@@ -28,6 +28,9 @@ def write(facts: Facts) -> str:
     ids = {name: name.lower().replace(" ", "-") for name in sections}
     return Template(files("devise.show.nightly").joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(f"Night {facts.run}"),
+        width=mapped.WIDTH,
+        side=mapped.SIDE,
+        columns=mapped.COLUMNS,
         told=html.escape(f"Model {facts.model_id}, vocabulary {facts.vocabulary_id}."),
         contents="".join(f'<a href="#{ids[name]}">{name}</a>' for name in sections),
         sections="\n".join(f'<h2 id="{ids[name]}">{name}</h2>\n{text}' for name, text in sections.items()),

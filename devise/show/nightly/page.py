@@ -78,8 +78,9 @@ def _rejected(facts: Facts) -> str:
     parts = []
     for code in facts.rejects:
         tiles = [Tile(uri, _name(uri), [message]) for uri, message in code.images]
-        parts.append(f"<h3>{html.escape(code.code)} <i>{code.n:,}</i></h3>{_tiles(tiles, facts.thumbnails)}")
-    return "".join(parts)
+        head = f"<h3>{html.escape(code.code)} <i>{code.n:,}</i></h3>"
+        parts.append(f"<div>{head}{_tiles(tiles, facts.thumbnails)}</div>")
+    return f'<div class="charts">{"".join(parts)}</div>'
 
 
 def _quality(facts: Facts) -> str:

@@ -23,6 +23,7 @@ setup(
     package_data={
         "devise.show": ["*.html"],
         "devise.show.explorer": ["page/*", "page/vendor/*", "page/vendor/*/*"],
+        "devise.show.nightly": ["*.html"],
         "devise.conf": ["*.yaml", "spark/*.conf"],
         # What `devise emr up` stages, and the template of its stack.
         "devise.deploy": ["*.sh", "cloudformation/*.yaml"],

@@ -129,6 +129,13 @@ def words(options: argparse.Namespace) -> None:
     terminal.words(options)
 
 
+def report(options: argparse.Namespace) -> None:
+    """A night's page as a local file, or its map as a table for embedding-atlas."""
+    from devise.show.nightly import opened
+
+    opened.report(options)
+
+
 def demo(options: argparse.Namespace) -> None:
     """The whole pipeline on the drawn picture book."""
     from devise.sample import demo
@@ -263,6 +270,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     asking.add_argument("--vectors", type=_named, help="word vectors; default the ones of the sample")
     asking.add_argument("-k", type=process.count, default=10)
+    telling = at_warehouse(command("report", report))
+    telling.add_argument("--run", help="the night; default: the live one")
+    either = telling.add_mutually_exclusive_group()
+    either.add_argument("--out", type=_named, metavar="FILE", help="where the page goes; default night-RUN.html")
+    either.add_argument(
+        "--atlas", type=_named, metavar="FILE", help="write the map as Parquet instead, for embedding-atlas"
+    )
     drawing = command("demo", demo)
     drawing.add_argument("--folder", type=_named, default="demo", help="where the pictures and tables go")
     drawing.add_argument("--place", metavar="S3_URI", help="corpus and warehouse go below this prefix instead")

@@ -9,23 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from devise import groups
 from devise.groups import EngineConfig, FinetuneConfig, GeneralisedConfig, JobConfig, LabelledConfig, SplitConfig
 from devise.values import ENDINGS_READ, Count, Fraction, Levels, Positive, Real, Seed, Side, Size, Text, Whole, once
 
-SHIPPED_VECTORS = "wordnet"
-"""The vectors that ship; anything else is a file."""
-STARTER, TORCHVISION = "starter", "torchvision:"
-"""Weights that packages bring: a name, and the beginning of names; anything else is a file."""
 SECTIONS = (
     "build_vocabulary", "train_model", "catalog_images", "embed_images", "label_images", "build_index",
-    "find_neighbours", "search_images", "evaluate_model", "publish_run", "run_nightly",
+    "find_neighbours", "search_images", "evaluate_model", "report_run", "publish_run", "run_nightly",
 )  # fmt: skip
 """The jobs, each with a section of its name."""
-
-
-def is_published(weights: str) -> bool:
-    """Whether the setting names weights that a package brings, not a file."""
-    return weights == STARTER or weights.startswith(TORCHVISION)
 
 
 class CatalogConfig(JobConfig):
@@ -72,7 +64,7 @@ class VocabularyConfig(JobConfig):
     @property
     def levels(self) -> int:
         """`hypernym_levels`, or its default for these vectors."""
-        default = 0 if self.vectors == SHIPPED_VECTORS else 6
+        default = 0 if self.vectors == groups.SHIPPED_VECTORS else 6
         return default if self.hypernym_levels is None else self.hypernym_levels
 
     @model_validator(mode="after")
@@ -140,7 +132,7 @@ class TrainConfig(JobConfig):
     @property
     def weights_file(self) -> str | None:
         """The file that `weights` names; None where it names what a package brings, or nothing."""
-        return None if self.weights is None or is_published(self.weights) else self.weights
+        return None if self.weights is None or groups.is_published(self.weights) else self.weights
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainConfig":
@@ -156,9 +148,7 @@ class TrainConfig(JobConfig):
             raise ValueError("labelled.kind images: wanted weights, projection linear or mlp, and loss cosine or ridge")
         if self.finetune is not None and (self.weights is None or self.loss not in ("cosine", "hinge_rank")):
             raise ValueError("finetune: wanted weights to start from, and loss cosine or hinge_rank")
-        for one, other in (("resize", "crop"), ("mean", "std")):
-            if (getattr(self, one) is None) != (getattr(self, other) is None):
-                raise ValueError(f"{one} and {other}: found one of them, wanted both or neither")
+        groups.refuse_halves(self, ("resize", "crop"), ("mean", "std"))
         if self.crop is not None and self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is cut from a picture of short side {self.resize}, wanted at most that")
         return self
@@ -274,14 +264,22 @@ class EvaluateConfig(JobConfig):
     @model_validator(mode="after")
     def _splits_are_told_apart(self) -> "EvaluateConfig":
         once([unicodedata.normalize("NFC", one.name) for one in (*self.splits, *self.generalised)])
-        names = [split.name for split in self.splits]
         for pair in self.generalised:
-            if {pair.seen, pair.zero_shot} - set(names) or pair.seen == pair.zero_shot:
-                found = f"{pair.seen!r} and {pair.zero_shot!r}"
-                raise ValueError(f"generalised {pair.name}: found {found}, wanted two of {names}")
+            pair.refuse_others([split.name for split in self.splits])
         if not self.splits and self.hierarchy is not None:
             raise ValueError("hierarchy: is for hp@k of `splits`, found none")
         return self
+
+
+class ReportConfig(JobConfig):
+    words: Annotated[list[Text], AfterValidator(once)] = [*groups.EXAMPLES]
+    """Queries with a contact sheet on the page each, where the vocabulary has their words: `bird`, `ship + sail`."""
+    images_on_map: Annotated[Count, Field(le=10_000)] = 3_000
+    """About so many live images, drawn by image_id and so the same ones every night, have a place on the map."""
+    false_discoveries: Annotated[Fraction, Field(gt=0, lt=1)] = 0.05
+    """Of the labels that the page says have drifted, the share that may be chance (Benjamini and Hochberg)."""
+    usd_an_hour: Positive | None = None
+    """What the machines of a night cost an hour, all together: what ran is priced with it. Default: requests alone."""
 
 
 class PublishConfig(JobConfig):

@@ -9,6 +9,24 @@ from pydantic import AfterValidator, Field, model_validator
 from devise.values import Count, Fraction, Positive, Section, Size, Text, Threads
 
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+SHIPPED_VECTORS = "wordnet"
+"""The vectors that ship; anything else is a file."""
+STARTER, TORCHVISION = "starter", "torchvision:"
+"""Weights that packages bring: a name, and the beginning of names; anything else is a file."""
+EXAMPLES = ("bird", "insect", "church", "clothing", "weapon", "ship", "ship + sail", "ship + engine")
+"""What the night's page shows pictures of, unless it is told otherwise."""
+
+
+def is_published(weights: str) -> bool:
+    """Whether the setting names weights that a package brings, not a file."""
+    return weights == STARTER or weights.startswith(TORCHVISION)
+
+
+def refuse_halves(settings: Section, *pairs: tuple[str, str]) -> None:
+    """`ValueError` if of a pair of settings one is given and the other is not."""
+    for one, other in pairs:
+        if (getattr(settings, one) is None) != (getattr(settings, other) is None):
+            raise ValueError(f"{one} and {other}: found one of them, wanted both or neither")
 
 
 class JobConfig(Section):
@@ -117,6 +135,12 @@ class GeneralisedConfig(Section):
     seen: Text
     zero_shot: Text
     """Names of two splits: each one's images are ranked among the labels of both. Their `candidates` play no part."""
+
+    def refuse_others(self, names: list[str]) -> None:
+        """`ValueError` unless two of these splits are meant."""
+        if {self.seen, self.zero_shot} - set(names) or self.seen == self.zero_shot:
+            found = f"{self.seen!r} and {self.zero_shot!r}"
+            raise ValueError(f"generalised {self.name}: found {found}, wanted two of {names}")
 
 
 class EngineConfig(Section):

@@ -13,27 +13,17 @@ from devise.jobs import (
     label_images,
     plan_images,
     publish_run,
+    report_run,
     search_images,
     train_model,
 )
 from devise.spark.frame import command
 
-JOBS = {
-    module.JOB.name: module.JOB
-    for module in (
-        build_vocabulary,
-        train_model,
-        catalog_images,
-        plan_images,
-        embed_images,
-        label_images,
-        build_index,
-        find_neighbours,
-        search_images,
-        evaluate_model,
-        publish_run,
-    )
-}
+MODULES = (
+    *(build_vocabulary, train_model, catalog_images, plan_images, embed_images, label_images, build_index),
+    *(find_neighbours, search_images, evaluate_model, report_run, publish_run),
+)
+JOBS = {module.JOB.name: module.JOB for module in MODULES}
 
 if __name__ == "__main__":
     command.run_in_order("run_nightly", __doc__, JOBS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tiny_warehouse import add_night, add_tables, publish
+from tiny_warehouse import add_night, add_page, add_tables, publish
 
 from devise import cli
 from devise.emr import command as clusters
@@ -62,6 +62,7 @@ def published(tmp_path_factory):
     add_night(warehouse, "r2")
     add_night(warehouse, "r3", bases=("embeddings", "rejects"))  # so that r2 is live no more
     add_tables(warehouse, pictures, "r3x")
+    add_page(warehouse, pictures, "r3x")
     return folder
 
 
@@ -84,6 +85,8 @@ def ask(published, tmp_path, monkeypatch):
         "FOLDER": f"{published}/pictures",
         "R": "r4",
         "CODE": "corrupt",
+        "night.html": f"{tmp_path}/night.html",
+        "map.parquet": f"{tmp_path}/map.parquet",
         "photo.jpg": str(published / "pictures" / "lion" / "0.png"),
         "ship + sail": "lion + tulip",
         "2 * ship + sail - engine": "2 * lion + tulip - castle",
@@ -151,7 +154,7 @@ def targets():
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words[0] == "devise"], ids=" ".join)
 def test_a_documented_command_runs(words, ask, capsys):
-    run_id = {"discard": "r2", "verify": "r3"}.get(words[1])
+    run_id = {"discard": "r2", "verify": "r3", "report": "r3x"}.get(words[1])
     for variant in variants(words):
         variant = ["1" if word == "12" else word for word in variant]
         try:

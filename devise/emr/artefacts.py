@@ -24,22 +24,23 @@ from devise.config import (
     NeighboursConfig,
     NightlyConfig,
     PublishConfig,
+    ReportConfig,
     SearchConfig,
     TrainConfig,
     VocabularyConfig,
-    is_published,
 )
 from devise.emr.account import Account
 from devise.emr.night import SETUP, STEPS
 from devise.errors import ConfigError
 from devise.facts import shipped
+from devise.groups import is_published
 from devise.store import scratch, storage
 
 MODELS: dict[str, type[JobConfig]] = {
     "build_vocabulary": VocabularyConfig, "train_model": TrainConfig, "catalog_images": CatalogConfig,
     "embed_images": EmbedConfig, "label_images": LabelConfig, "build_index": IndexConfig,
     "find_neighbours": NeighboursConfig, "search_images": SearchConfig, "evaluate_model": EvaluateConfig,
-    "publish_run": PublishConfig, "run_nightly": NightlyConfig,
+    "report_run": ReportConfig, "publish_run": PublishConfig, "run_nightly": NightlyConfig,
 }  # fmt: skip
 FILES = (
     *("build_vocabulary.vectors", "build_vocabulary.hierarchy", "build_vocabulary.classes", "train_model.weights"),

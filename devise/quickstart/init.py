@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from devise import settings
-from devise.config import CatalogConfig, EmbedConfig, PublishConfig, is_published
+from devise.config import CatalogConfig, EmbedConfig, PublishConfig
 from devise.errors import AlreadyExists, ConfigError, DeviseError
 from devise.facts import shipped
-from devise.groups import S3Config
+from devise.groups import S3Config, is_published
 from devise.quickstart import look, price, reach
 from devise.quickstart.look import Corpus
 from devise.show import probe

@@ -10,8 +10,8 @@ import torch
 import torchvision
 from torch import nn
 
-from devise.config import STARTER, TORCHVISION
 from devise.errors import ModelError
+from devise.groups import STARTER, TORCHVISION
 from devise.vision import efficientnet_lite
 from devise.vision.projections import fill
 from devise.vision.published import N_CLASSES, starter_file, torchvision_weights

@@ -10,8 +10,9 @@ from typing import Any
 
 import torchvision
 
-from devise.config import STARTER, TORCHVISION, TrainConfig
+from devise.config import TrainConfig
 from devise.errors import ConfigError, ModelError
+from devise.groups import STARTER, TORCHVISION
 from devise.vision.images import Preprocessing
 
 N_CLASSES = 1000

@@ -25,7 +25,7 @@ IDENTITY = re.compile(r"(\S+) [0-9a-f]{64}")
 """How a manifest names an input that is a run; anything else it names is an outside file's tag."""
 COMMITTED_BY = {
     "rejects": "embeddings", "thumbnails": "embeddings", "features": "model", "word_images": "labels",
-    "label_metrics": "metrics",
+    "label_metrics": "metrics", "label_counts": "reports", "map_images": "reports",
 }  # fmt: skip
 """Table -> the table whose manifest commits its runs and holds their record."""
 

@@ -66,6 +66,8 @@ QUERIES = {
     '2 * "lion" - tulip': "differences",
 }
 """What search_images is asked, with the corpus's place filled in; and the kind of each."""
+BY_CHOICE = ("neighbours", "label_counts", "map_images")
+"""Tables of jobs that this night does without: tests/spark/test_neighbours.py, tests/spark/test_report.py."""
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +294,7 @@ def test_the_model_never_saw_the_held_out_noun(night):
 def test_the_pointer_names_every_table_of_the_run(night):
     live = pointer.read(night[0])
     assert live.run == "r1"
-    assert {entry.table for entry in live.entries} == {*schemas.TABLES, "model", "index"} - {"features", "neighbours"}
+    assert {entry.table for entry in live.entries} == {*schemas.TABLES, "model", "index"} - {"features", *BY_CHOICE}
 
 
 def test_what_spark_wrote_is_sound_and_leaves_nothing_to_sweep(night, monkeypatch):
@@ -304,7 +306,7 @@ def test_what_spark_wrote_is_sound_and_leaves_nothing_to_sweep(night, monkeypatc
     assert len(lines) == 1 and lines[0].startswith(nothing), lines
 
 
-@pytest.mark.parametrize("table", [table for table in schemas.TABLES if table != "neighbours"])
+@pytest.mark.parametrize("table", [table for table in schemas.TABLES if table not in BY_CHOICE])
 def test_duckdb_and_pandas_read_every_table_as_it_lies(night, table, tmp_path):
     warehouse, found = on_disk(night, tmp_path, table), night[1]
     n_rows, columns = found[table].rows, [*schemas.TABLES[table].names, "run"]

@@ -24,6 +24,9 @@ MAKERS = {
     "results": "search_images",
     "label_metrics": "evaluate_model",
     "metrics": "evaluate_model",
+    "label_counts": "report_run",
+    "map_images": "report_run",
+    "reports": "report_run",
 }
 HOW = {
     "this": "this run's, required",

@@ -185,6 +185,25 @@ LABEL_METRICS = _table(
     _VOCABULARY,
 )
 
+LABEL_COUNTS = _table(
+    ("label", TEXT, "a noun that is the answer or the best label of an image"),
+    ("n", LONG, "live images of which it is one or both"),
+    ("n_first", LONG, "live images of which it is the best label"),
+    ("n_new", LONG, "of the n, those that are live from tonight: new, changed or tried again"),
+    _MODEL,
+    _VOCABULARY,
+)
+MAP_IMAGES = _table(
+    _ID,
+    _URI,
+    _ETAG,
+    ("label", TEXT, "the noun that it is told to show: its answer, else its best label"),
+    ("x", FLOAT, "its place on the map of its model, from left to right, without a unit"),
+    ("y", FLOAT, "the same from below to above"),
+    ("place", INT, "number of the place of the map that it is nearest to, 0 and so on"),
+    _MODEL,
+)
+
 OUTCOMES = StructType(
     [*EMBEDDINGS.fields[:9], *(REJECTS[name] for name in ("code", "message", "attempts"))],
 )
@@ -224,6 +243,8 @@ TABLES = {
     "results": RESULTS,
     "label_metrics": LABEL_METRICS,
     "metrics": METRICS,
+    "label_counts": LABEL_COUNTS,
+    "map_images": MAP_IMAGES,
 }
 
 ABOUT = {
@@ -239,6 +260,8 @@ ABOUT = {
     "neighbours": "the nearest images of every image, near-duplicates and their groups",
     "results": "answers to the night's queries",
     "label_metrics": "how good the model is, label by label",
+    "label_counts": "how many live images each label is told of, for the night's page",
+    "map_images": "the images on the map of the night's page, and their places",
     "metrics": "how good the model and the index are",
 }
 

@@ -1,0 +1,64 @@
+"""`devise report`: a night's page as a local file, or its map as a table for embedding-atlas; makes no page."""
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from devise.errors import ManifestError
+from devise.show import gallery
+from devise.store import storage
+from devise.warehouse import manifest, pointer
+from devise.warehouse.manifest import Manifest
+
+PAGE = "_nightly-page-"
+COLUMNS = ("image_id", "uri", "label", "x", "y", "place")
+THREADS = 8
+
+
+def report(options: argparse.Namespace) -> None:
+    """Copy the page, or write the map."""
+    run = options.run or pointer.published(options.warehouse).run
+    if options.atlas is not None:
+        n = write_atlas(options.warehouse, find(options.warehouse, "map_images", run), options.atlas)
+        print(f"{n:,} images of run {run}: {options.atlas}")
+        print(f"  embedding-atlas {options.atlas} --x x --y y --text label --image thumbnail")
+        return
+    out = options.out or f"night-{run}.html"
+    made = find(options.warehouse, "reports", run)
+    page = made.one(PAGE, ".html")
+    content = storage.read_bytes(storage.join(manifest.folder(options.warehouse, made.table, run), page.path))
+    storage.write_bytes(storage.normalise(out), content)
+    print(f"page of run {run}: {out}")
+
+
+def find(warehouse: str, table: str, run: str) -> Manifest:
+    """What report_run has committed in a run; `ManifestError` if it has made none."""
+    if (made := manifest.find(warehouse, table, run)) is None:
+        raise ManifestError(
+            f"{warehouse}: run {run} has no page: report_run is no stage of its night; "
+            f"`devise run report_run --config C --run {run}` makes one of the live run"
+        )
+    return made
+
+
+def write_atlas(warehouse: str, made: Manifest, path: str) -> int:
+    """Write image_id, uri, label, x, y, place and thumbnail of the images on the map; how many they are.
+
+    Pictures are read here, eight at a time; `thumbnail` is WebP, null of those that cannot be shown.
+
+    Raises:
+        ManifestError: the run has no map.
+    """
+    root = manifest.folder(warehouse, made.table, made.run)
+    files = [storage.read_bytes(storage.join(root, file.path)) for file in made.files if file.rows > 0]
+    if not files:
+        raise ManifestError(f"{root}: found no image on a map: too few were live")
+    rows = pa.concat_tables(pq.read_table(pa.BufferReader(content), columns=list(COLUMNS)) for content in files)
+    with ThreadPoolExecutor(THREADS) as pool:
+        thumbnails = list(pool.map(gallery.thumbnail, rows.column("uri").to_pylist()))
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.append_column("thumbnail", pa.array(thumbnails, pa.binary())), sink, compression="zstd")
+    storage.write_bytes(storage.normalise(path), sink.getvalue().to_pybytes())
+    return len(rows)

@@ -1,7 +1,7 @@
 """Write the night's page: what ran, how good it is, what changed, pictures for words, and a map that stays.
 
-reads    plan, images, embeddings, rejects, labels, word_images, index, results and metrics of this run, the model, the
-         vocabulary; label counts, places and map that are live
+reads    plan, images, embeddings, rejects, thumbnails, labels, word_images, index, results and metrics of this run, the
+         model, the vocabulary; label counts, places and map that are live
 writes   label_counts (schemas.LABEL_COUNTS), map_images (schemas.MAP_IMAGES), and reports: the page and the frozen map
 """
 
@@ -23,7 +23,7 @@ JOB = job.Job(
         **dict.fromkeys(("embeddings", "rejects"), "chain"),
         **dict.fromkeys(("model", "vocabulary"), "newest"),
         **dict.fromkeys(("word_images", "results", "metrics"), "any"),
-        "index": "through",
+        **dict.fromkeys(("index", "thumbnails"), "through"),
         **dict.fromkeys(("label_counts", "map_images", "reports"), "previous"),
     },
     writes=("label_counts", "map_images", "reports"),

@@ -23,6 +23,7 @@ def run(folder: Path, place: str | None = None) -> None:
         place: s3:// prefix below which corpus and warehouse go instead; the tables shown are then copied to `folder`.
     """
     from devise.jobs import run_nightly
+    from devise.show.nightly import opened
     from devise.spark.frame import command
 
     started = time.time()
@@ -41,7 +42,9 @@ def run(folder: Path, place: str | None = None) -> None:
         download(f"{where}/warehouse", tables)
     show(tables, f"{where}/warehouse" if place else str(tables))
     sheets(tables, folder / "sheets")
-    print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'sheets'}/*.png, open the explorer, or ask:")
+    opened.write_page(f"{where}/warehouse", RUN, str(folder / "night.html"))
+    print(f"  the night's page: {folder / 'night.html'}")
+    print(f"\ndone in {time.time() - started:.0f} s; look at {folder / 'night.html'}, open the explorer, or ask:")
     asked = names["TABLES"] if place else os.path.relpath(tables)
     print(f"  {command_line('devise')} serve --warehouse {asked}    # http://127.0.0.1:8000")
     print(f'  {command_line("devise")} search --warehouse {asked} "boat + wing"')

@@ -7,7 +7,7 @@ one file is looked at for an id.
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -40,18 +40,19 @@ class Thumbnail(NamedTuple):
 
 
 class Thumbnails:
-    """The thumbnails of a publication; any number of threads may ask.
+    """The thumbnails of some runs; any number of threads may ask.
 
     Args:
-        live: the publication; one without the table has no thumbnails.
-
-    Raises:
-        ManifestError: a run that it names is gone.
+        runs: of the table, oldest first; without one there are none.
     """
 
-    def __init__(self, warehouse: str, live: Live):
-        runs = (manifest.read(warehouse, TABLE, run) for run in reversed(live.runs(TABLE)))
-        self._runs = [_Run(warehouse, made) for made in runs]
+    def __init__(self, warehouse: str, runs: Sequence[Manifest]):
+        self._runs = [_Run(warehouse, made) for made in reversed(runs)]
+
+    @classmethod
+    def open(cls, warehouse: str, live: Live) -> "Thumbnails":
+        """Those of a publication; `ManifestError` if a run that it names is gone."""
+        return cls(warehouse, [manifest.read(warehouse, TABLE, run) for run in live.runs(TABLE)])
 
     def find(self, etags: Mapping[int, str]) -> dict[int, Thumbnail]:
         """image_id -> thumbnail of the images that have one of their live content.

@@ -68,7 +68,7 @@ def live(store):
 
 
 def test_the_thumbnail_of_an_image_s_live_content_is_found_in_whichever_run_it_is(live):
-    found = Thumbnails(*live)
+    found = Thumbnails.open(*live)
     assert found.find({}) == {}
     wanted = {image_id: "A" for image_id in IDS} | {IDS[4]: "B"}
     assert found.find(wanted) == {
@@ -87,7 +87,7 @@ def test_of_a_file_its_end_is_read_once_and_of_its_rows_a_group(live, monkeypatc
         read.append((uri.rsplit("/", 2)[-2], len(content := real(uri, **part))))
         return content
 
-    found = Thumbnails(*live)
+    found = Thumbnails.open(*live)
     monkeypatch.setattr(thumbnails, "END_BYTES", 4_000)
     monkeypatch.setattr(storage, "read_bytes", watched)
     assert len(found.find({IDS[50]: "A"})) == 1
@@ -103,7 +103,7 @@ def test_of_a_file_its_end_is_read_once_and_of_its_rows_a_group(live, monkeypatc
 def test_a_publication_without_the_table_has_none(live):
     place, _ = live
     other = pointer.swap(place, [("embeddings", "r1")], "r4", pointer.read(place))
-    assert Thumbnails(place, other).find({IDS[0]: "A"}) == {}
+    assert Thumbnails.open(place, other).find({IDS[0]: "A"}) == {}
 
 
 def test_a_file_that_is_gone_or_torn_is_named(live):
@@ -113,7 +113,7 @@ def test_a_file_that_is_gone_or_torn_is_named(live):
     content = storage.read_bytes(uri)
     storage.write_bytes(uri, content[:-50_000] + bytes(49_992) + content[-8:])
     with pytest.raises(SchemaError, match=r"standing-.*parquet: cannot be read as Parquet"):
-        Thumbnails(place, publication).find({IDS[0]: "A"})
+        Thumbnails.open(place, publication).find({IDS[0]: "A"})
     storage.delete(uri)
     with pytest.raises(StorageError, match=r"standing-.*parquet"):
-        Thumbnails(place, publication).find({IDS[0]: "A"})
+        Thumbnails.open(place, publication).find({IDS[0]: "A"})

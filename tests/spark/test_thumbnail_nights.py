@@ -49,7 +49,7 @@ class Place:
         """image_id -> etag of tonight's images, and the thumbnails found of them."""
         live = pointer.read(self.warehouse)
         etags = {row["image_id"]: row["etag"] for row in self.rows("images", live.run)}
-        return etags, Thumbnails(self.warehouse, live).find(etags)
+        return etags, Thumbnails.open(self.warehouse, live).find(etags)
 
 
 @pytest.fixture(scope="module")

@@ -209,7 +209,7 @@ class Corpus:
     @cached_property
     def thumbnails(self) -> Thumbnails:
         """Those that were made with the embeddings; none where none were."""
-        return Thumbnails(self.searcher.warehouse, self.live)
+        return Thumbnails.open(self.searcher.warehouse, self.live)
 
     @cached_property
     def _neighbours(self) -> SortedFiles:

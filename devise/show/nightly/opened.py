@@ -1,20 +1,19 @@
 """`devise report`: a night's page as a local file, or its map as a table for embedding-atlas; makes no page."""
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from devise.errors import ManifestError
-from devise.show import gallery
+from devise.search.thumbnails import Thumbnails
+from devise.show import thumbnails
 from devise.store import storage
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 
 PAGE = "_nightly-page-"
-COLUMNS = ("image_id", "uri", "label", "x", "y", "place")
-THREADS = 8
+COLUMNS = ("image_id", "uri", "etag", "label", "x", "y", "place")
 
 
 def report(options: argparse.Namespace) -> None:
@@ -26,11 +25,16 @@ def report(options: argparse.Namespace) -> None:
         print(f"  embedding-atlas {options.atlas} --x x --y y --text label --image thumbnail")
         return
     out = options.out or f"night-{run}.html"
-    made = find(options.warehouse, "reports", run)
-    page = made.one(PAGE, ".html")
-    content = storage.read_bytes(storage.join(manifest.folder(options.warehouse, made.table, run), page.path))
-    storage.write_bytes(storage.normalise(out), content)
+    write_page(options.warehouse, run, out)
     print(f"page of run {run}: {out}")
+
+
+def write_page(warehouse: str, run: str, path: str) -> None:
+    """Copy a run's page to a path or URI; `ManifestError` if it has none."""
+    made = find(warehouse, "reports", run)
+    page = made.one(PAGE, ".html")
+    content = storage.read_bytes(storage.join(manifest.folder(warehouse, made.table, run), page.path))
+    storage.write_bytes(storage.normalise(path), content)
 
 
 def find(warehouse: str, table: str, run: str) -> Manifest:
@@ -44,9 +48,9 @@ def find(warehouse: str, table: str, run: str) -> Manifest:
 
 
 def write_atlas(warehouse: str, made: Manifest, path: str) -> int:
-    """Write image_id, uri, label, x, y, place and thumbnail of the images on the map; how many they are.
+    """Write image_id, uri, etag, label, x, y, place and thumbnail of the images on the map; how many they are.
 
-    Pictures are read here, eight at a time; `thumbnail` is WebP, null of those that cannot be shown.
+    `thumbnail` is WebP: the published one, else made here; null of those that cannot be shown.
 
     Raises:
         ManifestError: the run has no map.
@@ -56,9 +60,9 @@ def write_atlas(warehouse: str, made: Manifest, path: str) -> int:
     if not files:
         raise ManifestError(f"{root}: found no image on a map: too few were live")
     rows = pa.concat_tables(pq.read_table(pa.BufferReader(content), columns=list(COLUMNS)) for content in files)
-    with ThreadPoolExecutor(THREADS) as pool:
-        thumbnails = list(pool.map(gallery.thumbnail, rows.column("uri").to_pylist()))
+    images = zip(*(rows.column(name).to_pylist() for name in ("image_id", "uri", "etag")), strict=True)
+    pictures = thumbnails.find(Thumbnails.open(warehouse, pointer.published(warehouse)), list(images))
     sink = pa.BufferOutputStream()
-    pq.write_table(rows.append_column("thumbnail", pa.array(thumbnails, pa.binary())), sink, compression="zstd")
+    pq.write_table(rows.append_column("thumbnail", pa.array(pictures, pa.binary())), sink, compression="zstd")
     storage.write_bytes(storage.normalise(path), sink.getvalue().to_pybytes())
     return len(rows)

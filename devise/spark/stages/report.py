@@ -1,7 +1,8 @@
 """The night's page: what it tells is gathered here, by Spark where that goes over the corpus; the page is `show`'s.
 
-Over the corpus go two narrow passes: best labels are counted, and the lists of words. Everything else follows the
-change, or is bounded by the settings. The page is one file of the run; its name begins with an underscore.
+Over the corpus go three narrow passes: best labels are counted, the lists of words are, and the pictures that are
+shown are found in the listing. Everything else follows the change, or is bounded by the settings. The page is one file
+of the run; its name begins with an underscore.
 """
 
 import tempfile
@@ -34,8 +35,6 @@ PAGE = "_nightly-page-"
 """How the name of the page's file begins."""
 LIBRARIES = ("altair", "vl_convert", "openTSNE")
 THUMBNAIL = StructType([StructField("uri", schemas.TEXT), StructField("webp", BinaryType())])
-FETCHING = 8
-"""Pictures that a task reads at a time: it waits for them more than it works."""
 PICTURES_A_TASK = 16
 DRAWN = 24
 
@@ -146,24 +145,25 @@ def gather(task: Task, counts: Sequence[tuple], drawn: Sampled, told: dict[int, 
 
 
 def thumbnails(task: Task, uris: Sequence[str]) -> dict[str, bytes]:
-    """Uri -> WebP of the pictures that can be shown; a worker reads and decodes them, as it does those of a night."""
-
-    def make(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from concurrent.futures import ThreadPoolExecutor
-
-        from devise.show import gallery
-
-        with ThreadPoolExecutor(FETCHING) as pool:
-            for batch in batches:
-                asked = batch.column("uri").to_pylist()
-                yield schemas.record_batch([pa.array(asked), pa.array(pool.map(gallery.thumbnail, asked))], THUMBNAIL)
-
+    """Uri -> WebP of the pictures that can be shown: of the night's thumbnails, else read and decoded by workers."""
     if not uris:
         return {}
+    warehouse, runs = task.config.warehouse, task.inputs["thumbnails"]
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from devise.search.thumbnails import Thumbnails
+        from devise.show import thumbnails
+
+        stored = Thumbnails(warehouse, runs)
+        for batch in batches:
+            images = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            columns = [batch.column("uri"), pa.array(thumbnails.find(stored, images), pa.binary())]
+            yield schemas.record_batch(columns, THUMBNAIL)
+
     tasks = -(-len(uris) // PICTURES_A_TASK)
-    asked = task.spark.createDataFrame([(uri,) for uri in uris], "uri string").repartition(tasks)
+    asked = task.read("images").where(F.col("uri").isin(list(uris))).select("image_id", "uri", "etag")
     with task.named("make thumbnails"):
-        found = asked.mapInArrow(counted(make), THUMBNAIL).where("webp IS NOT NULL").collect()
+        found = asked.repartition(tasks).mapInArrow(counted(find), THUMBNAIL).where("webp IS NOT NULL").collect()
     return {row.uri: bytes(row.webp) for row in found}
 
 

@@ -24,6 +24,8 @@ def test_the_demo_runs_to_its_end_and_what_it_advises_works(store, started, one_
     assert pointer.read(warehouse).run == demo.RUN
     assert re.search(r"held out, drawn +hit@5 .* n = 54\n", told) and "too_many_pixels  bomb.png" in told
     assert {path.name for path in (tmp_path / "sheets").iterdir()} >= {"labels-of-held-out-nouns.png"}
+    page = (tmp_path / "night.html").read_text(encoding="utf-8")
+    assert f"<h1>Night {demo.RUN}</h1>" in page and str(tmp_path / "night.html") in told
     served, asked = (shlex.split(line, comments=True) for line in told.splitlines()[-2:])
     assert cli._parser().parse_args(served[1:]).do is cli.serve and served[-2:] == asked[2:4]
     cli.main(asked[1:])

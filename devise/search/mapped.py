@@ -80,6 +80,10 @@ class Sidecar:
         ids, uris = (self._table.column(name).take(pa.array(places)).to_pylist() for name in ("image_id", "uri"))
         return dict(zip(ids, uris, strict=True))
 
+    def first(self, n: int) -> list[int]:
+        """The n lowest ids, or all if they are fewer."""
+        return self._table.column("image_id").slice(0, n).to_pylist()
+
 
 class ExactRows:
     """The rows of a shard as they were before its kind took their precision, by id."""

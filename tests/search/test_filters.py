@@ -1,5 +1,7 @@
 """Which images pass a filter: what it says, out of which tables, and how much of it is kept."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 
 import numpy as np
@@ -71,3 +73,29 @@ def test_which_ids_pass_is_told_of_any():
     asked = np.concatenate([ids, ids + 1, [0, 2**63 - 1]])
     assert passing.holds(asked).tolist() == [image_id in wanted for image_id in asked.tolist()]
     assert not Passing([]).holds(asked).any() and len(Passing([])) == 0
+
+
+def test_who_asks_for_what_is_kept_does_not_wait_for_what_is_being_found():
+    begun, go_on, finds = threading.Event(), threading.Event(), []
+
+    def find(only):
+        finds.append(only.label)
+        if only.label == "slow":
+            begun.set()
+            assert go_on.wait(20)
+        if only.label == "broken":
+            raise SchemaError("torn")
+        return Passing([np.arange(3)])
+
+    kept = Kept(find)
+    kept.passing(Filter(label="lion"))
+    with ThreadPoolExecutor(4) as pool:
+        slow = [pool.submit(kept.passing, Filter(label="slow")) for _ in range(3)]
+        assert begun.wait(20)
+        assert len(kept.passing(Filter(label="lion"))) == len(kept.passing(Filter(label="other"))) == 3
+        go_on.set()
+        assert {len(found.result()) for found in slow} == {3}
+    assert finds == ["lion", "slow", "other"]
+    for _ in range(2):  # what failed is tried again
+        with pytest.raises(SchemaError, match="torn"):
+            kept.passing(Filter(label="broken"))

@@ -1,8 +1,10 @@
 """What the explorer answers, of a small published warehouse: ranked, folded, filtered, explained, downloaded."""
 
+import gc
 import io
 import re
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +19,11 @@ from devise.errors import ConfigError, ManifestError, StorageError, VocabularyEr
 from devise.search.answers import Label, Labelled
 from devise.search.searcher import Searcher
 from devise.show.explorer import command, downloads, ranked
+from devise.show.explorer import corpus as corpora
 from devise.show.explorer.corpus import Corpus
 from devise.show.explorer.follow import Following
 from devise.show.explorer.suggestions import Suggestions
+from devise.show.explorer.uploads import Uploads
 from devise.store import storage
 from devise.warehouse import pointer
 from devise.words.ancestry import Ancestry
@@ -75,8 +79,9 @@ def test_sums_are_answered_by_the_index(asked, made, text, weights):
     assert ids(asked.search(text)) == nearest(made[1], query_D)
 
 
-def test_a_stored_picture_is_asked_by_its_id_and_by_its_uri(asked, made):
+def test_a_stored_picture_is_asked_by_its_id_and_by_its_uri(asked, made, monkeypatch):
     uri, (image_id, embedding_D) = list(made[1].items())[4]
+    monkeypatch.setattr(corpora, "id_of", {uri: image_id}.get)  # ids of this warehouse are no hashes
     by_id, by_uri = (ids(asked.search(f"image:{text}")) for text in (f"ID/{image_id}", uri))
     assert by_id == by_uri == as_the_index_has_it(made[0], embedding_D, "image") and by_id[0] == image_id
     assert ids(asked.get(f"/api/images/{image_id}/similar").json()) == by_id
@@ -152,14 +157,15 @@ def test_a_word_that_no_answer_is_labelled_with_is_named(tmp_path):
     warehouse, pictures = publish(tmp_path)
     add_tables(warehouse, pictures, "r2")
     corpus = Corpus.open(warehouse)
-    few = lambda image_ids: {i: type(t)(t.labels[:1], None, None) for i, t in found(image_ids).items()}  # noqa: E731
-    found, corpus.labels_of = corpus.labels_of, lambda image_ids: few(image_ids)
+    found = corpus.labels_of
+    corpus.labels_of = lambda image_ids: {i: replace(t, labels=t.labels[:1]) for i, t in found(image_ids).items()}
     rankings = ranked.Rankings(corpus)
     told = rankings.page(ranked.Asked("sea lion"), 0, 100)
     assert not told["fits"] and told["told"].startswith("Nothing fits for sure: none of these has “sea lion” among")
     told = rankings.page(ranked.Asked("sea lion + tulip"), 0, 100)
     assert told["fits"] and told["told"].startswith("None of these has “sea lion” among its labels")
     assert rankings.page(ranked.Asked("tulip - sea lion"), 0, 100)["told"] is None
+    assert not rankings.page(ranked.Asked("sea lion + sea lion"), 0, 100)["fits"]
 
 
 def test_a_kind_of_what_was_asked_meets_it(tmp_path):
@@ -175,12 +181,13 @@ def labelled(label):
     return Labelled((Label(label, 0.5, None),), None, None)
 
 
-@pytest.mark.parametrize("text", ["lion", "2 * lion + tulip - ferry", "3 * ferry"])
+@pytest.mark.parametrize("text", ["lion", "2 * lion + tulip - ferry", "3 * ferry", "1.7e308 * lion + 1e308 * ferry"])
 def test_shares_add_up_to_the_score(asked, made, text):
     for hit in asked.search(text)["hits"][:3]:
         told = asked.get("/api/why", q=text, image_id=hit["image_id"]).json()
         assert sum(term["share"] for term in told["terms"]) == pytest.approx(hit["score"], abs=1e-4)
         assert told["score"] == pytest.approx(hit["score"], abs=1e-4) and told["labels"] == hit["labels"]
+    assert asked.get("/api/why", q="lion - lion", image_id=hit["image_id"]).status_code == 422
 
 
 def test_a_stored_image_is_told(asked, made):
@@ -260,6 +267,20 @@ def test_a_written_vector_is_read_as_it_was_within_float16(made):
             corpus.picture(text)
 
 
+def test_the_loaded_model_keeps_no_publication_in_memory(tmp_path):
+    warehouse, pictures = make_warehouse(tmp_path)
+    first, given = Corpus.open(warehouse), Uploads()
+    seen = given.see(first, picture())
+    gone, model = weakref.ref(first), given._eyes
+    add_neighbours(warehouse, pictures, "r4")
+    second = first.follow()
+    del first
+    gc.collect()
+    assert gone() is None
+    assert given.see(second, picture()).labelled == seen.labelled and given._eyes is model
+    given.close()
+
+
 def test_answers_are_downloaded_as_they_are_shown(asked):
     shown = asked.search("lion + ferry")
     parquet = asked.get("/api/answers.parquet", q="lion + ferry")
@@ -310,6 +331,44 @@ def test_a_publication_that_cannot_be_opened_is_not_answered_from(tmp_path, capl
         time.sleep(0.02)
     assert following.now.corpus.live.number == 3
     following.close()
+
+
+def test_a_fault_of_a_library_is_not_the_last_look_at_the_pointer(tmp_path, caplog, monkeypatch):
+    warehouse, pictures = make_warehouse(tmp_path)
+    following, real = Following(warehouse, every_s=0.02), Corpus.follow
+    monkeypatch.setattr(Corpus, "follow", lambda self: 1 / 0)
+    while "ZeroDivisionError" not in caplog.text:
+        time.sleep(0.02)
+    monkeypatch.setattr(Corpus, "follow", real)
+    add_neighbours(warehouse, pictures, "r4")
+    while following.now.corpus.live.number == 3:
+        time.sleep(0.02)
+    following.close()
+
+
+def test_a_vocabulary_whose_first_label_is_never_told_is_served(tmp_path):
+    warehouse, pictures = publish(tmp_path)
+    (tmp_path / "denied.txt").write_text("sea lion\n")
+    add_tables(warehouse, pictures, "r2", deny=str(tmp_path / "denied.txt"))
+    opened = Corpus.open(warehouse)
+    opened.searcher._opened["vocabulary"] = make_vocabulary(["sea lion", "lion", "tulip", "castle", "ferry"])
+    opened.warm()
+    assert [word.label for word in opened.suggestions.find("l", 9)] == ["lion"]
+    assert opened.suggestions.find("sea", 9) == []
+
+
+def test_filters_that_a_publication_cannot_answer_are_named(tmp_path):
+    with explorer(publish(tmp_path)[0]) as asked:
+        assert asked.search("lion + tulip")["total"] == 12
+        for filters, table in (({"label": "lion"}, "labels"), ({"since": "2026-01-01"}, "images")):
+            found = asked.get("/api/search", q="lion", **filters)
+            assert found.json() == {"error": f"this publication has no {table} to filter by"}
+            assert found.status_code == 422
+
+
+def test_a_uri_s_id_is_the_one_that_spark_makes_of_it():
+    assert corpora.id_of("s3://bucket/a.jpg") == 2926278387245136043  # SELECT xxhash64(uri) & 9223372036854775807
+    assert corpora.id_of("s3://bucket/\u00e9 \U0001f600.jpg") == 110301351630557262
 
 
 def test_an_empty_warehouse_is_one_line(tmp_path):

@@ -438,6 +438,15 @@ def test_queries_are_taken_apart_and_put_together_as_people_wrote_them(page):
     assert page.evaluate(grammar, ["wordAt", "image:ID/7 + snow", 4]) is None
 
 
+@pytest.mark.parametrize("text", ["constructor", "__proto__", "image:ID/../../../api/health?x="])
+def test_words_that_scripts_know_and_paths_that_are_no_ids_are_asked_like_any_other(page, text):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"/?q={text}")
+    expect(page.get_by_role("alert").first).to_contain_text(re.compile("query|image:"))
+    assert any("/api/search?q=" in url for url in asked) and not any("health" in url.partition("?")[0] for url in asked)
+
+
 @pytest.mark.parametrize("folder", [PAGE / "vendor", VENDOR], ids=["page", "tests"])
 def test_what_others_made_is_as_they_published_it(folder):
     lines = [line.split() for line in (folder / "CHECKSUMS").read_text(encoding="utf-8").splitlines()]

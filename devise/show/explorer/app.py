@@ -9,20 +9,22 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
+from xxhash import xxh64_hexdigest
 
 import devise
 from devise.errors import ImageError
 from devise.show.explorer import downloads, faults, ranked, shapes, uploads
-from devise.show.explorer.corpus import Corpus
 from devise.show.explorer.follow import Following
-from devise.show.explorer.guard import COOKIE, MOST_FIELDS, Guard
+from devise.show.explorer.guard import MOST_FIELDS, Guard, cookie_name
 from devise.show.explorer.pictures import Pictures
-from devise.show.explorer.ranked import PAGE, Asked
+from devise.show.explorer.ranked import PAGE, Asked, Rankings
 from devise.show.explorer.uploads import MOST_BYTES, Uploads
 from devise.store import links
 
-KEPT_S = 3_600
-"""A thumbnail is what it is for an image_id and a publication's run; a browser may keep it for so long."""
+KEPT_S = 300
+"""Seconds that a browser need not ask again for a thumbnail: the image behind an id may change every night."""
+PASSING = ("throttled", "timeout", "unreadable")
+"""Reject codes that another try may not have."""
 GIVEN = {"image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "image/jp2"}
 PAGES = {"/": "index.html", "/docs": "docs.html", "/favicon.ico": "icon.svg"}
 BODY = {
@@ -81,8 +83,8 @@ def create_app(
     Offset = Annotated[int, Query(ge=0, le=ranked.MOST)]
     Limit = Annotated[int, Query(ge=1, le=PAGE)]
 
-    @app.get("/api/health")
-    def health() -> dict[str, bool]:
+    @app.api_route("/api/health", methods=["GET", "HEAD"])
+    async def health() -> dict[str, bool]:
         return {"ok": True}
 
     @app.get("/api/live", response_model=shapes.Live)
@@ -116,7 +118,7 @@ def create_app(
         """A stored image: its labels, and its near-duplicates."""
         corpus = following.now.corpus
         uri = corpus.uri_of(image_id)
-        listed = corpus.listed(uri)
+        listed = corpus.listed(image_id)
         modified_at = listed["modified_at"]
         return {
             **ranked.told_image(image_id, uri),
@@ -129,20 +131,25 @@ def create_app(
     @app.get("/api/images/{image_id}/similar", response_model=shapes.Answers)
     def similar_to_stored(image_id: int, offset: Offset = 0, limit: Limit = PAGE) -> dict[str, Any]:
         """A stored image to images, itself first."""
-        following.now.corpus.uri_of(image_id)
-        return following.now.page(Asked(f"image:ID/{image_id}"), offset, limit)
+        rankings = following.now
+        rankings.corpus.uri_of(image_id)
+        return rankings.page(Asked(f"image:ID/{image_id}"), offset, limit)
 
     @app.get("/api/images/{image_id}/thumbnail", response_class=Response)
     def thumbnail(image_id: int, request: Request) -> Response:
         """WebP, its longer side 256 pixels at most."""
         corpus = following.now.corpus
-        tag = f'"{corpus.live.number}-{image_id}"'
+        tag = f'"{xxh64_hexdigest(f"{image_id} {corpus.etag_of(image_id)}".encode())}"'
         headers = {"cache-control": f"private, max-age={KEPT_S}", "etag": tag}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         try:
             return Response(pictures.thumbnail(corpus, image_id), media_type="image/webp", headers=headers)
         except ImageError as error:
+            if error.code in PASSING:
+                raise HTTPException(
+                    503, f"the picture cannot be read just now: {error.code}", {"retry-after": "2"}
+                ) from None
             raise HTTPException(410, f"the picture cannot be shown: {error.code}") from None
 
     @app.get("/api/images/{image_id}/link", response_model=shapes.Link)
@@ -153,19 +160,19 @@ def create_app(
             raise HTTPException(404, "no links to originals are given here")
         return {"url": links.presign(uri, links_s), "expires_s": links_s}
 
-    async def seen(request: Request) -> tuple[Corpus, uploads.Seen]:
-        corpus, content = following.now.corpus, await _content(request)
-        return corpus, await run_in_threadpool(given.see, corpus, content)
+    async def seen(request: Request) -> tuple[Rankings, uploads.Seen]:
+        rankings, content = following.now, await _content(request)
+        return rankings, await run_in_threadpool(given.see, rankings.corpus, content)
 
-    Given = Annotated[tuple[Corpus, uploads.Seen], Depends(seen)]
+    Given = Annotated[tuple[Rankings, uploads.Seen], Depends(seen)]
 
     @app.post("/api/pictures", response_model=shapes.Seen, openapi_extra=BODY)
     def picture(found: Given) -> dict[str, Any]:
         """A picture to its labels, and to a term for queries."""
-        corpus, what = found
+        rankings, what = found
         told = ranked.told_labels(what.labelled)
         sides = {"width": what.width, "height": what.height}
-        return {"term": f"image:{corpus.write_vector(what.embedding_D)}", **told, **sides}
+        return {"term": f"image:{rankings.corpus.write_vector(what.embedding_D)}", **told, **sides}
 
     @app.post("/api/labels", response_model=shapes.Labels, openapi_extra=BODY)
     def labels(found: Given) -> dict[str, Any]:
@@ -184,8 +191,9 @@ def create_app(
         limit: Limit = PAGE,
     ) -> dict[str, Any]:
         """A picture to images."""
-        term = f"image:{found[0].write_vector(found[1].embedding_D)}"
-        return following.now.page(Asked.of(term, under, label, since, least, fold), offset, limit)
+        rankings, what = found
+        term = f"image:{rankings.corpus.write_vector(what.embedding_D)}"
+        return rankings.page(Asked.of(term, under, label, since, least, fold), offset, limit)
 
     @app.get("/api/answers.{kind}", response_class=Response)
     def download(kind: str, question: Question) -> Response:
@@ -207,7 +215,9 @@ def create_app(
             raise HTTPException(401, "this is not the explorer's token")
         response = JSONResponse({"ok": True})
         secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, guard.session(), httponly=True, samesite="strict", secure=secure, path="/")
+        response.set_cookie(
+            cookie_name(request.scope), guard.session(), httponly=True, samesite="strict", secure=secure, path="/"
+        )
         return response
 
     _serve_page(app)
@@ -220,7 +230,7 @@ def _serve_page(app: FastAPI) -> None:
     known = {f"/page/{path.relative_to(folder)}": path for path in sorted(folder.rglob("*")) if path.is_file()}
     known |= {place: folder / name for place, name in PAGES.items()}
     for place, path in known.items():
-        app.add_api_route(place, _giving(path), include_in_schema=False, response_class=FileResponse)
+        app.add_api_route(place, _giving(path), methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _giving(path: Any) -> Any:
@@ -247,7 +257,7 @@ async def _content(request: Request) -> bytes:
 async def _json(request: Request) -> dict[str, Any]:
     try:
         told = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         raise HTTPException(422, 'wanted {"token": "..."}')

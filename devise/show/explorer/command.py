@@ -13,7 +13,7 @@ VARIABLE = "DEVISE_TOKEN"
 PROXIES = "FORWARDED_ALLOW_IPS"
 """uvicorn's variable: the addresses of proxies whose word on who asks counts. Without it nobody's does."""
 MOST_LINKS_S = 3_600
-IDLE_S = 10
+IDLE_S, ENDING_S = 10, 10
 HEAD_BYTES = 64 * 2**10
 
 
@@ -53,8 +53,9 @@ def serve(options: argparse.Namespace) -> None:
         shown = f"[{options.host}]" if ":" in options.host else options.host
         print(f"publication {live.describe()} of {options.warehouse}: http://{shown}:{options.port}", flush=True)
         settings = uvicorn.Config(
-            app, log_level="warning", access_log=False, proxy_headers=PROXIES in os.environ, server_header=False,
-            ws="none", timeout_keep_alive=IDLE_S, h11_max_incomplete_event_size=HEAD_BYTES, http="h11",
+            app, log_level="warning", access_log=False, server_header=False, proxy_headers=PROXIES in os.environ,
+            http="h11", ws="none", h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=ENDING_S,
         )  # fmt: skip
         uvicorn.Server(settings).run(sockets=[listening])
 

@@ -9,11 +9,13 @@ import binascii
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from xxhash import xxh64_intdigest
 
 from devise.errors import VocabularyError
 from devise.search import grammar, vocabularies
@@ -23,6 +25,7 @@ from devise.search.searcher import Searcher
 from devise.search.shards import IDS, stored_rows
 from devise.search.thumbnails import Thumbnails
 from devise.show.explorer.suggestions import Suggestions
+from devise.store import storage
 from devise.words.ancestry import Ancestry
 from devise.words.denied import Denied
 
@@ -31,12 +34,19 @@ KEEP_BYTES = 256 * 2**20
 BY_ID, VECTOR = "ID/", "VECTOR/"
 TAG_LETTERS = 12
 """Of a model's id, before the numbers of a vector that it made."""
+SEED = 42
+"""Spark's, of xxhash64."""
 FOLDERS, EXAMPLES, LOOKED_AT = 12, 12, 1_000
 NUMBER = np.dtype("<f2")
 
 
 class NotLive(LookupError):
     """An image that is not among the live ones."""
+
+
+def id_of(uri: str) -> int:
+    """The image_id of a uri, as the catalogue makes it: xxhash64 with Spark's seed, the sign bit cleared."""
+    return xxh64_intdigest(uri.encode(errors="surrogateescape"), SEED) & (IDS - 1)
 
 
 class Corpus:
@@ -57,10 +67,12 @@ class Corpus:
         return self if found is self.searcher else Corpus(found)
 
     def warm(self) -> None:
-        """Open what first questions would wait for, and decode labels of images all over the table."""
+        """Open what first questions would wait for; and where files need not be fetched, labels all over the table."""
         _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders, self.examples
-        if self.has("word_images"):
+        with suppress(VocabularyError):  # a label that is never told, or is no query as it stands
             self.searcher.ask(self.searcher.vocabulary.labels[0], 1)
+        if storage.is_local(storage.normalise(self.searcher.warehouse)):
+            self.labels_of(list(self._some))
 
     def has(self, table: str) -> bool:
         return bool(self.live.runs(table))
@@ -89,8 +101,8 @@ class Corpus:
     def _some(self) -> dict[int, str]:
         """image_id -> uri of some live images, at even distances."""
         parts = self.searcher.index.parts
-        some = [part.sidecar.some(LOOKED_AT // len(parts) + 1) for part in parts]
-        return {image_id: uri for found in some for image_id, uri in found.items()}
+        some = [(part, part.sidecar.some(LOOKED_AT // len(parts) + 1)) for part in parts]
+        return {image_id: uri for part, found in some for image_id, uri in found.items() if image_id not in part.hidden}
 
     @cached_property
     def folders(self) -> list[str]:
@@ -100,8 +112,12 @@ class Corpus:
 
     @cached_property
     def examples(self) -> list[str]:
-        """Words to begin with: best labels of some images, the most common first; answers are more general."""
-        counts = Counter(labelled.labels[0].label for labelled in self.labels_of(list(self._some)).values())
+        """Words to begin with: best labels of some images, the most common first; answers are more general.
+
+        Images whose ids lie side by side, as their labels then do: a file or two are looked into.
+        """
+        together = [image_id for part in self.searcher.index.parts[:1] for image_id in part.sidecar.first(LOOKED_AT)]
+        counts = Counter(labelled.labels[0].label for labelled in self.labels_of(together).values())
         return [label for label, _ in counts.most_common(EXAMPLES)]
 
     @cached_property
@@ -174,11 +190,11 @@ class Corpus:
 
     def find_uri(self, uri: str) -> int | None:
         """image_id of the live image at a uri, as the tables have it."""
-        for part in self.searcher.index.parts:
-            for image_id in np.setdiff1d(part.sidecar.starting_with(uri), part.hidden).tolist():
-                if part.sidecar.stored(image_id)[0] == uri:
-                    return image_id
-        return None
+        image_id = id_of(uri)
+        try:
+            return image_id if self.uri_of(image_id) == uri else None
+        except NotLive:
+            return None
 
     def write_vector(self, embedding_D: np.ndarray) -> str:
         """A picture's vector as a query has it behind `image:`, in float16: letters, digits and `.-_/` alone."""
@@ -233,9 +249,9 @@ class Corpus:
 
     @cached_property
     def _images(self) -> SortedFiles:
-        return SortedFiles(stored_rows(self.searcher.warehouse, self.searcher.newest("images")), "uri")
+        return SortedFiles(stored_rows(self.searcher.warehouse, self.searcher.newest("images")), "image_id")
 
-    def listed(self, uri: str) -> dict[str, Any]:
+    def listed(self, image_id: int) -> dict[str, Any]:
         """What the listing says of an image: size_bytes, modified_at; nothing where no listing is published."""
-        rows = self._images.find([uri], ["size_bytes", "modified_at"]).to_pylist() if self.has("images") else []
+        rows = self._images.find([image_id], ["size_bytes", "modified_at"]).to_pylist() if self.has("images") else []
         return rows[0] if rows else {"size_bytes": None, "modified_at": None}

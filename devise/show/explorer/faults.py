@@ -31,7 +31,7 @@ def tell(app: FastAPI) -> None:
         return told(422, f"{first['loc'][-1]}: {first['msg']}")
 
     async def by_status(_: Request, error: HTTPException) -> JSONResponse:
-        return told(error.status_code, str(error.detail))
+        return told(error.status_code, str(error.detail), **(error.headers or {}))
 
     async def ours(_: Request, error: DeviseError) -> JSONResponse:
         if isinstance(error, VocabularyError):

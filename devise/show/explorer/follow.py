@@ -9,6 +9,7 @@ from devise.show.explorer.ranked import Rankings
 
 EVERY_S = 2.0
 """Between two looks at the pointer: a GET each."""
+ENDING_S = 5.0
 log = logging.getLogger("devise.explorer")
 
 
@@ -31,7 +32,7 @@ class Following:
 
     def close(self) -> None:
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(ENDING_S)  # where it is opening a publication it ends with the process
 
     def _follow(self) -> None:
         while not self._stopped.wait(self._every_s):
@@ -42,6 +43,8 @@ class Following:
                     log.info("now of publication %s", found.live.describe())
             except DeviseError as error:  # what was opened before goes on to answer
                 log.warning("still of publication %s: %s", self.now.corpus.live.describe(), error)
+            except Exception:  # a fault of ours or of a library must not be the last look at the pointer
+                log.exception("still of publication %s", self.now.corpus.live.describe())
 
 
 def _opened(corpus: Corpus) -> Corpus:

@@ -1,31 +1,36 @@
 """What stands before every route: who may ask, how often, how much; and the headers of every answer. Pure ASGI."""
 
+import asyncio
 import hashlib
 import hmac
 import json
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
+
+from starlette.requests import cookie_parser
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable], Callable[[Any], Awaitable]], Awaitable[None]]
 
 COOKIE = "devise_session"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-OPEN = ("/", "/docs", "/openapi.json", "/api/health", "/api/session", "/favicon.ico")
+SESSION = "/api/session"
+SESSION_BYTES = 4 * 2**10
+OPEN = ("/", "/docs", "/openapi.json", "/api/health", SESSION, "/favicon.ico")
 """What is told without the token: the page without its pictures, and how to give the token."""
 LEAST_TOKEN = 16
 MOST_FIELDS = 64 * 2**10
 """Bytes of a multipart body around the picture."""
 RATE, BURST = 200.0, 1_000.0
 """A client's cost per second, and at once: ten pages of a hundred pictures."""
-COSTS = {"/api/session": 100.0, "/api/pictures": 40.0, "/api/labels": 40.0, "/api/similar": 40.0}
+COSTS = {SESSION: 100.0, "/api/pictures": 40.0, "/api/labels": 40.0, "/api/similar": 40.0}
 ASKING, LOOKING = 5.0, 1.0
 """The cost of any other call, and of a thumbnail or a file of the page."""
 CLIENTS = 10_000
-IN_PROGRESS = 64
+IN_PROGRESS, OF_A_CLIENT = 64, 16
+BODY_S = 30.0
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{inline}; img-src 'self' data: blob:; connect-src 'self'; "
@@ -56,7 +61,7 @@ class Guard:
       this machine is not. (With one, that page would not have the cookie.)
     - With a token, all but OPEN wants it, as `Authorization: Bearer` or as the session's cookie.
     - What is sent by another site's page is refused; bodies are cut off at `most_bytes`.
-    - Each client has a rate, and no more than IN_PROGRESS requests are worked on.
+    - Each client has a rate; no more than IN_PROGRESS requests are worked on, OF_A_CLIENT of one client's.
 
     Args:
         token: None where none is wanted. local: whether only loopback is listened on. most_bytes: of a body.
@@ -64,7 +69,7 @@ class Guard:
 
     def __init__(self, app: App, *, token: str | None, local: bool, most_bytes: int, clock=time.monotonic):
         self._app, self._token, self._local, self._most_bytes = app, token, local, most_bytes
-        self._clock, self._in_progress = clock, 0
+        self._clock, self._in_progress = clock, Counter[str]()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Callable, send: Callable) -> None:
@@ -82,13 +87,16 @@ class Guard:
                 message["headers"] = [*message["headers"], *self._headers(scope["path"])]
             await send(message)
 
+        client = (scope.get("client") or ("", 0))[0]
         try:
-            self._check(scope, headers)
-            self._in_progress += 1
+            self._check(scope, headers, client)
+            self._in_progress[client] += 1
             try:
-                await self._app(scope, self._bounded(receive, headers), sent)
+                await self._app(scope, self._bounded(receive, scope["path"]), sent)
             finally:
-                self._in_progress -= 1
+                self._in_progress[client] -= 1
+                if not self._in_progress[client]:
+                    del self._in_progress[client]
         except Refused as refused:
             if not began:
                 await _answer(sent, refused)
@@ -99,9 +107,10 @@ class Guard:
 
     def knows(self, token: str) -> bool:
         """Whether this is the token; compared in constant time."""
-        return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
+        given = token.encode(errors="replace")
+        return self._token is not None and hmac.compare_digest(given, self._token.encode())
 
-    def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+    def _check(self, scope: Scope, headers: dict[str, str], client: str) -> None:
         if self._local and self._token is None and _host(headers.get("host", "")) not in LOOPBACK:
             raise Refused(421, "this explorer is served to names of this machine alone")
         path, method = scope["path"], scope["method"]
@@ -109,51 +118,62 @@ class Guard:
             raise Refused(405, "found another method, wanted GET or POST")
         if method == "POST" and not self._same_site(headers):
             raise Refused(403, "a page of another site sent this")
-        self._pay((scope.get("client") or ("", 0))[0], _cost(path))
-        if self._token is not None and not self._admitted(path, headers):
+        self._pay(client, _cost(path))
+        if self._token is not None and not self._admitted(scope, headers):
+            if headers.keys() & {"authorization", "cookie"}:
+                self._pay(client, COSTS[SESSION])  # a try
             raise Refused(401, "wanted the explorer's token")
-        if self._in_progress >= IN_PROGRESS:
+        if self._in_progress[client] >= OF_A_CLIENT or self._in_progress.total() >= IN_PROGRESS:
             raise Refused(503, "too much is asked at once", 1)
-        told = headers.get("content-length", "0")
-        if not told.isdigit() or int(told) > self._most_bytes + MOST_FIELDS:
-            raise Refused(413, f"found a body of {told[:20]} bytes, wanted at most {self._most_bytes:,}")
+        told, most = headers.get("content-length", "0"), self._most(path)
+        if not (told.isascii() and told.isdigit()) or int(told) > most:
+            raise Refused(413, f"found a body of {told[:20]} bytes, wanted at most {most:,}")
+
+    def _most(self, path: str) -> int:
+        """Bytes of a body."""
+        return SESSION_BYTES if path == SESSION else self._most_bytes + MOST_FIELDS
 
     def _same_site(self, headers: dict[str, str]) -> bool:
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return False
+        if (told := headers.get("sec-fetch-site")) is not None:  # a browser's own word, which no page can change
+            return told in ("same-origin", "none")
         origin = headers.get("origin")
         return origin is None or origin.partition("://")[2] == headers.get("host")
 
-    def _admitted(self, path: str, headers: dict[str, str]) -> bool:
+    def _admitted(self, scope: Scope, headers: dict[str, str]) -> bool:
+        path = scope["path"]
         if path in OPEN or path.startswith("/page/"):
             return True
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.knows(given.strip()):
             return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self.session().encode())
+        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
+        return hmac.compare_digest(cookie.encode(errors="replace"), self.session().encode())
 
     def _pay(self, client: str, cost: float) -> None:
         now = self._clock()
         left, since = self._left.pop(client, (BURST, now))
         left = min(BURST, left + RATE * (now - since))
-        self._left[client] = (max(0.0, left - cost), now)
+        self._left[client] = (left - cost if left >= cost else left, now)  # what is refused costs nothing
         while len(self._left) > CLIENTS:
             self._left.popitem(last=False)
         if left < cost:
             raise Refused(429, "asked too often", max(1, round((cost - left) / RATE)))
 
-    def _bounded(self, receive: Callable, headers: dict[str, str]) -> Callable:
-        most, got = self._most_bytes + MOST_FIELDS, 0
+    def _bounded(self, receive: Callable, path: str) -> Callable:
+        """What receives a body that is neither too long, though no length may be told, nor too slow."""
+        most, got, whole = self._most(path), 0, False
+        ends = time.monotonic() + BODY_S
 
         async def bounded() -> dict:
-            nonlocal got
-            message = await receive()
-            got += len(message.get("body", b""))
-            if got > most:  # a body of no told length
+            nonlocal got, whole
+            if whole:
+                return await receive()  # of when the client leaves
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, ends - time.monotonic()))
+            except asyncio.TimeoutError:
+                raise Refused(408, f"found no whole body in {BODY_S:.0f} seconds") from None
+            got, whole = got + len(message.get("body", b"")), not message.get("more_body", False)
+            if got > most:
                 raise Refused(413, f"found a body of more than {most:,} bytes")
             return message
 
@@ -163,6 +183,11 @@ class Guard:
         policy = POLICY.format(inline=" 'unsafe-inline'" if path == "/docs" else "")
         told = {**HEADERS, "content-security-policy": policy}
         return [(name.encode(), value.encode()) for name, value in told.items()]
+
+
+def cookie_name(scope: Scope) -> str:
+    """The session's: ports of a host share their cookies."""
+    return f"{COOKIE}_{(scope.get('server') or ('', 0))[1]}"
 
 
 def _host(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from devise.errors import VocabularyError
 from devise.search import grammar, query
 from devise.search.answers import Hit, Label, Labelled
 from devise.search.filters import Filter
@@ -71,8 +72,8 @@ class Ranking:
     def fits(self) -> bool:
         """Whether an answer shows something of what was asked, as far as labels tell."""
         wanted = [term for term in self.terms if term.weight > 0]
-        words = [term for term in wanted if not term.picture]
-        return bool(self.found) and (len(words) < len(wanted) or len(self.unmet) < len(words) or not words)
+        words = {term.text for term in wanted if not term.picture}
+        return bool(self.found) and (any(term.picture for term in wanted) or not words or words > set(self.unmet))
 
     @property
     def told(self) -> str | None:
@@ -180,6 +181,9 @@ def alt(labelled: Labelled | None, score: float) -> str:
 
 def _rank(corpus: Corpus, asked: Asked) -> Ranking:
     parsed = query.parse(asked.text)
+    for asks, table in ((asked.only.label, "labels"), (asked.only.since, "images")):
+        if asks is not None and not corpus.has(table):
+            raise VocabularyError(f"this publication has no {table} to filter by")
     k = LISTED if parsed.kind == "word" else MOST
     answer = corpus.searcher.ask(parsed.text, k, picture=corpus.picture, only=asked.only or None)
     scores = [hit.score for hit in answer.hits]
@@ -235,18 +239,18 @@ def why(corpus: Corpus, text: str, image_id: int) -> list[dict[str, Any]]:
         NotLive: no live image has the id. VocabularyError: as of `grammar.query_vector`.
     """
     own_D = corpus.vector_of(image_id).astype(np.float64)
+    corpus.vector(text)  # refuses what is no query, and terms that cancel out
     terms = grammar.parse(text)
+    largest = max(abs(term.weight) for term in terms)
+    weights = [term.weight / largest for term in terms]
     vectors = [
         corpus.picture(term.text) if term.picture else grammar.find_word(text, term, corpus.searcher.lookup)
         for term in terms
     ]
-    total_D = sum(term.weight * vector_D.astype(np.float64) for term, vector_D in zip(terms, vectors, strict=True))
+    total_D = sum(weight * vector_D.astype(np.float64) for weight, vector_D in zip(weights, vectors, strict=True))
     length = float(np.linalg.norm(total_D))
     cosines = [float(vector_D @ own_D) for vector_D in vectors]
     return [
-        {
-            **told_term(term),
-            **{"cosine": cosine, "share": term.weight * cosine / length if length else 0.0},
-        }
-        for term, cosine in zip(terms, cosines, strict=True)
+        {**told_term(term), "cosine": cosine, "share": weight * cosine / length}
+        for term, weight, cosine in zip(terms, weights, cosines, strict=True)
     ]

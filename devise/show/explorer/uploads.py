@@ -75,35 +75,33 @@ class Uploads:
 
 
 class _Eyes:
-    """The model of a publication and what labels with it, loaded."""
+    """A model and what labels with it, loaded; of the publication nothing else is kept."""
 
     def __init__(self, corpus: Corpus):
-        self._corpus, self._lock = corpus, Lock()
+        searcher, self._lock = corpus.searcher, Lock()
+        self._warehouse, self._runs = searcher.warehouse, _runs(corpus)
+        self._model, self._words = searcher.newest("model"), searcher.newest("vocabulary")
+        made = searcher.newest("labels").config if corpus.has("labels") else {}
+        kept = {name: made[name] for name in SETTINGS if name in made}
+        self._config = LabelConfig(warehouse=searcher.warehouse, run=searcher.live.run, **kept)
 
     def same(self, corpus: Corpus) -> bool:
         """Whether they are those of another publication too."""
-        tables = ("model", "vocabulary", "labels")
-        return all(corpus.live.runs(table) == self._corpus.live.runs(table) for table in tables)
+        return _runs(corpus) == self._runs
 
     @cached_property
     def _engine(self) -> "Engine":
         from devise.vision.engine import Engine
         from devise.vision.model import load
 
-        searcher = self._corpus.searcher
-        model = searcher.newest("model")
-        loaded = load(query.model_folder(manifest.localise(searcher.warehouse, model), model))
+        loaded = load(query.model_folder(manifest.localise(self._warehouse, self._model), self._model))
         return Engine(loaded, self._fetch, threads=1, fetch_threads=1, batch_size=1, max_pixels=MOST_PIXELS)
 
     @cached_property
     def _labeller(self) -> "Labeller":
         from devise.search.labelling import open_labeller
 
-        searcher = self._corpus.searcher
-        made = searcher.newest("labels").config if self._corpus.has("labels") else {}
-        kept = {name: made[name] for name in SETTINGS if name in made}
-        config = LabelConfig(warehouse=searcher.warehouse, run=searcher.live.run, **kept)
-        return open_labeller(config, searcher.newest("vocabulary"), searcher.newest("model"))
+        return open_labeller(self._config, self._words, self._model)
 
     def _fetch(self, item: Any) -> bytes:
         return self._content
@@ -127,3 +125,7 @@ class _Eyes:
         noun = (names[answer], float(found.answer_probability_N[0])) if answer >= 0 else (None, None)
         sides = int(outcome.width_N[0]), int(outcome.height_N[0])
         return Seen(outcome.embedding_ND[0], Labelled(tuple(labels), *noun), *sides)
+
+
+def _runs(corpus: Corpus) -> list[list[str]]:
+    return [corpus.live.runs(table) for table in ("model", "vocabulary", "labels")]

@@ -4,10 +4,10 @@ const STORED = "image:ID/";
 const OWN = "image:VECTOR/";
 
 /** Whether a term is a picture that only a machine can name: it is shown as a chip, never as text. */
-export const isPicture = (body) => body.startsWith(STORED) || body.startsWith(OWN);
+export const isPicture = (body) => storedId(body) !== null || body.startsWith(OWN);
 
 /** The id of a stored picture's term; null for any other. */
-export const storedId = (body) => (body.startsWith(STORED) ? body.slice(STORED.length) : null);
+export const storedId = (body) => /^image:ID\/(\d{1,19})$/.exec(body)?.[1] ?? null;
 
 export const storedTerm = (id) => STORED + id;
 

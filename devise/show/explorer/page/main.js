@@ -202,7 +202,8 @@ function act(name, given) {
 }
 
 function openPicture(id) {
-  state.write({ ...state.read(), image: id }, by("detail").open, { ...history.state, opened: true });
+  const open = by("detail").open;   // then its entry is replaced, and goes back to where that one does
+  state.write({ ...state.read(), image: id }, open, { ...history.state, opened: open ? history.state?.opened : true });
   follow();
 }
 

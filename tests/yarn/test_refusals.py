@@ -41,6 +41,7 @@ def test_a_cluster_without_a_connector_is_told_where_it_belongs(plain, place):
     ) in done.last
 
 
+@pytest.mark.slow
 def test_cards_that_yarn_does_not_know_are_refused(plain, place):
     """It would grant containers without them, on any node, and all executors of a node would share card 0."""
     done = submit(plain, place, "r2", cpu="m6i.xlarge:1", gpu="g6.xlarge:1")

@@ -15,6 +15,7 @@ def look(cluster, place, *more):
     return Said(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_a_yarn_of_two_nodes_is_looked_at_with_and_without_cards(yarn, place):
     """No card is one: torch sees none, which stops a night that wants them, on the nodes with cards alone."""
     said = look(yarn, place, "--cpu", "m6i.xlarge:2", "--gpu", "g6.xlarge:2")

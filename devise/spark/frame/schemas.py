@@ -281,27 +281,19 @@ def record_batch(columns: Sequence[pa.Array], schema: StructType) -> pa.RecordBa
 
 def described() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
     """Table -> what is in it; name, type in SQL's words and meaning of each column."""
-    return {
-        table: (
-            ABOUT[table],
-            [(field.name, field.dataType.simpleString(), field.metadata["comment"]) for field in schema],
-        )
-        for table, schema in TABLES.items()
-    }
+
+    def told(field: StructField) -> tuple[str, str, str]:
+        return field.name, field.dataType.simpleString(), field.metadata["comment"]
+
+    return {table: (ABOUT[table], [told(field) for field in schema]) for table, schema in TABLES.items()}
 
 
 def data_dictionary() -> str:
     """Markdown: a section a table, a row a column."""
     lines = []
     for table, (about, rows) in described().items():
-        lines += [
-            f"#### {table}",
-            "",
-            f"{about[0].upper()}{about[1:]}.",
-            "",
-            "| column | type | meaning |",
-            "|---|---|---|",
-        ]
+        lines += [f"#### {table}", "", f"{about[0].upper()}{about[1:]}.", ""]
+        lines += ["| column | type | meaning |", "|---|---|---|"]
         lines += [f"| {name} | {kind} | {comment} |" for name, kind, comment in rows]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"

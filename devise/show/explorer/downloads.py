@@ -17,19 +17,19 @@ RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 def table(corpus: Corpus, ranking: Ranking) -> pa.Table:
     """A row an answer: rank, image_id, uri, score, labels (by |), the best label's probability, answer and its own."""
-    hits = [found.hit for found in ranking.found]
-    labelled = corpus.labels_of([hit.image_id for hit in hits])
-    told = [labelled.get(hit.image_id) for hit in hits]
+    found = ranking.found
+    labelled = corpus.labels_of(found.image_ids)
+    told = [labelled.get(image_id) for image_id in found.image_ids]
     columns = {
-        "rank": pa.array(range(1, len(hits) + 1), pa.int32()),
-        "image_id": pa.array([hit.image_id for hit in hits], pa.int64()),
-        "uri": pa.array([hit.uri for hit in hits], pa.string()),
-        "score": pa.array([hit.score for hit in hits], pa.float32()),
+        "rank": pa.array(range(1, len(found) + 1), pa.int32()),
+        "image_id": pa.array(found.image_ids, pa.int64()),
+        "uri": pa.array(found.uris, pa.string()),
+        "score": pa.array(found.scores, pa.float32()),
         "labels": pa.array([_joined(each) for each in told], pa.string()),
         "probability": pa.array([each.labels[0].probability if each else None for each in told], pa.float32()),
         "answer": pa.array([each.answer if each else None for each in told], pa.string()),
         "answer_probability": pa.array([each.answer_probability if each else None for each in told], pa.float32()),
-        "folded": pa.array([found.folded for found in ranking.found], pa.int32()),
+        "folded": pa.array(found.folded, pa.int32()),
     }
     metadata = {"query": ranking.asked.text, "run": corpus.live.run, "publication": str(corpus.live.number)}
     return pa.table(columns).replace_schema_metadata(metadata)

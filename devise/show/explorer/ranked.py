@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -42,11 +42,26 @@ class Asked:
         return cls(text, Filter(under or None, label or None, since), least, fold)
 
 
-class Found(NamedTuple):
-    """An answer, and how many near-duplicates of it, ranked behind it, are folded."""
+@dataclass(frozen=True)
+class Found:
+    """Answers, best first, in columns: so many small objects would make the collector's passes long.
 
-    hit: Hit
-    folded: int
+    Attributes:
+        folded: near-duplicates of each, ranked behind it, that are not among them.
+    """
+
+    image_ids: tuple[int, ...]
+    uris: tuple[str, ...]
+    scores: tuple[float, ...]
+    folded: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def rows(self, offset: int, limit: int) -> list[tuple[int, str, float, int]]:
+        """image_id, uri, score and folded of some of them."""
+        part = slice(offset, offset + limit)
+        return list(zip(self.image_ids[part], self.uris[part], self.scores[part], self.folded[part], strict=True))
 
 
 @dataclass(frozen=True)
@@ -61,12 +76,10 @@ class Ranking:
     nprobe: int | None
     scores: tuple[float, float] | None
     """The largest and the least, before the answers were cut by one."""
-    found: tuple[Found, ...]
+    found: Found
     chips: tuple[tuple[str, int], ...]
     unmet: tuple[str, ...]
     """Words of the query that none of the first answers has among its labels, or below it in the hierarchy."""
-    labels: Mapping[int, Labelled]
-    """Of the first page's images, by image_id."""
 
     @property
     def fits(self) -> bool:
@@ -102,23 +115,27 @@ class Rankings:
         Raises:
             VocabularyError: the text is no query, a word is unknown or denied, or a picture is not live.
         """
+        return self._rank(asked)[0]
+
+    def _rank(self, asked: Asked) -> tuple[Ranking, Mapping[int, Labelled]]:
+        """All answers, and labels of the first, where they were looked up for them just now."""
         with self._lock:
             if asked in self._kept:
                 self._kept.move_to_end(asked)
-                return self._kept[asked]
-        made = _rank(self.corpus, asked)
+                return self._kept[asked], {}
+        made, labels = _rank(self.corpus, asked)
         with self._lock:
             self._kept[asked] = made
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return made
+        return made, labels
 
     def page(self, asked: Asked, offset: int, limit: int) -> dict[str, Any]:
         """Answers from `offset` on, with their labels, as the interface tells them."""
-        ranking, live = self.rank(asked), self.corpus.live
-        shown = ranking.found[offset : offset + limit]
-        others = [found.hit.image_id for found in shown if found.hit.image_id not in ranking.labels]
-        labels = {**ranking.labels, **self.corpus.labels_of(others)} if others else ranking.labels
+        (ranking, labels), live = self._rank(asked), self.corpus.live
+        shown = ranking.found.rows(offset, limit)
+        if others := [image_id for image_id, *_ in shown if image_id not in labels]:
+            labels = {**labels, **self.corpus.labels_of(others)}
         scores = ranking.scores and {"most": ranking.scores[0], "least": ranking.scores[1]}
         return {
             "publication": live.number,
@@ -139,13 +156,13 @@ class Rankings:
             "hits": [
                 {
                     "rank": offset + place,
-                    **told_image(found.hit.image_id, found.hit.uri),
-                    "score": found.hit.score,
-                    **told_labels(labels.get(found.hit.image_id)),
-                    "alt": alt(labels.get(found.hit.image_id), found.hit.score),
-                    "folded": found.folded,
+                    **told_image(image_id, uri),
+                    "score": score,
+                    **told_labels(labels.get(image_id)),
+                    "alt": alt(labels.get(image_id), score),
+                    "folded": folded,
                 }
-                for place, found in enumerate(shown, start=1)
+                for place, (image_id, uri, score, folded) in enumerate(shown, start=1)
             ],
         }
 
@@ -179,7 +196,7 @@ def alt(labelled: Labelled | None, score: float) -> str:
     return f"{labelled.best if labelled else 'a picture'}, score {score:.2f}"
 
 
-def _rank(corpus: Corpus, asked: Asked) -> Ranking:
+def _rank(corpus: Corpus, asked: Asked) -> tuple[Ranking, dict[int, Labelled]]:
     parsed = query.parse(asked.text)
     for asks, table in ((asked.only.label, "labels"), (asked.only.since, "images")):
         if asks is not None and not corpus.has(table):
@@ -190,26 +207,27 @@ def _rank(corpus: Corpus, asked: Asked) -> Ranking:
     hits = [hit for hit in answer.hits if asked.least is None or hit.score >= asked.least]
     group_of = corpus.groups_of([hit.image_id for hit in hits]) if asked.fold else {}
     found = _folded(hits, group_of)
-    first = corpus.labels_of([each.hit.image_id for each in found[:PAGE]])
+    first = corpus.labels_of(found.image_ids[:PAGE])
     own = _own_labels(corpus, parsed.terms)
-    return Ranking(
+    made = Ranking(
         *(asked, answer.kind, parsed.terms, answer.exact, answer.recall, answer.nprobe),
         (max(scores), min(scores)) if scores else None,
-        tuple(found),
+        found,
         _chips(first.values(), set(own.values())),
         _unmet(corpus, own, first.values()) if first else (),
-        first,
     )
+    return made, first
 
 
-def _folded(hits: Sequence[Hit], group_of: dict[int, int]) -> list[Found]:
+def _folded(hits: Sequence[Hit], group_of: dict[int, int]) -> Found:
     """The best of each group of near-duplicates; what is in none stands for itself."""
     groups = [group_of.get(hit.image_id, hit.image_id) for hit in hits]
     counts = Counter(groups)
     best: dict[int, Hit] = {}
     for hit, group in zip(hits, groups, strict=True):
         best.setdefault(group, hit)
-    return [Found(hit, counts[group] - 1) for group, hit in best.items()]
+    columns = zip(*((hit.image_id, hit.uri, hit.score, counts[group] - 1) for group, hit in best.items()), strict=True)
+    return Found(*(tuple(columns) if best else ((), (), (), ())))
 
 
 def _own_labels(corpus: Corpus, terms: Sequence[Term]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from threading import Event, Thread
 import httpx
 import numpy as np
 
-from devise.search.searcher import Searcher
+from devise.show.explorer.corpus import Corpus
 from devise.warehouse import pointer
 
 CLIENTS = 4
@@ -64,8 +64,11 @@ def serving(warehouse: str):
 
 def questions(warehouse: str, n: int) -> dict[str, list[str]]:
     """Of each kind, n that differ."""
-    searcher, rng = Searcher.open(warehouse), np.random.default_rng(0)
+    corpus, rng = Corpus.open(warehouse), np.random.default_rng(0)
+    searcher = corpus.searcher
     labels = [label for label in searcher.vocabulary.labels if label.isalpha()]
+    suggested = corpus.suggestions.find  # never what is denied
+    labels = [label for label in labels if [word.label for word in suggested(label, 1)] == [label]]
     words = [labels[row] for row in rng.permutation(len(labels))[: 3 * n]]
     ids = [image_id for part in searcher.index.parts for image_id in part.sidecar.some(2 * n)]
     return {

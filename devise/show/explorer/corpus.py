@@ -9,7 +9,6 @@ import binascii
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
@@ -69,10 +68,17 @@ class Corpus:
     def warm(self) -> None:
         """Open what first questions would wait for; and where files need not be fetched, labels all over the table."""
         _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders, self.examples
-        with suppress(VocabularyError):  # a label that is never told, or is no query as it stands
-            self.searcher.ask(self.searcher.vocabulary.labels[0], 1)
         if storage.is_local(storage.normalise(self.searcher.warehouse)):
             self.labels_of(list(self._some))
+
+    def first_questions(self) -> list[str]:
+        """A word, a sum and a picture that can be asked; fewer where there are no labels."""
+        words = [f'"{label}"' for label in self.examples[:2]]
+        return [
+            *words[:1],
+            *([" + ".join(words)] if len(words) > 1 else []),
+            *(f"image:ID/{i}" for i in list(self._some)[:1]),
+        ]
 
     def has(self, table: str) -> bool:
         return bool(self.live.runs(table))

@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 from devise.errors import DeviseError
 from devise.show.explorer.corpus import Corpus
-from devise.show.explorer.ranked import Rankings
+from devise.show.explorer.ranked import PAGE, Asked, Rankings
 
 EVERY_S = 2.0
 """Between two looks at the pointer: a GET each."""
@@ -25,7 +25,7 @@ class Following:
     """
 
     def __init__(self, warehouse: str, vectors: str | None = None, every_s: float = EVERY_S):
-        self.now = Rankings(_opened(Corpus.open(warehouse, vectors)))
+        self.now = _opened(Corpus.open(warehouse, vectors))
         """What answers; whoever reads it keeps it for the whole of a request."""
         self._every_s, self._stopped = every_s, Event()
         self._thread = Thread(target=self._follow, daemon=True)
@@ -40,7 +40,7 @@ class Following:
             try:
                 found = self.now.corpus.follow()
                 if found is not self.now.corpus:
-                    self.now = Rankings(_opened(found))
+                    self.now = _opened(found)
                     log.info("now of publication %s", found.live.describe())
             except DeviseError as error:  # what was opened before goes on to answer
                 log.warning("still of publication %s: %s", self.now.corpus.live.describe(), error)
@@ -48,11 +48,17 @@ class Following:
                 log.exception("still of publication %s", self.now.corpus.live.describe())
 
 
-def _opened(corpus: Corpus) -> Corpus:
-    """The corpus, warm. What is there by then stays out of the collector's way: its passes over a vocabulary's objects
-    hold every request up for a fifth of a second, several times a minute."""
+def _opened(corpus: Corpus) -> Rankings:
+    """What answers of it, warm: each kind of question was asked once.
+
+    What is there by then stays out of the collector's way: its passes over a vocabulary's objects hold every request up
+    for a fifth of a second, several times a minute.
+    """
     corpus.warm()
+    rankings = Rankings(corpus)
+    for text in corpus.first_questions():
+        rankings.page(Asked(text), 0, PAGE)
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    return corpus
+    return rankings

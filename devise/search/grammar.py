@@ -90,20 +90,55 @@ def query_vector(text: str, lookup: Lookup, picture: Callable[[str], np.ndarray]
         VocabularyError: the text is no query, a word is unknown, a picture and a word differ in dim, or the terms
             cancel out.
     """
+    terms, vectors = _find_all(text, lookup, picture)
+    if kind_of(terms) == "image":
+        return np.asarray(vectors[0], dtype=np.float32)
+    total_D, length = _sum(text, terms, vectors)
+    return (total_D / length).astype(np.float32)
+
+
+def share(
+    text: str, to_D: np.ndarray, lookup: Lookup, picture: Callable[[str], np.ndarray] | None = None
+) -> list[tuple[Term, float, float]]:
+    """Each term of a query, the cosine of its vector and a unit vector `to_D`, and its part in the query's own cosine.
+
+    The parts add up to that. The other arguments are those of `query_vector`, and so is what is raised.
+    """
+    terms, vectors = _find_all(text, lookup, picture)
+    _, length = _sum(text, terms, vectors)
+    cosines = [float(np.asarray(vector_D, np.float64) @ to_D) for vector_D in vectors]
+    return [
+        (term, cosine, weight * cosine / length)
+        for term, weight, cosine in zip(terms, _weights(terms), cosines, strict=True)
+    ]
+
+
+def _find_all(
+    text: str, lookup: Lookup, picture: Callable[[str], np.ndarray] | None
+) -> tuple[tuple[Term, ...], list[np.ndarray]]:
+    """The terms of a query and the vector of each, of equal dims."""
     terms = parse(text)
     found = [_find(text, term, lookup, picture) for term in terms]
     if len(dims := sorted({len(found_D) for found_D in found})) > 1:
         raise VocabularyError(f"{_named(text)}: found words and pictures of {dims} dims, wanted equal ones")
-    if kind_of(terms) == "image":
-        return np.asarray(found[0], dtype=np.float32)
+    return terms, found
+
+
+def _weights(terms: Sequence[Term]) -> list[float]:
+    """As shares of the largest, so that no sum of them overflows."""
     largest = max(abs(term.weight) for term in terms)
+    return [term.weight / largest for term in terms]
+
+
+def _sum(text: str, terms: Sequence[Term], vectors: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+    """The weighted sum, float64 (D,), and its length; `VocabularyError` if the terms cancel out."""
     total_D: np.ndarray | float = 0.0
-    for term, found_D in zip(terms, found, strict=True):
-        total_D = total_D + term.weight / largest * np.asarray(found_D, dtype=np.float64)
+    for weight, vector_D in zip(_weights(terms), vectors, strict=True):
+        total_D = total_D + weight * np.asarray(vector_D, dtype=np.float64)
     length = float(np.linalg.norm(total_D))
     if length < CANCELLED:
         raise VocabularyError(f"{_named(text)}: the terms cancel out")
-    return (total_D / length).astype(np.float32)
+    return total_D, length
 
 
 def find_word(text: str, term: Term, lookup: Lookup) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""What a person looks at: contact sheets, pages, the model card, and the answers of the terminal.
+"""What a person looks at: contact sheets, the night's page, cards, the explorer, and the answers of the terminal.
 
-It must not know Spark, tables or how anything is computed: it is handed what it shows.
-Start with terminal.py.
+It must not know Spark or how anything is computed: it shows what is handed to it, or what is published.
+Start with terminal.py; explorer/ is what `devise serve` serves, nightly/ the night's page.
 """

@@ -6,11 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from devise.errors import ImageError
 from devise.search.thumbnails import Thumbnails
 from devise.store import storage
-from devise.vision import thumbnails
 
 MAX_PIXELS = 100_000_000
 THREADS = 8
 """Pictures that are read at a time: one is waited for more than it is worked on."""
+
+
+def make(uri: str, etag: str) -> bytes:
+    """WebP of the image as it was embedded; `ImageError` if it is gone, was changed since, or cannot be read."""
+    from devise.vision import thumbnails  # torch, which whoever finds all in the table does without
+
+    return thumbnails.make(storage.fetch_image(uri, etag), MAX_PIXELS).webp
 
 
 def find(stored: Thumbnails, images: Sequence[tuple[int, str, str]]) -> list[bytes | None]:
@@ -22,7 +28,7 @@ def find(stored: Thumbnails, images: Sequence[tuple[int, str, str]]) -> list[byt
         if image_id in found:
             return found[image_id].webp
         try:
-            return thumbnails.make(storage.fetch_image(uri, etag), MAX_PIXELS).webp
+            return make(uri, etag)
         except ImageError:
             return None
 

@@ -29,17 +29,6 @@ from devise.warehouse import pointer
 from devise.words.ancestry import Ancestry
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_warehouse(tmp_path_factory.mktemp("explored"))
-
-
-@pytest.fixture(scope="module")
-def asked(made):
-    with explorer(made[0]) as found:
-        yield found
-
-
 def ids(answer):
     return [int(hit["image_id"]) for hit in answer["hits"]]
 

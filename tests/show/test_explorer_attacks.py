@@ -23,17 +23,6 @@ NAME = f"{guard.COOKIE}_8000"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_warehouse(tmp_path_factory.mktemp("attacked"))
-
-
-@pytest.fixture(scope="module")
-def asked(made):
-    with explorer(made[0]) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def behind_token(made):
     with explorer(made[0], token=TOKEN, local=False) as found:
         yield found

@@ -6,7 +6,6 @@ query names is ever read.
 
 import base64
 import binascii
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -17,7 +16,7 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from devise.errors import VocabularyError
-from devise.search import grammar, vocabularies
+from devise.search import vocabularies
 from devise.search.answers import Labelled
 from devise.search.lookups import SortedFiles
 from devise.search.searcher import Searcher
@@ -53,7 +52,6 @@ class Corpus:
 
     def __init__(self, searcher: Searcher):
         self.searcher, self.live = searcher, searcher.live
-        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, warehouse: str, vectors: str | None = None) -> "Corpus":
@@ -130,7 +128,7 @@ class Corpus:
     def suggestions(self) -> Suggestions:
         """Completion over the vocabulary, without what is denied."""
         known = self.searcher.vocabulary
-        path = vocabularies.find_denied(self._labelled_with("deny", "none"))
+        path = vocabularies.find_denied(self.labelled_with.get("deny", "none"))
         passed_over = Denied.load(path).rows(known.labels, known.synsets, known.synonyms) if path else None
         return Suggestions(known, passed_over)
 
@@ -140,9 +138,10 @@ class Corpus:
         words = self.searcher.newest("vocabulary")
         return vocabularies.read_ancestry(self.searcher.warehouse, words, self.searcher.vocabulary.synsets)
 
-    def _labelled_with(self, setting: str, default: Any) -> Any:
-        """A setting of `label_images` that the live labels were made with."""
-        return self.searcher.newest("labels").config.get(setting, default) if self.has("labels") else default
+    @property
+    def labelled_with(self) -> dict[str, Any]:
+        """The settings of `label_images` that the live labels were made with; none where no labels are published."""
+        return self.searcher.newest("labels").config if self.has("labels") else {}
 
     @cached_property
     def synset_of(self) -> dict[str, str | None]:
@@ -223,10 +222,6 @@ class Corpus:
         if not np.isfinite(length) or not 0.5 < length < 2.0:
             raise VocabularyError("image:VECTOR/...: wanted a unit vector")
         return vector_D / length
-
-    def vector(self, text: str) -> np.ndarray:
-        """The unit vector (D,) of a query; `VocabularyError` as `devise.search.grammar.query_vector`."""
-        return grammar.query_vector(text, self.searcher.lookup, self.picture)
 
     @cached_property
     def thumbnails(self) -> Thumbnails:

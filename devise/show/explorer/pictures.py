@@ -3,11 +3,9 @@
 from collections import OrderedDict
 from threading import Lock, Semaphore
 
+from devise.show import thumbnails
 from devise.show.explorer.corpus import Corpus
-from devise.store import storage
-from devise.vision import thumbnails
 
-MAX_PIXELS = 100_000_000
 KEPT_BYTES = 64 * 2**20
 AT_ONCE = 2
 
@@ -33,7 +31,7 @@ class Pictures:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         stored = corpus.thumbnails.find(dict([key])).get(image_id)
-        made = stored.webp if stored else self._make(corpus, *key)
+        made = stored.webp if stored else self._make(corpus.uri_of(image_id), key[1])
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = made
@@ -42,8 +40,6 @@ class Pictures:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
         return made
 
-    def _make(self, corpus: Corpus, image_id: int, etag: str) -> bytes:
-        """By the engine's decoder, within its limits."""
+    def _make(self, uri: str, etag: str) -> bytes:
         with self._places:  # decoders take memory and a core each
-            content = storage.fetch_image(corpus.uri_of(image_id), etag)
-            return thumbnails.make(content, MAX_PIXELS).webp
+            return thumbnails.make(uri, etag)

@@ -7,8 +7,6 @@ from datetime import date
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 from devise.errors import VocabularyError
 from devise.search import grammar, query
 from devise.search.answers import Hit, Label, Labelled
@@ -256,19 +254,5 @@ def why(corpus: Corpus, text: str, image_id: int) -> list[dict[str, Any]]:
     Raises:
         NotLive: no live image has the id. VocabularyError: as of `grammar.query_vector`.
     """
-    own_D = corpus.vector_of(image_id).astype(np.float64)
-    corpus.vector(text)  # refuses what is no query, and terms that cancel out
-    terms = grammar.parse(text)
-    largest = max(abs(term.weight) for term in terms)
-    weights = [term.weight / largest for term in terms]
-    vectors = [
-        corpus.picture(term.text) if term.picture else grammar.find_word(text, term, corpus.searcher.lookup)
-        for term in terms
-    ]
-    total_D = sum(weight * vector_D.astype(np.float64) for weight, vector_D in zip(weights, vectors, strict=True))
-    length = float(np.linalg.norm(total_D))
-    cosines = [float(vector_D @ own_D) for vector_D in vectors]
-    return [
-        {**told_term(term), "cosine": cosine, "share": weight * cosine / length}
-        for term, weight, cosine in zip(terms, weights, cosines, strict=True)
-    ]
+    shares = grammar.share(text, corpus.vector_of(image_id), corpus.searcher.lookup, corpus.picture)
+    return [{**told_term(term), "cosine": cosine, "share": share} for term, cosine, share in shares]

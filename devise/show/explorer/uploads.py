@@ -81,8 +81,7 @@ class _Eyes:
         searcher, self._lock = corpus.searcher, Lock()
         self._warehouse, self._runs = searcher.warehouse, _runs(corpus)
         self._model, self._words = searcher.newest("model"), searcher.newest("vocabulary")
-        made = searcher.newest("labels").config if corpus.has("labels") else {}
-        kept = {name: made[name] for name in SETTINGS if name in made}
+        kept = {name: value for name, value in corpus.labelled_with.items() if name in SETTINGS}
         self._config = LabelConfig(warehouse=searcher.warehouse, run=searcher.live.run, **kept)
 
     def same(self, corpus: Corpus) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+PAGE = "_nightly-page-"
+"""How the name of the page's file begins."""
 GET_USD, PUT_USD = 0.0004 / 1_000, 0.005 / 1_000
 CHEAP = ("GetObject", "HeadObject", "HeadBucket")
 FREE = ("DeleteObject", "DeleteObjects", "AbortMultipartUpload")

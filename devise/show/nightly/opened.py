@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 from devise.errors import ManifestError
 from devise.search.thumbnails import Thumbnails
 from devise.show import thumbnails
+from devise.show.nightly.facts import PAGE
 from devise.store import storage
 from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 
-PAGE = "_nightly-page-"
 COLUMNS = ("image_id", "uri", "etag", "label", "x", "y", "place")
 
 

@@ -31,8 +31,6 @@ from devise.warehouse.lineage import Lineage
 if TYPE_CHECKING:
     from devise.show.nightly.facts import Change, Dot, Facts
 
-PAGE = "_nightly-page-"
-"""How the name of the page's file begins."""
 LIBRARIES = ("altair", "vl_convert", "openTSNE")
 THUMBNAIL = StructType([StructField("uri", schemas.TEXT), StructField("webp", BinaryType())])
 PICTURES_A_TASK = 16
@@ -51,6 +49,7 @@ def foresee(config: ReportConfig, lineage: Lineage, promised: Sequence[str]) -> 
 def write_report(task: Task) -> None:
     """Write the label counts, the places of the sample on the map, the map and the page."""
     from devise.show.nightly import page
+    from devise.show.nightly.facts import PAGE
 
     counts = count_labels(task)
     task.write("label_counts", task.spark.createDataFrame(counts, schemas.LABEL_COUNTS).coalesce(1))

@@ -12,6 +12,7 @@ from devise.errors import ConfigError, ManifestError, VocabularyError
 from devise.jobs import report_run
 from devise.learning import places
 from devise.sample.broken import write_broken
+from devise.show.nightly import facts
 from devise.spark.frame import job
 from devise.spark.stages import report
 from devise.store import storage
@@ -29,7 +30,7 @@ def rows(night, table, run):
 def page(night, run):
     made = manifest.read(night.place, "reports", run)
     folder = manifest.folder(night.place, "reports", run)
-    return storage.read_bytes(f"{folder}/{made.one(report.PAGE).path}").decode()
+    return storage.read_bytes(f"{folder}/{made.one(facts.PAGE).path}").decode()
 
 
 def counts(night, run):

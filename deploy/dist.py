@@ -24,6 +24,8 @@ from packaging.utils import parse_wheel_filename
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("devise", "jobs", "conf", "deploy", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+EXTRAS = "[starter,explorer,report]"
+"""Of this project: all that its jobs and commands use; Spark and Java are the cluster's."""
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 GLIBC = (2, 34)
 """Amazon Linux 2023's, which EMR 7 runs on: a wheel that wants a newer one cannot be installed there."""
@@ -48,7 +50,7 @@ def gather(folder: Path, torch_index: str | None) -> list[Path]:
     """This project's wheel and all that it needs, built and downloaded into a folder; a source package is refused."""
     settings = ["--only-binary", ":all:", "--no-cache-dir", "--constraint", ROOT / "conf/constraints.txt"]
     settings += ["--extra-index-url", torch_index] if torch_index else []
-    subprocess.run([*PIP, "download", *settings, "--dest", folder, f"{build(folder)}[starter]"], check=True)
+    subprocess.run([*PIP, "download", *settings, "--dest", folder, f"{build(folder)}{EXTRAS}"], check=True)
     return sorted(folder.glob("*.whl"))
 
 

@@ -31,15 +31,17 @@ def devise_nightly():
     @task
     def request(ds: str) -> dict:
         """RunJobFlow's parameters: from the settings, and from the stack as it stands."""
-        from devise import settings
-        from devise.emr import jobflow, stack
+        from devise import settings, yamlfile
+        from devise.emr import jobflow, night, stack
         from devise.emr.account import Account
         from devise.emr.config import EmrConfig
 
-        found = settings.load_group(os.environ["DEVISE_SETTINGS"], "emr", EmrConfig)
+        path = os.environ["DEVISE_SETTINGS"]
+        found = settings.load_group(path, "emr", EmrConfig)
+        steps = night.steps_of(yamlfile.read(path))
         account = Account(found.region, dry=False)
         now = stack.wanted(account, found.stack)
-        return jobflow.request(found, ds, jobflow.holes(found.stack, account.region, now))
+        return jobflow.request(found, steps, ds, jobflow.holes(found.stack, account.region, now))
 
     EmrCreateJobFlowOperator(
         task_id="night",

@@ -30,7 +30,7 @@ from devise.config import (
     VocabularyConfig,
 )
 from devise.emr.account import Account
-from devise.emr.night import SETUP, STEPS
+from devise.emr.night import SETUP, steps_of
 from devise.errors import ConfigError
 from devise.facts import shipped
 from devise.groups import is_published
@@ -106,7 +106,8 @@ def read(path: str | Path, overrides: Sequence[str] = (), setup: bool = False) -
         ConfigError: a section is wrong, one of the night's is not there, or sources are no s3:// prefixes.
     """
     document = yamlfile.read(path, overrides)
-    wanted = {"run_nightly", *(stage for step in STEPS for stage in step.stages), *(SETUP.stages if setup else ())}
+    steps = (SETUP, *steps_of(document)) if setup else steps_of(document)
+    wanted = {"run_nightly", *(stage for step in steps for stage in step.stages)}
     check(path, [name for name in (*MODELS, "plan_images") if name in wanted or name in document], overrides)
     for source in document["catalog_images"]["sources"]:
         if not source.startswith("s3://"):

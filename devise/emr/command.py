@@ -69,18 +69,19 @@ def submit(options: argparse.Namespace) -> None:
         return _operate("submit", options)
     if options.setup:
         raise ConfigError("found --setup with --cpu, wanted --step setup for steps from here")
-    from devise import settings
+    from devise import settings, yamlfile
     from devise.config import NightlyConfig
     from devise.emr import artefacts
     from devise.emr import night as nights
     from devise.emr import submit as submitting
-    from devise.emr.night import SETUP, STEPS, Night
+    from devise.emr.night import SETUP, Night
     from devise.store import s3, scratch, storage
 
     path = scratch.localise(storage.normalise(options.config))
     s3.configure(settings.load_s3(path, options.set))
-    # The lines name their own stages: those of the file count for nothing here, and need not be there.
-    told = [*options.set, f"run_nightly.stages=[{', '.join(STEPS[0].stages)}]"]
+    own = nights.steps_of(yamlfile.read(path, options.set))
+    # The lines name their own stages: those of the file choose what is by choice, and need not be there.
+    told = [*options.set, f"run_nightly.stages=[{', '.join(own[0].stages)}]"]
     warehouse = settings.load(path, "run_nightly", NightlyConfig, options.run, told).warehouse
     night = Night(
         config=storage.normalise(options.config),
@@ -94,8 +95,8 @@ def submit(options: argparse.Namespace) -> None:
         job=find_spec("devise.jobs.run_nightly").origin,
         environment=settings.variables(path),
     )
-    asked = [nights.named(name) for name in options.step] or STEPS
-    steps = [step for step in (SETUP, *STEPS) if step in asked]
+    asked = [nights.named(name).name for name in options.step] or [step.name for step in own]
+    steps = [step for step in (SETUP, *own) if step.name in asked]
     artefacts.check(path, [stage for step in steps for stage in step.stages], options.set)
     if options.dry_run:
         print("\n".join(shlex.join(nights.submit_arguments(step, night)) for step in steps))

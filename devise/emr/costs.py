@@ -4,11 +4,13 @@ The figures of work are docs/scale.md's, CPU seconds of an old EPYC's vCPU; imag
 move the total most. Prices are on demand, EMR's fee with them: Spot is cheaper. Requests and storage are not in.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from devise.emr.cluster import PRIMARY
 from devise.emr.config import EmrConfig
 from devise.emr.instances import find
+from devise.emr.night import BY_CHOICE, Step
 
 CORPUS_CPU_US = 35 + 18 + 43
 """An image of the corpus, each night: listed, judged by its hash, its labels copied."""
@@ -65,8 +67,8 @@ def night(settings: EmrConfig, images: int, changed: int) -> Cost:
     return Cost(cpu_hours + with_cards, with_cards * (settings.cards.count if settings.cards else 0), usd)
 
 
-def lines(settings: EmrConfig) -> list[str]:
-    """What the cluster of these settings costs, for people."""
+def lines(settings: EmrConfig, steps: Iterable[Step]) -> list[str]:
+    """What the cluster of these settings costs, for people; of what is by choice only that it comes on top."""
     cards = settings.cards
     names = f"{cards.count} x {' or '.join(cards.instances)}" if cards else ""
     with_cards = f", {usd_hour(settings, True):.2f} with {names}" if cards else ""
@@ -80,4 +82,6 @@ def lines(settings: EmrConfig) -> list[str]:
             f"{images:>13,} images: a night of {CHANGED:.0%} change {usual.hours:.1f} h and {usual.usd:,.0f} USD, "
             f"the first night {first.hours:,.1f} h and {first.usd:,.0f} USD"
         )
+    if more := [stage for step in steps for stage in step.stages if stage in BY_CHOICE]:
+        told.append(f"not in these figures, and on top: {', '.join(more)} (docs/search.md, docs/nightly-page.md)")
     return [*told, f"(estimates of work measured on CPUs, and of {CARD_IMAGES_S:,} images a second a card, assumed)"]

@@ -4,11 +4,12 @@ The state machine (schedule.py) adds cards for embed alone and takes them away; 
 from beginning to end, and cost all night.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from devise.emr import cluster
 from devise.emr.config import EmrConfig
-from devise.emr.night import STEPS, submit_arguments
+from devise.emr.night import Step, submit_arguments
 from devise.emr.stack import Stack
 
 
@@ -19,10 +20,11 @@ def holes(name: str, region: str, stack: Stack) -> dict[str, str]:
     return {"Stack": name, "Region": region} | {hole: (known | where)[hole] for hole in cluster.HOLES[2:]}
 
 
-def request(settings: EmrConfig, run: str, values: dict[str, str]) -> dict[str, Any]:
+def request(settings: EmrConfig, steps: Sequence[Step], run: str, values: dict[str, str]) -> dict[str, Any]:
     """RunJobFlow's parameters for a night: the cluster ends with its last step, or with the first that fails.
 
     Args:
+        steps: the night's, as `night.steps_of` tells of its file.
         values: what `holes` told.
 
     Raises:
@@ -33,13 +35,13 @@ def request(settings: EmrConfig, run: str, values: dict[str, str]) -> dict[str, 
     fleets = asked["Instances"]["InstanceFleets"]
     if settings.cards:
         fleets = [*fleets, cluster.cards_fleet(settings, settings.cards)]
-    steps = [
+    lines = [
         {
             "Name": step.name,
             "ActionOnFailure": "TERMINATE_CLUSTER",
             "HadoopJarStep": {"Jar": "command-runner.jar", "Args": submit_arguments(step, night)},
         }
-        for step in STEPS
+        for step in steps
     ]
     instances = asked["Instances"] | {"InstanceFleets": fleets, "KeepJobFlowAliveWhenNoSteps": False}
-    return cluster.fill(asked | {"Instances": instances}, values) | {"Steps": steps}
+    return cluster.fill(asked | {"Instances": instances}, values) | {"Steps": lines}

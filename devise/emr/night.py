@@ -6,7 +6,8 @@ needs a card runs where cards are.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from devise.emr.instances import Instance, find
 from devise.emr.sizes import Device, as_arguments, sizes
@@ -41,9 +42,14 @@ SETUP = Step("setup", "cpu", ("build_vocabulary", "train_model"))
 STEPS = (
     Step("catalogue", "cpu", ("catalog_images", "plan_images")),
     Step("embed", "gpu", ("embed_images",)),
-    Step("settle", "cpu", ("label_images", "build_index", "search_images", "evaluate_model", "publish_run")),
-)
-"""A night: each goes on only where the one before it ended with 0."""
+    Step("settle", "cpu", (
+        *("label_images", "build_index", "find_neighbours", "search_images", "evaluate_model"),
+        *("report_run", "publish_run"),
+    )),
+)  # fmt: skip
+"""A night with all that it may have: each step goes on only where the one before it ended with 0."""
+BY_CHOICE = ("find_neighbours", "report_run")
+"""Jobs that a night has where `run_nightly.stages` of its file names them; the others it always has."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,21 @@ def named(name: str) -> Step:
     if name not in known:
         raise ConfigError(f"found the step {name!r}, wanted one of {', '.join(known)}")
     return known[name]
+
+
+def steps_of(document: Mapping[str, Any]) -> tuple[Step, ...]:
+    """STEPS of a file of settings: of BY_CHOICE what its `run_nightly.stages` names; a file without them has neither.
+
+    Raises:
+        ConfigError: they are no list, or name what is no job of a night.
+    """
+    section = document.get("run_nightly") or {}
+    stages = section.get("stages", []) if isinstance(section, dict) else section
+    known = [stage for step in (SETUP, *STEPS) for stage in step.stages]
+    if unknown := [stage for stage in stages if stage not in known] if isinstance(stages, list) else [stages]:
+        raise ConfigError(f"run_nightly.stages: found {unknown[0]!r}, wanted a list of some of {', '.join(known)}")
+    left = {*BY_CHOICE} - {*stages}
+    return tuple(replace(step, stages=tuple(stage for stage in step.stages if stage not in left)) for step in STEPS)
 
 
 def settings(step: Step, night: Night) -> dict[str, str]:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from devise import settings as files
+from devise import yamlfile
 from devise.emr import artefacts, cluster, costs, runs, stack, template
 from devise.emr.account import Account
 from devise.emr.config import EmrConfig
-from devise.emr.night import SETUP, STEPS, Night, named
+from devise.emr.night import SETUP, STEPS, Night, Step, named, steps_of
 from devise.errors import AwsError, ConfigError
 from devise.store import s3, scratch, storage
 from devise.warehouse.manifest import check_run
@@ -25,6 +26,7 @@ class Asked(NamedTuple):
 
     path: Path
     settings: EmrConfig
+    steps: tuple[Step, ...]
     warehouse: str
     account: Account
 
@@ -37,13 +39,14 @@ def _begin(options: argparse.Namespace) -> Asked:
     stack.place_of(warehouse)
     if getattr(options, "run", None):
         check_run(warehouse, options.run)
-    return Asked(path, settings, warehouse, Account(settings.region, getattr(options, "dry_run", False)))
+    account = Account(settings.region, getattr(options, "dry_run", False))
+    return Asked(path, settings, steps_of(yamlfile.read(path)), warehouse, account)
 
 
 def up(options: argparse.Namespace) -> None:
     """Make or change the stack of the nights, and stage what they need; begin none."""
-    path, settings, warehouse, account = _begin(options)
-    print("\n".join(costs.lines(settings)))
+    path, settings, steps, warehouse, account = _begin(options)
+    print("\n".join(costs.lines(settings, steps)))
     document = artefacts.read(path)
     _refuse_unlike_cards(path, document, settings)
     bucket, _ = stack.place_of(warehouse)
@@ -54,7 +57,7 @@ def up(options: argparse.Namespace) -> None:
         stack.refuse_torn(settings.stack, now)
     values = stack.parameters(account, settings, warehouse, plan.uris, plan.readable, now)
     delivered = artefacts.deployed("cloudformation/devise.yaml").read_text(encoding="utf-8")
-    made = template.with_machine(delivered, settings)
+    made = template.with_machine(delivered, settings, steps)
     if now or values["ExistingKey"]:  # a night that begins meanwhile finds all that it is told of
         artefacts.stage(account, plan.files, staging)
         stack.make(account, settings.stack, made, values, now)
@@ -74,12 +77,12 @@ def _refuse_unlike_cards(path: Path, document: dict[str, Any], settings: EmrConf
 
 def submit(options: argparse.Namespace) -> None:
     """Begin a night on the account: an execution of its state machine, named after the run."""
-    path, settings, _, account = _begin(options)
+    path, settings, steps, _, account = _begin(options)
     now = _stack(account, settings)
     document = artefacts.read(path)
     _refuse_stale(account, path, document, now)
     _refuse_sets(path, document, options.set, options.setup)
-    print("\n".join(costs.lines(settings)))
+    print("\n".join(costs.lines(settings, steps)))
     print(runs.begin(account, now.outputs["StateMachine"], options.run, options.set, options.setup))
 
 
@@ -116,7 +119,7 @@ def _refuse_sets(path: Path, document: dict[str, Any], sets: list[str], setup: b
 
 def status(options: argparse.Namespace) -> None:
     """What became of a night: execution, cluster, steps, and how its jobs say that they ended."""
-    _, settings, warehouse, account = _begin(options)
+    _, settings, _, warehouse, account = _begin(options)
     now = stack.wanted(account, settings.stack, at_rest=False)
     night = _night(settings, options.run, warehouse, now)
     print("\n".join(runs.describe(account, settings.stack, now.outputs["StateMachine"], night, (SETUP, *STEPS))))
@@ -128,7 +131,7 @@ def _night(settings: EmrConfig, run: str, warehouse: str, now: stack.Stack) -> N
 
 def logs(options: argparse.Namespace) -> None:
     """What a step of a night wrote, and its driver: the one that failed, or the newest."""
-    _, settings, warehouse, account = _begin(options)
+    _, settings, _, warehouse, account = _begin(options)
     if options.step:
         named(options.step)
     found = [
@@ -145,7 +148,7 @@ def logs(options: argparse.Namespace) -> None:
 
 def down(options: argparse.Namespace) -> None:
     """End what goes on: schedule off, executions stopped, clusters terminated; with --stack the stack too."""
-    _, settings, _, account = _begin(options)
+    _, settings, _, _, account = _begin(options)
     now = stack.find(account, settings.stack)
     if now and now.parameters.get("ScheduleState") == "ENABLED":
         stack.reschedule(account, settings.stack, now, {"ScheduleState": "DISABLED"})
@@ -158,7 +161,7 @@ def down(options: argparse.Namespace) -> None:
 
 def schedule(options: argparse.Namespace) -> None:
     """Begin a night every day at a time, or no more."""
-    _, settings, _, account = _begin(options)
+    _, settings, steps, _, account = _begin(options)
     now = stack.wanted(account, settings.stack)
     if options.off:
         stack.reschedule(account, settings.stack, now, {"ScheduleState": "DISABLED"})
@@ -177,7 +180,7 @@ def schedule(options: argparse.Namespace) -> None:
         "ScheduleZone": options.zone,
     }
     stack.reschedule(account, settings.stack, now, told)
-    print("\n".join(costs.lines(settings)))
+    print("\n".join(costs.lines(settings, steps)))
     print(f"a night every day at {options.at} {options.zone}; its run id is the date in UTC")
 
 

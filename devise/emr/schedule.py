@@ -9,11 +9,12 @@ Language's reference, Step Functions' EMR integration (createCluster.sync takes 
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from devise.emr import cluster
 from devise.emr.config import EmrConfig
-from devise.emr.night import SETUP, STEPS, Step, submit_arguments
+from devise.emr.night import SETUP, Step, submit_arguments
 
 RUN, WAREHOUSE, CONFIG = "RUN-ID", "s3://warehouse-of/the-night", "s3://settings-of/the-night"
 """Stand in command lines for what is known later."""
@@ -26,25 +27,30 @@ LAST_SECONDS = 2 * 3600
 own time is up ends none."""
 
 
-def definition(settings: EmrConfig) -> dict[str, Any]:
-    """The state machine; `${Name}` of cluster.HOLES are filled by CloudFormation's DefinitionSubstitutions."""
-    steps = [(_name(SETUP), _step(settings, SETUP, _name(STEPS[0])))]
-    for step, after in zip(STEPS, [*STEPS[1:], None], strict=True):
+def definition(settings: EmrConfig, steps: Sequence[Step]) -> dict[str, Any]:
+    """The state machine; `${Name}` of cluster.HOLES are filled by CloudFormation's DefinitionSubstitutions.
+
+    Args:
+        steps: the night's, as `night.steps_of` tells of its file.
+    """
+    first = _name(steps[0])
+    states = [(_name(SETUP), _step(settings, SETUP, first))]
+    for step, after in zip(steps, [*steps[1:], None], strict=True):
         following = _name(after) if after else "EndCluster"
         if step.device == "gpu" and settings.cards:
-            steps += _with_cards(settings, step, following)
+            states += _with_cards(settings, step, following)
         else:
-            steps += [(_name(step), _step(settings, step, following))]
+            states += [(_name(step), _step(settings, step, following))]
     return {
         "Comment": "A night of DeViSE on EMR; input {run, set?, setup?}, or {scheduled} from the scheduler",
         "QueryLanguage": "JSONata",
         "StartAt": "RunNamed",
-        "TimeoutSeconds": (len(STEPS) + 1) * (1 + RETRIES) * _seconds(settings) + LAST_SECONDS,
-        "States": dict([*_beginning(settings), *steps, *_ending()]),
+        "TimeoutSeconds": (len(steps) + 1) * (1 + RETRIES) * _seconds(settings) + LAST_SECONDS,
+        "States": dict([*_beginning(settings, first), *states, *_ending()]),
     }
 
 
-def _beginning(settings: EmrConfig) -> list[tuple[str, dict[str, Any]]]:
+def _beginning(settings: EmrConfig, first: str) -> list[tuple[str, dict[str, Any]]]:
     again = {
         "StateMachineArn": "{% $states.context.StateMachine.Id %}",
         "Name": "{% $substringBefore($states.input.scheduled, 'T') %}",
@@ -90,7 +96,7 @@ def _beginning(settings: EmrConfig) -> list[tuple[str, dict[str, Any]]]:
                 "Next": "SetUpFirst",
             },
         ),
-        ("SetUpFirst", _choice("{% $setup %}", _name(SETUP), _name(STEPS[0]))),
+        ("SetUpFirst", _choice("{% $setup %}", _name(SETUP), first)),
     ]
 
 

@@ -6,19 +6,22 @@ settings, so that it can be read and linted whole; `devise emr up` puts in that 
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from devise.emr.config import EmrConfig
+from devise.emr.night import Step, steps_of
 from devise.emr.schedule import definition
 
 BEGIN, END = "# begin: made by `make emr-template`", "# end: made by `make emr-template`"
 DEFAULT = EmrConfig(subnets=["subnet-0"])
-"""The settings of what is delivered; subnets are a parameter of the template anyhow."""
+STEPS = steps_of({})
+"""Of what is delivered, without jobs by choice; subnets are a parameter of the template anyhow."""
 
 
-def with_machine(text: str, settings: EmrConfig) -> str:
-    """The CloudFormation template with the state machine of these settings between its marks.
+def with_machine(text: str, settings: EmrConfig, steps: Sequence[Step]) -> str:
+    """The CloudFormation template with the state machine of these settings and steps between its marks.
 
     Raises:
         ValueError: the marks are not there, once each.
@@ -27,7 +30,7 @@ def with_machine(text: str, settings: EmrConfig) -> str:
         raise ValueError(f"found no place for the state machine, wanted {BEGIN!r} and {END!r} once each")
     before, _, rest = text.partition(BEGIN)
     indent = before.rpartition("\n")[2]
-    lines = "".join(f"{indent}  {line}\n" for line in _a_state_a_line(definition(settings)))
+    lines = "".join(f"{indent}  {line}\n" for line in _a_state_a_line(definition(settings, steps)))
     return f"{before}{BEGIN}\n{indent}DefinitionString: |-\n{lines}{indent}{END}{rest.partition(END)[2]}"
 
 
@@ -40,4 +43,4 @@ def _a_state_a_line(machine: dict[str, Any]) -> list[str]:
 
 if __name__ == "__main__":  # `make emr-template`
     place = Path(sys.argv[1])
-    place.write_text(with_machine(place.read_text(encoding="utf-8"), DEFAULT), encoding="utf-8")
+    place.write_text(with_machine(place.read_text(encoding="utf-8"), DEFAULT, STEPS), encoding="utf-8")

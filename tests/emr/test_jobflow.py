@@ -31,7 +31,7 @@ SETTINGS = EmrConfig(subnets=["subnet-0"])
 
 @pytest.mark.parametrize("settings", [SETTINGS, EmrConfig(subnets=["subnet-0"], cards=None)])
 def test_emr_s_own_model_takes_the_night(settings):
-    asked = jobflow.request(settings, "r", jobflow.holes("devise", "eu-central-1", STACK))
+    asked = jobflow.request(settings, STEPS, "r", jobflow.holes("devise", "eu-central-1", STACK))
     shape = boto3.client("emr", region_name="us-east-1").meta.service_model.operation_model("RunJobFlow").input_shape
     assert ParamValidator().validate(asked, shape).generate_report() == "" and "${" not in str(asked)
     fleets = [each["InstanceFleetType"] for each in asked["Instances"]["InstanceFleets"]]
@@ -39,16 +39,17 @@ def test_emr_s_own_model_takes_the_night(settings):
 
 
 def test_the_cluster_ends_with_its_steps_or_with_the_first_that_fails():
-    asked = jobflow.request(SETTINGS, "r", jobflow.holes("devise", "eu-central-1", STACK))
+    asked = jobflow.request(SETTINGS, STEPS, "r", jobflow.holes("devise", "eu-central-1", STACK))
     assert not asked["Instances"]["KeepJobFlowAliveWhenNoSteps"]
     assert {step["ActionOnFailure"] for step in asked["Steps"]} == {"TERMINATE_CLUSTER"}
 
 
 def test_its_lines_are_those_of_the_night():
-    asked = jobflow.request(SETTINGS, "r", jobflow.holes("devise", "eu-central-1", STACK))
+    asked = jobflow.request(SETTINGS, STEPS, "r", jobflow.holes("devise", "eu-central-1", STACK))
     night = cluster.night(SETTINGS, "r", "s3://b/w", "s3://a/1/night.yaml")
     assert [step["HadoopJarStep"]["Args"] for step in asked["Steps"]] == [
         submit_arguments(step, night) for step in STEPS
     ]
-    assert schedule.definition(SETTINGS)["States"]["CreateCluster"]["Arguments"]["Name"] == "{% '${Stack} ' & $run %}"
+    created = schedule.definition(SETTINGS, STEPS)["States"]["CreateCluster"]["Arguments"]
+    assert created["Name"] == "{% '${Stack} ' & $run %}"
     assert asked["Name"] == "devise r"

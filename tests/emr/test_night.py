@@ -6,8 +6,9 @@ import pytest
 
 from devise import yamlfile
 from devise.config import SECTIONS
-from devise.emr.night import SETUP, STEPS, Night, Nodes, named, settings, submit_arguments
+from devise.emr.night import BY_CHOICE, SETUP, STEPS, Night, Nodes, named, settings, steps_of, submit_arguments
 from devise.errors import ConfigError
+from devise.jobs.run_nightly import JOBS
 
 
 @pytest.fixture
@@ -22,13 +23,29 @@ def options(words, name):
 
 def test_the_steps_are_the_stages_of_the_settings_that_come_with_us_in_their_order(monkeypatch):
     monkeypatch.setenv("BUCKET", "b")
-    night = yamlfile.read(Path(__file__).parents[2] / "conf/emr.yaml")["run_nightly"]
-    assert [stage for step in STEPS for stage in step.stages] == night["stages"]
-    optional = {"find_neighbours", "report_run"}  # stages by choice, which no step has
-    assert {*SETUP.stages, *(stage for step in STEPS for stage in step.stages)} == {*SECTIONS, "plan_images"} - {
-        "run_nightly",
-        *optional,
-    }
+    document = yamlfile.read(Path(__file__).parents[2] / "conf/emr.yaml")
+    assert [stage for step in steps_of(document) for stage in step.stages] == document["run_nightly"]["stages"]
+    every = [stage for step in (SETUP, *STEPS) for stage in step.stages]
+    assert {*every} == {*SECTIONS, "plan_images"} - {"run_nightly"}
+    assert every == [name for name in JOBS if name in every]  # in one application's order
+
+
+@pytest.mark.parametrize("chosen", [[], ["report_run"], ["find_neighbours"], ["find_neighbours", "report_run"]])
+def test_what_is_by_choice_is_in_a_night_whose_file_names_it_in_whatever_order(chosen):
+    stages = [*reversed(chosen), "embed_images"]
+    found = [stage for step in steps_of({"run_nightly": {"stages": stages}}) for stage in step.stages]
+    assert found == [stage for step in STEPS for stage in step.stages if stage in chosen or stage not in BY_CHOICE]
+
+
+@pytest.mark.parametrize("document", [{}, {"run_nightly": None}, {"run_nightly": {}}])
+def test_a_file_without_stages_chooses_nothing(document):
+    assert not {*BY_CHOICE} & {stage for step in steps_of(document) for stage in step.stages}
+
+
+@pytest.mark.parametrize("stages", [["report_runs"], "report_run", {"report_run": None}, [["report_run"]]])
+def test_a_choice_that_is_none_is_refused(stages):
+    with pytest.raises(ConfigError, match=r"run_nightly.stages: found .*report_run.*, wanted a list of some of build_"):
+        steps_of({"run_nightly": {"stages": stages}})
 
 
 @pytest.mark.parametrize("step", [SETUP, *STEPS], ids=lambda step: step.name)

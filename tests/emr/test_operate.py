@@ -74,6 +74,12 @@ def executions():
     return client.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
 
 
+def machine():
+    client = boto3.client("stepfunctions")
+    (found,) = client.list_state_machines()["stateMachines"]
+    return client.describe_state_machine(stateMachineArn=found["stateMachineArn"])["definition"]
+
+
 def artefact_keys():
     found = boto3.client("s3").list_objects_v2(Bucket="acme-devise-artefacts").get("Contents", [])
     return {each["Key"]: each["LastModified"] for each in found}
@@ -91,6 +97,16 @@ def test_up_makes_the_stack_and_stages_each_file_once(aws, capsys):
         assert parameters()[name].removeprefix("s3://acme-devise-artefacts/") in staged
     up()
     assert artefact_keys() == staged
+
+
+def test_the_machine_does_what_the_file_chooses_and_up_says_that_it_costs_more(aws, capsys):
+    up()
+    assert "report_run" not in capsys.readouterr().out + machine()
+    stages = ["catalog_images", "embed_images", "report_run", "find_neighbours"]
+    (aws / "night.yaml").write_text(yaml.safe_dump(SETTINGS | {"run_nightly": {"stages": stages}}))
+    up()
+    assert "on top: find_neighbours, report_run" in capsys.readouterr().out
+    assert "build_index, find_neighbours, search_images, evaluate_model, report_run, publish_run" in machine()
 
 
 def test_the_staged_settings_are_the_file_s_with_local_files_as_uris(aws, monkeypatch):

@@ -112,6 +112,16 @@ def test_steps_are_done_in_the_night_s_order_whatever_the_file_says_of_stages(tm
     assert places == ["setup.json", "embed.json"]
 
 
+def test_what_the_file_chooses_or_the_command_line_is_in_the_last_line(tmp_path, capsys):
+    (tmp_path / "n.yaml").write_text(SETTINGS.format(folder=tmp_path))
+    asked = ["emr", "submit", "--config", str(tmp_path / "n.yaml"), "--run", "r1", "--cpu", "m6i.xlarge:1", "--dry-run"]
+    cli.main(asked)
+    assert "report_run" not in capsys.readouterr().out
+    cli.main([*asked, "--set", "run_nightly.stages=[report_run]"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ["evaluate_model, report_run, publish_run" in line for line in lines] == [False, False, True]
+
+
 def test_a_dry_run_prints_the_lines_and_runs_nothing(ended, tmp_path):
     ended()
     (tmp_path / "asked").write_text("")

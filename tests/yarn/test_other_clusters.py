@@ -9,7 +9,7 @@ from conftest import N_BROKEN, N_PICTURES, ON_CPU, ROOT, events, submit
 from same_tables import live, same_live_tables
 from standalone import StandaloneCluster
 
-from devise.emr.night import STEPS
+from devise.emr.night import BY_CHOICE, steps_of
 from devise.warehouse import pointer
 
 pytestmark = pytest.mark.slow
@@ -57,9 +57,13 @@ def test_photographs_have_the_tables_of_one_machine_on_yarn(yarn, data, tmp_path
     for table in ("vocabulary", "features", "model"):
         if (tmp_path / "cluster" / table).exists():
             (tmp_path / "local" / table).symlink_to(tmp_path / "cluster" / table)
-    run("cluster", yarn.environment(), *on_yarn)
-    stages = ", ".join(stage for step in STEPS for stage in step.stages)
+    run("cluster", yarn.environment(), *on_yarn, "--set", f"run_nightly.stages=[{', '.join(BY_CHOICE)}]")
+    own = steps_of({"run_nightly": {"stages": [*BY_CHOICE]}})
+    stages = ", ".join(stage for step in own for stage in step.stages)
     run("local", dict(os.environ), "run", "run_nightly", *ON_CPU, "--set", f"run_nightly.stages=[{stages}]")
     told = same_live_tables(str(tmp_path / "local"), str(tmp_path / "cluster"))
     print(told)
     assert told.startswith("162 embeddings equal within")
+    for place in ("cluster", "local"):
+        assert len([*(tmp_path / place).glob("reports/run=r1/_nightly-page-*.html")]) == 1
+        assert [*(tmp_path / place).glob("neighbours/run=r1/*.parquet")]

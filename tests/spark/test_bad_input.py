@@ -618,7 +618,8 @@ def test_a_killed_process_leaves_nothing_behind_that_counts(
     for number in range(300):
         os.link(pictures[number % 3], many / f"{number}.jpg")
     (many / "text.jpg").write_text("no picture")
-    short = {"images_per_slice": 20, "engine": {"device": "cpu", "precision": "fp32", "threads": 1, "batch_size": 1}}
+    engine = {"device": "cpu", "precision": "fp32", "threads": 1, "batch_size": 1}
+    short = {"images_per_slice": 20, "thumbnails": 1_000, "engine": engine}
     altered = {**sections, "catalog_images": {"sources": [str(many)]}, "embed_images": short}
     night(warehouse, altered, "catalog_images")
     path = tmp_path / "conf.yaml"
@@ -643,6 +644,9 @@ def test_a_killed_process_leaves_nothing_behind_that_counts(
     listed = {row.image_id for row in read(spark, warehouse, "images")}
     found = [row.image_id for table in ("embeddings", "rejects") for row in read(spark, warehouse, table)]
     assert len(found) == 301 and set(found) == listed
-    files = {file.path for file in manifest.read(str(warehouse), "embeddings", "r1").files}
-    assert {file["path"] for record in kept for file in record["embeddings"]} <= files
+    pictured = [row.image_id for row in read(spark, warehouse, "thumbnails")]
+    assert sorted(pictured) == sorted(row.image_id for row in read(spark, warehouse, "embeddings"))
+    for table in ("embeddings", "thumbnails"):
+        files = {file.path for file in manifest.read(str(warehouse), table, "r1").files}
+        assert {file["path"] for record in kept for file in record[table]} <= files
     assert not parquet_below(warehouse / "_staging")

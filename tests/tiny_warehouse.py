@@ -225,14 +225,16 @@ def write_table(warehouse: str, run: str, table: str, parts: dict[str, dict], **
     return _commit(warehouse, table, names, run, columns=list(next(iter(parts.values()))), **more)
 
 
-def add_page(warehouse: str, pictures: dict[str, tuple[int, np.ndarray]], run: str) -> None:
-    """What report_run commits, beside what is live under this run: a page of a line, and the pictures on a map."""
+def add_page(
+    warehouse: str, pictures: dict[str, tuple[int, np.ndarray]], run: str, page: str = "<title>a night</title>"
+) -> None:
+    """What report_run commits, beside what is live under this run: a page, and the pictures on a map."""
     ids = [image_id for image_id, _ in pictures.values()]
     columns = {"image_id": ids, "uri": list(pictures), "label": [NOUNS[0]] * len(ids), "place": [0] * len(ids)}
     columns |= {"x": [float(n) for n in range(len(ids))], "y": [0.0] * len(ids)}
     columns |= {"etag": [storage.stat(uri).etag for uri in pictures]}
     mapped = write_table(warehouse, run, "map_images", {"part-0": columns})
-    (_folder(warehouse, "reports", run) / "_nightly-page-0.html").write_text("<title>a night</title>")
+    (_folder(warehouse, "reports", run) / "_nightly-page-0.html").write_text(page)
     _commit(warehouse, "reports", {"_nightly-page-0.html": -1}, run, secondary={"map_images": mapped})
 
 

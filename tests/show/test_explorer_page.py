@@ -1,9 +1,7 @@
 """The explorer's page in a real browser, over the real server: what a person types, clicks, drops and is told."""
 
 import hashlib
-import os
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from explorers import TOKEN, add_neighbours, picture, served
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from tiny_warehouse import COLOURS, add_tables, make_vocabulary, publish, unit, write_index
 
 from devise.store import storage
@@ -51,18 +49,6 @@ def made(tmp_path_factory):
 def url(made):
     with served(made[0]) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
-    path = next(filter(None, map(shutil.which, filter(None, names))), None)
-    if path is None:
-        pytest.skip("NO CHROMIUM: the explorer's page is not looked at (put one on the PATH, or set CHROMIUM)")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import devise
 from devise.errors import ImageError
 from devise.show.explorer import downloads, faults, ranked, shapes, uploads
 from devise.show.explorer.follow import Following
-from devise.show.explorer.guard import MOST_FIELDS, Guard, cookie_name
+from devise.show.explorer.guard import MOST_FIELDS, NIGHT, Guard, cookie_name
 from devise.show.explorer.pictures import Pictures
 from devise.show.explorer.ranked import PAGE, Asked, Rankings
 from devise.show.explorer.uploads import MOST_BYTES, Uploads
@@ -204,6 +204,13 @@ def create_app(
         rows = downloads.table(rankings.corpus, rankings.rank(question))
         headers = {"content-disposition": f'attachment; filename="answers.{kind}"'}
         return Response(downloads.write(rows, kind), media_type=downloads.TYPES[kind], headers=headers)
+
+    @app.get(NIGHT, response_class=Response)
+    def night() -> Response:
+        """The night's page, where the live night made one."""
+        if (page := following.now.corpus.night) is None:
+            raise HTTPException(404, "the live night has no page: report_run was no stage of it")
+        return Response(page, media_type="text/html; charset=utf-8", headers={"cache-control": "no-cache"})
 
     @app.post("/api/session")
     async def session(request: Request) -> Response:

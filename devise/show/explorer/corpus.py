@@ -23,6 +23,7 @@ from devise.search.searcher import Searcher
 from devise.search.shards import IDS, stored_rows
 from devise.search.thumbnails import Thumbnails
 from devise.show.explorer.suggestions import Suggestions
+from devise.show.nightly import opened
 from devise.store import storage
 from devise.words.ancestry import Ancestry
 from devise.words.denied import Denied
@@ -97,6 +98,7 @@ class Corpus:
             "model_id": self.model_id,
             "dim": self.searcher.index.dim,
             "duplicates": self.has("neighbours"),
+            "night": self.has("reports"),
             "folders": self.folders,
             "examples": self.examples,
         }
@@ -148,6 +150,13 @@ class Corpus:
         """label -> its synset, of all labels."""
         known = self.searcher.vocabulary
         return dict(zip(known.labels, known.synsets, strict=True))
+
+    @cached_property
+    def night(self) -> bytes | None:
+        """The night's page, HTML; None where none is published."""
+        return (
+            opened.read_page(self.searcher.warehouse, self.searcher.newest("reports")) if self.has("reports") else None
+        )
 
     def labels_of(self, image_ids: Sequence[int]) -> dict[int, Labelled]:
         """image_id -> labels, of those that have any; none where no labels are published."""

@@ -106,6 +106,7 @@ class Live(BaseModel):
     dim: int
     thumbnails: bool = Field(description="thumbnails were made with the embeddings; else they are made when asked for")
     duplicates: bool = Field(description="near-duplicates can be folded")
+    night: bool = Field(description="the night has a page, at /night")
     links: bool = Field(description="links to originals are given")
     uploads: bool
     folders: list[str]

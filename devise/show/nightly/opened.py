@@ -31,10 +31,14 @@ def report(options: argparse.Namespace) -> None:
 
 def write_page(warehouse: str, run: str, path: str) -> None:
     """Copy a run's page to a path or URI; `ManifestError` if it has none."""
-    made = find(warehouse, "reports", run)
-    page = made.one(PAGE, ".html")
-    content = storage.read_bytes(storage.join(manifest.folder(warehouse, made.table, run), page.path))
-    storage.write_bytes(storage.normalise(path), content)
+    storage.write_bytes(storage.normalise(path), read_page(warehouse, find(warehouse, "reports", run)))
+
+
+def read_page(warehouse: str, made: Manifest) -> bytes:
+    """The page that report_run has committed: one file of HTML."""
+    return storage.read_bytes(
+        storage.join(manifest.folder(warehouse, made.table, made.run), made.one(PAGE, ".html").path)
+    )
 
 
 def find(warehouse: str, table: str, run: str) -> Manifest:

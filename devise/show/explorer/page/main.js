@@ -169,6 +169,7 @@ async function learn() {
   by("start-told").textContent = `${count(live.images)} pictures, ${count(live.labels)} words that find them.`;
   by("examples").replaceChildren(...live.examples.map((label) => make("button", { type: "button", className: "chip", onclick: () => ask(quote(label)) }, label)));
   for (const id of ["upload", "start-drop"]) show(by(id), live.uploads);
+  show(by("night"), live.night);
 }
 
 function drawStart({ image }) {

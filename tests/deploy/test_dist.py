@@ -255,3 +255,8 @@ def test_the_explorer_s_image_is_made_of_what_the_wheel_is_made_of_and_does_not_
             "0",
             "root",
         )
+
+
+def test_the_images_are_built_where_nothing_but_their_bases_and_packages_can_be_fetched():
+    """A frontend, named by the first line, is an image of a registry; it was refused where there was none."""
+    assert not re.search(r"^# *syntax *=", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE | re.IGNORECASE)

@@ -114,7 +114,11 @@ def test_devise_report_writes_the_page_and_the_map(night, tmp_path, monkeypatch,
     cli.main(["report", "--warehouse", night.place, "--atlas", "map.parquet"])
     found = duckdb.sql(f"SELECT count(*), count(thumbnail), count(x) FROM '{tmp_path}/map.parquet'").fetchone()
     assert found == (len(rows(night, "map_images", "r3")),) * 3
-    assert "embedding-atlas map.parquet --x x --y y" in capsys.readouterr().out
+    ids = duckdb.sql(f"SELECT image_id, uri FROM '{tmp_path}/map.parquet'").fetchall()  # text: no number in JavaScript
+    assert sorted(ids) == sorted((str(row[0]), row[1]) for row in rows(night, "map_images", "r3"))
+    (kind,) = set(duckdb.sql(f"SELECT thumbnail[9:12] FROM '{tmp_path}/map.parquet'").fetchall())
+    assert kind == (b"WEBP",)  # bytes that say what they are: the viewer asks for nothing else
+    assert "embedding-atlas map.parquet --x x --y y --text label --image thumbnail" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
         cli.main(["report", "--warehouse", night.place, "--run", "r0"])
     assert ended.value.code == 2 and "run r0 has no page" in capsys.readouterr().err

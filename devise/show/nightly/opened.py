@@ -14,6 +14,8 @@ from devise.warehouse import manifest, pointer
 from devise.warehouse.manifest import Manifest
 
 COLUMNS = ("image_id", "uri", "etag", "label", "x", "y", "place")
+ATLAS = ("thumbnail", "label", "place", "uri", "image_id", "x", "y")
+"""What the viewer's table has, from left to right: it shows the first few without scrolling."""
 
 
 def report(options: argparse.Namespace) -> None:
@@ -52,9 +54,10 @@ def find(warehouse: str, table: str, run: str) -> Manifest:
 
 
 def write_atlas(warehouse: str, made: Manifest, path: str) -> int:
-    """Write image_id, uri, etag, label, x, y, place and thumbnail of the images on the map; how many they are.
+    """Write what `ATLAS` names of the images on the map; how many they are.
 
-    `thumbnail` is WebP: the published one, else made here; null of those that cannot be shown.
+    `thumbnail` is WebP: the published one, else made here; null of those that cannot be shown. `image_id` is a text of
+    digits: 64 bits are no number in JavaScript, and the viewer's table of them stays empty.
 
     Raises:
         ManifestError: the run has no map.
@@ -66,7 +69,9 @@ def write_atlas(warehouse: str, made: Manifest, path: str) -> int:
     rows = pa.concat_tables(pq.read_table(pa.BufferReader(content), columns=list(COLUMNS)) for content in files)
     images = zip(*(rows.column(name).to_pylist() for name in ("image_id", "uri", "etag")), strict=True)
     pictures = thumbnails.find(Thumbnails.open(warehouse, pointer.published(warehouse)), list(images))
+    rows = rows.set_column(0, "image_id", rows.column("image_id").cast(pa.string()))
+    rows = rows.append_column("thumbnail", pa.array(pictures, pa.binary())).select(ATLAS)
     sink = pa.BufferOutputStream()
-    pq.write_table(rows.append_column("thumbnail", pa.array(pictures, pa.binary())), sink, compression="zstd")
+    pq.write_table(rows, sink, compression="zstd")
     storage.write_bytes(storage.normalise(path), sink.getvalue().to_pybytes())
     return len(rows)

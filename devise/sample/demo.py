@@ -5,9 +5,10 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
-from devise.errors import StorageError
+from devise.errors import ConfigError, StorageError
 from devise.store import storage
 from devise.warehouse import manifest, pointer
 
@@ -21,7 +22,13 @@ def run(folder: Path, place: str | None = None) -> None:
 
     Args:
         place: s3:// prefix below which corpus and warehouse go instead; the tables shown are then copied to `folder`.
+
+    Raises:
+        ConfigError: there is no DuckDB to show the tables with.
+        StorageError: the folder cannot be drawn into.
     """
+    if find_spec("duckdb") is None:  # said before the night, not after it
+        raise ConfigError("found no duckdb, which shows the demo's tables, wanted: pip install 'devise[demo]'")
     from devise.jobs import run_nightly
     from devise.show.nightly import opened
     from devise.spark.frame import command

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from devise.sample import broken
+from devise.errors import ConfigError
+from devise.sample import broken, demo
 from devise.sample.book import FAMILIES, HELD_OUT, NOUNS, draw, draw_book
 
 SAMPLE = Path(broken.__file__).parent
@@ -193,3 +194,10 @@ def test_odd_files_open_and_are_odd_as_they_say(tmp_path):
     assert opened["exif_rotated.jpg"].getexif()[0x0112] == 6
     assert opened["one_pixel.png"].size == (1, 1) and opened["wide_20000x20.png"].size == (20_000, 20)
     assert any(" " in name and "=" in name and not name.isascii() for name in names)
+
+
+def test_a_demo_that_could_not_show_its_tables_says_so_before_it_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"found no duckdb, .* pip install 'devise\[demo\]'"):
+        demo.run(tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()

@@ -83,7 +83,8 @@ def create_app(
     Offset = Annotated[int, Query(ge=0, le=ranked.MOST)]
     Limit = Annotated[int, Query(ge=1, le=PAGE)]
 
-    @app.api_route("/api/health", methods=["GET", "HEAD"])
+    @app.head("/api/health", include_in_schema=False)
+    @app.get("/api/health")
     async def health() -> dict[str, bool]:
         return {"ok": True}
 

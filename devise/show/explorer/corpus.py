@@ -84,7 +84,7 @@ class Corpus:
     @property
     def model_id(self) -> str:
         """Of the model that made the embeddings."""
-        return self.searcher.newest("index").model_id or ""
+        return self.searcher.index.run.model_id or ""
 
     def told(self) -> dict[str, Any]:
         """What is live, for people."""

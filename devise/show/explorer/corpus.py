@@ -22,6 +22,7 @@ from devise.search.lookups import SortedFiles
 from devise.search.searcher import Searcher
 from devise.search.shards import IDS, stored_rows
 from devise.search.thumbnails import Thumbnails
+from devise.show.explorer import fits
 from devise.show.explorer.suggestions import Suggestions
 from devise.store import storage
 from devise.words.ancestry import Ancestry
@@ -65,7 +66,7 @@ class Corpus:
 
     def warm(self) -> None:
         """Open what first questions would wait for; and where files need not be fetched, labels all over the table."""
-        _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders, self.examples
+        _ = self.searcher.index, self.suggestions, self.synset_of, self.trained, self.folders, self.examples
         if storage.is_local(storage.normalise(self.searcher.warehouse)):
             self.labels_of(list(self._some))
 
@@ -148,6 +149,12 @@ class Corpus:
         """label -> its synset, of all labels."""
         known = self.searcher.vocabulary
         return dict(zip(known.labels, known.synsets, strict=True))
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """The synsets that the network was trained on, or on kinds of them."""
+        known = self.searcher.vocabulary
+        return fits.trained_on(self.ancestry, [known.synsets[row] for row in np.flatnonzero(known.seen)])
 
     def labels_of(self, image_ids: Sequence[int]) -> dict[int, Labelled]:
         """image_id -> labels, of those that have any; none where no labels are published."""

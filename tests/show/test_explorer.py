@@ -42,7 +42,7 @@ def as_the_index_has_it(warehouse, query_D, kind):
 def test_what_is_live_is_told(asked, made):
     told = asked.get("/api/live").json()
     assert (told["publication"], told["run"], told["images"], told["labels"], told["dim"]) == (3, "r3", 12, 5, 8)
-    assert (told["thumbnails"], told["duplicates"], told["links"]) == (False, True, False)
+    assert (told["thumbnails"], told["lacks"], told["links"]) == (False, {}, False)
     assert len(told["folders"]) == 4 and all(any(uri.startswith(f) for uri in made[1]) for f in told["folders"])
 
 
@@ -335,10 +335,11 @@ def test_a_vocabulary_whose_first_label_is_never_told_is_served(tmp_path):
 def test_filters_that_a_publication_cannot_answer_are_named(tmp_path):
     with explorer(publish(tmp_path)[0]) as asked:
         assert asked.search("lion + tulip")["total"] == 12
-        for filters, table in (({"label": "lion"}, "labels"), ({"since": "2026-01-01"}, "images")):
+        assert asked.get("/api/live").json()["lacks"] == {"label": "labels", "since": "images", "fold": "neighbours"}
+        cases = {"labels to filter": {"label": "lion"}, "images to filter": {"since": "2026-01-01"}}
+        for said, filters in (cases | {"neighbours to fold": {"fold": True}}).items():
             found = asked.get("/api/search", q="lion", **filters)
-            assert found.json() == {"error": f"this publication has no {table} to filter by"}
-            assert found.status_code == 422
+            assert (found.status_code, found.json()) == (422, {"error": f"this publication has no {said} by"})
 
 
 def test_a_uri_s_id_is_the_one_that_spark_makes_of_it():

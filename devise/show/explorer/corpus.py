@@ -37,6 +37,8 @@ SEED = 42
 """Spark's, of xxhash64."""
 FOLDERS, EXAMPLES, LOOKED_AT = 12, 12, 1_000
 NUMBER = np.dtype("<f2")
+FILTERS = {"label": "labels", "since": "images", "fold": "neighbours"}
+"""What may be asked of the answers to a question -> the table that tells it."""
 
 
 class NotLive(LookupError):
@@ -97,7 +99,7 @@ class Corpus:
             "labels": len(self.searcher.vocabulary.labels),
             "model_id": self.model_id,
             "dim": self.searcher.index.dim,
-            "duplicates": self.has("neighbours"),
+            "lacks": {name: table for name, table in FILTERS.items() if not self.has(table)},
             "folders": self.folders,
             "examples": self.examples,
         }

@@ -13,7 +13,7 @@ from devise.search.answers import Hit, Label, Labelled
 from devise.search.filters import Filter
 from devise.search.grammar import Term
 from devise.show.explorer import fits
-from devise.show.explorer.corpus import Corpus
+from devise.show.explorer.corpus import FILTERS, Corpus
 
 MOST = 1_000
 """Answers that are ranked: ten pages."""
@@ -197,9 +197,10 @@ def alt(labelled: Labelled | None, score: float) -> str:
 
 def _rank(corpus: Corpus, asked: Asked) -> tuple[Ranking, dict[int, Labelled]]:
     parsed = query.parse(asked.text)
-    for asks, table in ((asked.only.label, "labels"), (asked.only.since, "images")):
-        if asks is not None and not corpus.has(table):
-            raise VocabularyError(f"this publication has no {table} to filter by")
+    asks = {"label": asked.only.label is not None, "since": asked.only.since is not None, "fold": asked.fold}
+    for name, table in FILTERS.items():
+        if asks[name] and not corpus.has(table):
+            raise VocabularyError(f"this publication has no {table} to {'fold' if name == 'fold' else 'filter'} by")
     k = LISTED if parsed.kind == "word" else MOST
     answer = corpus.searcher.ask(parsed.text, k, picture=corpus.picture, only=asked.only or None)
     scores = [hit.score for hit in answer.hits]

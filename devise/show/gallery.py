@@ -2,19 +2,14 @@
 
 import base64
 import html
-import io
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
-from string import Template
 from typing import NamedTuple
 
-from PIL import Image
-
 from devise.errors import ImageError
+from devise.show import onefile, thumbnails
 from devise.store import storage
-from devise.vision.images import Preprocessing, decode
 
 SIDE = 200
 """Pixels; a page shows them at up to that size."""
@@ -22,7 +17,6 @@ MOST_SHOWN = 2_000
 """Some 12 MB of thumbnails: what a browser still scrolls well."""
 CHIPS = 24
 """Labels that most of the pictures share, offered to be looked at."""
-MAX_PIXELS = 100_000_000
 
 
 class Tile(NamedTuple):
@@ -54,10 +48,12 @@ def write_page(tiles: Sequence[Tile], title: str, told: str, path: str) -> None:
         told = f"{told}; {MOST_SHOWN:,} of {len(tiles):,} are shown, at even distances"
     commonest = Counter(tile.labels[0][0] for tile in shown if tile.labels).most_common(CHIPS)
     with ThreadPoolExecutor() as pool:
-        thumbnails = pool.map(thumbnail, (tile.uri for tile in shown))
-        figures = "\n".join(map(_figure, shown, thumbnails))
-    page = Template(files("devise.show").joinpath("gallery.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
+        pictures = pool.map(thumbnail, (tile.uri for tile in shown))
+        figures = "\n".join(map(_figure, shown, pictures))
+    page = onefile.fill(
+        "devise.show",
+        "gallery.html",
+        title,
         told=html.escape(told),
         n=f"{len(shown):,}",
         chips="\n".join(_chip(label, number) for label, number in commonest),
@@ -67,16 +63,12 @@ def write_page(tiles: Sequence[Tile], title: str, told: str, path: str) -> None:
 
 
 def thumbnail(uri: str) -> bytes | None:
-    """WebP of a picture's middle, SIDE x SIDE, through the engine's own decoder; None for one that cannot be shown."""
+    """WebP of a picture as it is now; None for one that cannot be shown."""
     try:
         found = storage.stat(uri)
-        content = b"" if found is None else storage.fetch_image(uri, found.etag)
-        pixels_3HW = decode(content, Preprocessing(SIDE, SIDE), MAX_PIXELS).pixels
+        return None if found is None else thumbnails.make(uri, found.etag)
     except ImageError:
         return None
-    made = io.BytesIO()
-    Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy()).save(made, "WEBP", quality=75, method=2)
-    return made.getvalue()
 
 
 def _figure(tile: Tile, picture: bytes | None) -> str:

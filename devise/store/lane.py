@@ -17,9 +17,8 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-from devise.store import traffic
+from devise.store import patience, traffic
 
-CONNECT_SECONDS, SILENT_SECONDS = 10, 30
 SHUT_SECONDS = 30
 """So long every GET is boto3's, after an answer that asks to slow down, which boto3 does by itself, or after
 `FAILURES` in a row without a whole answer: boto3 waits for a network that is away, and tells of one that is wrong."""
@@ -137,9 +136,9 @@ class Lane:
         options = {
             pycurl.NOSIGNAL: 1,  # signals are the main thread's
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
-            pycurl.CONNECTTIMEOUT: CONNECT_SECONDS,
+            pycurl.CONNECTTIMEOUT: patience.now().connect_s,
             pycurl.LOW_SPEED_LIMIT: 1,
-            pycurl.LOW_SPEED_TIME: SILENT_SECONDS,
+            pycurl.LOW_SPEED_TIME: patience.now().silent_s,
             pycurl.TCP_KEEPALIVE: 1,
             pycurl.CAINFO: self._authorities,
             pycurl.PROXY: self._proxies(route.base).get(route.base.partition(":")[0], ""),

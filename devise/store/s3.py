@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from devise.errors import StorageError
 from devise.groups import S3Config
-from devise.store import traffic
+from devise.store import patience, traffic
 from devise.store.lane import Lane
 
 VARIABLE = "DEVISE_S3"
@@ -21,9 +21,6 @@ VARIABLE = "DEVISE_S3"
 POOL_CONNECTIONS = 64
 """At least as many as the fetch threads of a worker."""
 BODY_ATTEMPTS = 4
-OUTAGE_SECONDS = 60
-"""How long a request is sent again while nothing answers at all. botocore gives up after a few seconds, sooner the more
-threads ask: its tries are bought from a budget that only answers fill."""
 
 _answered_at = time.monotonic()
 """When this process last heard of the store; at first, when it began to ask."""
@@ -45,20 +42,20 @@ class _Ways(NamedTuple):
 
 
 def client() -> Any:
-    """The one client of this process: adaptive retries, short timeouts, a pool as wide as the threads.
+    """The one client of this process: adaptive retries, `patience`'s timeouts, a pool as wide as the threads.
 
     Keyed by process id, because Spark's workers are forked and a connection must never be shared across a fork.
     """
-    return _client(os.getpid(), os.environ.get(VARIABLE, "{}")).client
+    return _client(os.getpid(), os.environ.get(VARIABLE, "{}"), patience.now()).client
 
 
 def lane() -> Lane:
     """The quick way to GET objects, beside the client of this process and as it goes."""
-    return _client(os.getpid(), os.environ.get(VARIABLE, "{}")).lane
+    return _client(os.getpid(), os.environ.get(VARIABLE, "{}"), patience.now()).lane
 
 
 @lru_cache(maxsize=1)
-def _client(process_id: int, settings: str) -> _Ways:
+def _client(process_id: int, settings: str, waits: patience.Patience) -> _Ways:
     import boto3
     from botocore.config import Config
     from botocore.httpsession import get_cert_path
@@ -73,10 +70,10 @@ def _client(process_id: int, settings: str) -> _Ways:
         endpoint_url=found.endpoint,
         region_name=found.region,
         config=Config(
-            retries={"mode": "adaptive", "max_attempts": 8},
+            retries={"mode": "adaptive", "max_attempts": waits.again},
             max_pool_connections=POOL_CONNECTIONS,
-            connect_timeout=10,
-            read_timeout=30,
+            connect_timeout=waits.connect_s,
+            read_timeout=waits.silent_s,
             tcp_keepalive=True,
             s3={"addressing_style": "path"} if found.path_style else None,
         ),
@@ -114,7 +111,7 @@ def _end(response_dict: dict[str, Any] | None, event_name: str, **_: Any) -> Non
 def _outlast(attempts: int, caught_exception: Exception | None, request_dict: dict[str, Any], **_: Any) -> float | None:
     """Seconds until a request that nothing answered is sent again, None for never; of botocore's handlers the last."""
     waited_s = time.monotonic() - request_dict["context"].get("devise_began", 0)
-    lasts = isinstance(caught_exception, unanswered_errors()) and waited_s <= OUTAGE_SECONDS
+    lasts = isinstance(caught_exception, unanswered_errors()) and waited_s <= patience.now().outage_s
     return min(0.2 * 2**attempts, 5) if lasts else None
 
 
@@ -170,7 +167,7 @@ def _refuse_outage(uri: str, error: Exception) -> None:
     from botocore import exceptions
 
     quiet_s = time.monotonic() - _answered_at
-    if quiet_s > OUTAGE_SECONDS and isinstance(
+    if quiet_s > patience.now().outage_s and isinstance(
         error, (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError)
     ):
         raise StorageError(f"{uri}: the store has answered nothing for {quiet_s:.0f} s: {reason(error)}") from None

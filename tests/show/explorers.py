@@ -6,15 +6,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
+import pytest
+import tiny_warehouse
 import uvicorn
 from PIL import Image
-from tiny_warehouse import add_tables, publish, write_table
+from tiny_warehouse import add_tables, publish, write_index, write_table
 
+from devise.search.kinds import QUERY_KINDS
 from devise.show.explorer.app import create_app
+from devise.show.explorer.corpus import id_of
 from devise.show.explorer.follow import Following
+from devise.store import storage
 from devise.warehouse import pointer
 
 TOKEN = "a token of enough letters"
@@ -43,6 +49,47 @@ def add_neighbours(warehouse: str, pictures: Pictures, run: str) -> None:
     live = pointer.read(warehouse)
     write_table(warehouse, run, "neighbours", {"part-0": columns})
     pointer.swap(warehouse, [*live.pairs(), ("neighbours", run)], run, live)
+
+
+def make_warehouse_of_s3(folder: Path, root: str) -> tuple[str, Pictures]:
+    """As `make_warehouse`, of pictures that lie below a place on S3: a local copy, which `deliver` takes there.
+
+    Their ids are those of their uris, and the sidecars have the etags that the server gave.
+    """
+    warehouse, made = publish(folder)
+    pictures: Pictures = {}
+    for uri, (_, embedding_D) in made.items():
+        there = f"{root}/pictures/{uri.rsplit('pictures/', 1)[1]}"
+        storage.put_file(storage.local_path(uri), there)
+        pictures[there] = id_of(there), embedding_D
+    live = pointer.read(warehouse)
+    with pytest.MonkeyPatch.context() as patch:  # a sidecar has the etags of local pictures alone, or made up ones
+        patch.setattr(tiny_warehouse, "storage", SimpleNamespace(**{**vars(storage), "is_local": lambda _: True}))
+        write_index(warehouse, "r2", pictures, "IVF2,Flat", 2, nprobe=dict.fromkeys(QUERY_KINDS, 2))
+    pointer.swap(warehouse, [(table, "r2" if table == "index" else run) for table, run in live.pairs()], "r2", live)
+    add_tables(warehouse, pictures, "r3")
+    add_neighbours(warehouse, pictures, "r4")
+    return warehouse, pictures
+
+
+def add_thumbnails(warehouse: str, pictures: Pictures, run: str) -> None:
+    """A publication with thumbnails of all pictures but the last: each its own, of no pixels."""
+    rows = sorted((image_id, storage.stat(uri).etag) for uri, (image_id, _) in list(pictures.items())[:-1])
+    columns = {"image_id": [image_id for image_id, _ in rows], "etag": [etag for _, etag in rows]}
+    columns |= {"webp": [b"RIFF %d" % image_id for image_id, _ in rows]}
+    sides = {"width": [1] * len(rows), "height": [1] * len(rows)}
+    small = write_table(warehouse, run, "thumbnails", {"standing-0": columns | sides})
+    small = small.model_copy(update={"details": {"ranges": 1}})
+    write_table(warehouse, run, "embeddings", {"part-0": {"image_id": [1]}}, secondary={"thumbnails": small})
+    live = pointer.read(warehouse)
+    pointer.swap(warehouse, [*live.pairs(), ("thumbnails", run)], run, live)
+
+
+def deliver(warehouse: str, there: str) -> None:
+    """A local warehouse as it is now to S3, its live pointer last."""
+    files = [path for path in Path(warehouse).rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: ("live" in path.relative_to(warehouse).parts, path)):
+        storage.put_file(path, f"{there}/{path.relative_to(warehouse)}")
 
 
 def picture(colour: tuple[int, int, int] = (40, 90, 200), kind: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:

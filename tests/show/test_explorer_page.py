@@ -118,6 +118,18 @@ def test_a_word_is_completed_under_the_caret_and_answered(page):
     expect(page.locator("#ask-said")).to_contain_text("fer")
 
 
+def test_a_word_that_grew_since_its_completions_came_is_replaced_whole(page):
+    page.goto("/")
+    box, words = page.locator("#asked"), page.locator("#asked-list [role=option]")
+    box.press_sequentially("lion + tul")
+    expect(words).to_have_text(["tulip"])
+    page.route("**/api/words*", lambda route: None)  # it is never answered
+    box.press_sequentially("i")
+    words.first.click()
+    expect(box).to_have_value("lion + tulip")
+    page.unroute("**/api/words*")
+
+
 def test_examples_are_what_the_pictures_show(page):
     page.goto("/")
     examples = page.locator("#examples button")
@@ -222,6 +234,22 @@ def test_a_dropped_picture_is_labelled_and_searched_with(page):
     expect(page).to_have_url(re.compile(r"\?q=lion$"))
 
 
+def test_a_picture_that_was_copied_is_pasted(browser, url):
+    context = browser.new_context(base_url=url, permissions=["clipboard-read", "clipboard-write"])
+    with context:
+        page = context.new_page()
+        ask(page, "ferry")
+        page.evaluate(
+            """bytes => navigator.clipboard.write([
+                new ClipboardItem({ "image/png": new Blob([new Uint8Array(bytes)], { type: "image/png" }) })])""",
+            list(picture()),
+        )
+        page.locator("#answers").focus()
+        page.keyboard.press("Control+V")
+        expect(page.locator("#picture-labels button")).to_have_count(5, timeout=30_000)
+        assert query_of(page).startswith("image:VECTOR/")
+
+
 def test_a_file_that_is_no_picture_is_refused_in_one_line(page):
     ask(page, "ferry")
     page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"no picture at all"})
@@ -273,6 +301,25 @@ def test_filters_ask_again(page):
     page.get_by_role("button", name="Without filters").click()
     expect(page.locator("#count")).to_contain_text("132 pictures")
     assert httpx.URL(page.url).params == httpx.QueryParams(q=SUM)
+
+
+def test_a_filter_that_a_publication_cannot_answer_says_so_and_cannot_be_filled_in(page, url, tmp_path):
+    names = ("label", "since", "fold")
+    ask(page, SUM)
+    assert all(page.locator(f"#{name}").is_enabled() and page.locator(f"#{name}-lacks").is_hidden() for name in names)
+    with served(publish(tmp_path)[0]) as bare:
+        page.goto(f"{bare}/?q=lion+%2B+tulip")
+        page.locator("#filters summary").click()
+        for name, table in zip(names, ("labels", "images", "neighbours"), strict=True):
+            expect(page.locator(f"#{name}")).to_be_disabled()
+            expect(page.locator(f"#{name}")).to_have_accessible_description(f"not here: table {table} is not published")
+        expect(page.locator("#under")).to_be_enabled()
+        page.evaluate((VENDOR / "axe-core/axe.min.js").read_text(encoding="utf-8"))
+        assert page.evaluate("axe.run()")["violations"] == []
+        page.goto(f"{bare}/?q=lion+%2B+tulip&since=2026-01-01")  # what another publication was asked
+        expect(page.locator("#ask-said")).to_have_text("this publication has no images to filter by")
+        page.get_by_role("button", name="remove the filter: since").click()
+        expect(page.locator("#count")).to_contain_text("12 pictures")
 
 
 def test_what_a_picture_shows_leads_on(page):

@@ -8,7 +8,7 @@ from faultproxy import FaultProxy
 
 from devise.errors import AlreadyExists, StorageError
 from devise.groups import S3Config
-from devise.store import s3, storage
+from devise.store import patience, s3, storage
 
 THREADS = 24
 """So many that botocore's own budget of tries is spent within a second or two."""
@@ -65,7 +65,7 @@ def test_what_was_done_and_not_heard_of_is_no_other_s(proxy, s3_server):
 
 def test_an_outage_that_lasts_is_one_line(proxy, s3_server, monkeypatch):
     root = s3_server.make_bucket("lasting")
-    monkeypatch.setattr(s3, "OUTAGE_SECONDS", 1)
+    monkeypatch.setattr(patience, "_now", patience.OF_A_JOB._replace(outage_s=1))
     proxy.cut(60)
     with pytest.raises(StorageError, match="s3://lasting/x: ConnectionClosedError"):
         storage.write_bytes(f"{root}/x", b"")

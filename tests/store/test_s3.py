@@ -7,7 +7,7 @@ import pytest
 
 from devise.errors import ImageError, StorageError
 from devise.groups import S3Config
-from devise.store import s3, scratch, storage
+from devise.store import patience, s3, scratch, storage
 
 ODD_KEYS = ["with space.jpg", "ümlaut/日本/😀.jpg", "a=b/c&d;e?f#g.jpg", "100%25/x%20y.jpg", "-", "a//b.jpg"]
 
@@ -143,7 +143,7 @@ def test_an_outage_is_told_once_and_not_as_a_fault_of_each_image(monkeypatch):
             raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://x")
 
     monkeypatch.setattr(s3, "client", Away)
-    monkeypatch.setattr(s3, "OUTAGE_SECONDS", -1)
+    monkeypatch.setattr(patience, "_now", patience.OF_A_JOB._replace(outage_s=-1))
     monkeypatch.setattr(s3, "_answered_at", s3.time.monotonic())
     with pytest.raises(StorageError, match="s3://bucket/key: the store has answered nothing for .* s: Endpoint"):
         storage.fetch_image("s3://bucket/key", "tag")

@@ -42,7 +42,9 @@ def serve(options: argparse.Namespace) -> None:
             f"found no {error.name}, wanted the explorer's libraries: pip install 'devise[explorer]'"
         ) from None
     from devise.show.explorer.follow import Following
+    from devise.store import patience
 
+    patience.hurry()
     listening = _listen(options.host, options.port)
     with listening:
         logging.basicConfig(level=logging.INFO, format="[serve] %(message)s")

@@ -22,6 +22,7 @@ from devise.search.lookups import SortedFiles
 from devise.search.searcher import Searcher
 from devise.search.shards import IDS, stored_rows
 from devise.search.thumbnails import Thumbnails
+from devise.show.explorer import fits
 from devise.show.explorer.suggestions import Suggestions
 from devise.show.nightly import opened
 from devise.store import storage
@@ -37,6 +38,8 @@ SEED = 42
 """Spark's, of xxhash64."""
 FOLDERS, EXAMPLES, LOOKED_AT = 12, 12, 1_000
 NUMBER = np.dtype("<f2")
+FILTERS = {"label": "labels", "since": "images", "fold": "neighbours"}
+"""What may be asked of the answers to a question -> the table that tells it."""
 
 
 class NotLive(LookupError):
@@ -66,7 +69,7 @@ class Corpus:
 
     def warm(self) -> None:
         """Open what first questions would wait for; and where files need not be fetched, labels all over the table."""
-        _ = self.searcher.index, self.suggestions, self.ancestry, self.synset_of, self.folders, self.examples
+        _ = self.searcher.index, self.suggestions, self.synset_of, self.trained, self.folders, self.examples
         if storage.is_local(storage.normalise(self.searcher.warehouse)):
             self.labels_of(list(self._some))
 
@@ -85,7 +88,7 @@ class Corpus:
     @property
     def model_id(self) -> str:
         """Of the model that made the embeddings."""
-        return self.searcher.newest("index").model_id or ""
+        return self.searcher.index.run.model_id or ""
 
     def told(self) -> dict[str, Any]:
         """What is live, for people."""
@@ -97,8 +100,8 @@ class Corpus:
             "labels": len(self.searcher.vocabulary.labels),
             "model_id": self.model_id,
             "dim": self.searcher.index.dim,
-            "duplicates": self.has("neighbours"),
             "night": self.has("reports"),
+            "lacks": {name: table for name, table in FILTERS.items() if not self.has(table)},
             "folders": self.folders,
             "examples": self.examples,
         }
@@ -157,6 +160,12 @@ class Corpus:
         return (
             opened.read_page(self.searcher.warehouse, self.searcher.newest("reports")) if self.has("reports") else None
         )
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """The synsets that the network was trained on, or on kinds of them."""
+        known = self.searcher.vocabulary
+        return fits.trained_on(self.ancestry, [known.synsets[row] for row in np.flatnonzero(known.seen)])
 
     def labels_of(self, image_ids: Sequence[int]) -> dict[int, Labelled]:
         """image_id -> labels, of those that have any; none where no labels are published."""

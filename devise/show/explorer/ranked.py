@@ -12,7 +12,8 @@ from devise.search import grammar, query
 from devise.search.answers import Hit, Label, Labelled
 from devise.search.filters import Filter
 from devise.search.grammar import Term
-from devise.show.explorer.corpus import Corpus
+from devise.show.explorer import fits
+from devise.show.explorer.corpus import FILTERS, Corpus
 
 MOST = 1_000
 """Answers that are ranked: ten pages."""
@@ -77,7 +78,7 @@ class Ranking:
     found: Found
     chips: tuple[tuple[str, int], ...]
     unmet: tuple[str, ...]
-    """Words of the query that none of the first answers has among its labels, or below it in the hierarchy."""
+    """Words of the query that none of the first answers is likely to show (`fits`)."""
 
     @property
     def fits(self) -> bool:
@@ -96,7 +97,7 @@ class Ranking:
         if self.unmet:
             words = " or ".join(f"“{word}”" for word in self.unmet)
             start = "" if self.fits else "Nothing fits for sure: "
-            return f"{start}{'n' if start else 'N'}one of these has {words} among its labels; they are the nearest."
+            return f"{start}{'n' if start else 'N'}one of these is likely to show {words}; they are the nearest."
         return None
 
 
@@ -196,9 +197,10 @@ def alt(labelled: Labelled | None, score: float) -> str:
 
 def _rank(corpus: Corpus, asked: Asked) -> tuple[Ranking, dict[int, Labelled]]:
     parsed = query.parse(asked.text)
-    for asks, table in ((asked.only.label, "labels"), (asked.only.since, "images")):
-        if asks is not None and not corpus.has(table):
-            raise VocabularyError(f"this publication has no {table} to filter by")
+    asks = {"label": asked.only.label is not None, "since": asked.only.since is not None, "fold": asked.fold}
+    for name, table in FILTERS.items():
+        if asks[name] and not corpus.has(table):
+            raise VocabularyError(f"this publication has no {table} to {'fold' if name == 'fold' else 'filter'} by")
     k = LISTED if parsed.kind == "word" else MOST
     answer = corpus.searcher.ask(parsed.text, k, picture=corpus.picture, only=asked.only or None)
     scores = [hit.score for hit in answer.hits]
@@ -212,7 +214,7 @@ def _rank(corpus: Corpus, asked: Asked) -> tuple[Ranking, dict[int, Labelled]]:
         (max(scores), min(scores)) if scores else None,
         found,
         _chips(first.values(), set(own.values())),
-        _unmet(corpus, own, first.values()) if first else (),
+        _unmet(corpus, own, [first[image_id] for image_id in found.image_ids if image_id in first]) if first else (),
     )
     return made, first
 
@@ -241,11 +243,9 @@ def _chips(labelled: Collection[Labelled], own: set[str]) -> tuple[tuple[str, in
     return tuple(sorted(shared, key=lambda pair: (-pair[1], pair[0]))[:CHIPS])
 
 
-def _unmet(corpus: Corpus, own: dict[str, str], labelled: Collection[Labelled]) -> tuple[str, ...]:
-    names = {name for each in labelled for name in (each.answer, *(label.label for label in each.labels)) if name}
-    synsets = {corpus.synset_of.get(name) for name in names} - {None}
-    above = {up for synset in synsets for up in corpus.ancestry.above(synset)}
-    return tuple(word for word, label in own.items() if label not in names and corpus.synset_of[label] not in above)
+def _unmet(corpus: Corpus, own: dict[str, str], answers: Sequence[Labelled]) -> tuple[str, ...]:
+    facts = corpus.synset_of, corpus.ancestry, corpus.trained
+    return tuple(word for word, label in own.items() if not fits.is_met(label, answers, *facts))
 
 
 def why(corpus: Corpus, text: str, image_id: int) -> list[dict[str, Any]]:

@@ -105,8 +105,11 @@ class Live(BaseModel):
     model_id: str
     dim: int
     thumbnails: bool = Field(description="thumbnails were made with the embeddings; else they are made when asked for")
-    duplicates: bool = Field(description="near-duplicates can be folded")
     night: bool = Field(description="the night has a page, at /night")
+    lacks: dict[str, str] = Field(
+        description="parameters of a search that this publication cannot answer (of label, since, fold), each with the "
+        "table that it lacks"
+    )
     links: bool = Field(description="links to originals are given")
     uploads: bool
     folders: list[str]

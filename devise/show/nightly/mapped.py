@@ -97,7 +97,8 @@ def draw(dots: Sequence[Dot], thumbnails: Mapping[str, bytes]) -> str:
         f'<title id="map-title">Map of the corpus</title><desc id="map-told">{html.escape(told)}</desc>'
         f'<path class="dots" d="{path}"/><circle id="spot" r="9" cx="-20" cy="-20"/>{"".join(names)}</svg>'
         '<div id="tip" hidden><span class="thumb"></span><b></b><small></small></div></div>'
-        f'<nav class="places" aria-label="places of the map">{buttons}</nav><div id="shown" aria-live="polite"></div>'
+        f'<nav class="places choices" aria-label="places of the map">{buttons}</nav>'
+        '<div id="shown" aria-live="polite"></div>'
         f"{_sprite(chosen, thumbnails)}"
         f'<script type="application/json" id="dots">{data}</script>'
     )

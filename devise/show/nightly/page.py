@@ -3,10 +3,9 @@
 import base64
 import html
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from itertools import accumulate, takewhile
-from string import Template
 
+from devise.show import onefile
 from devise.show.nightly import figures, mapped
 from devise.show.nightly.facts import PRICES, Facts, Tile, usd_of
 
@@ -26,8 +25,10 @@ def write(facts: Facts) -> str:
         "Map": _map(facts),
     }
     ids = {name: name.lower().replace(" ", "-") for name in sections}
-    return Template(files("devise.show.nightly").joinpath("page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(f"Night {facts.run}"),
+    return onefile.fill(
+        "devise.show.nightly",
+        "page.html",
+        f"Night {facts.run}",
         width=mapped.WIDTH,
         side=mapped.SIDE,
         columns=mapped.COLUMNS,
@@ -159,9 +160,8 @@ def _map(facts: Facts) -> str:
 
 
 def _tiles(tiles: Sequence[Tile], thumbnails: Mapping[str, bytes]) -> str:
-    return (
-        f'<div class="tiles">{"".join(_tile(tile, thumbnails.get(tile.uri)) for tile in tiles)}</div>' if tiles else ""
-    )
+    drawn = "".join(_tile(tile, thumbnails.get(tile.uri)) for tile in tiles)
+    return f'<div class="tiles pictures">{drawn}</div>' if tiles else ""
 
 
 def _tile(tile: Tile, picture: bytes | None) -> str:

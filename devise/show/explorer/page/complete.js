@@ -30,7 +30,8 @@ export function complete(input, list, wordOf, choose) {
   }
 
   function take(label) {
-    const taken = word;
+    const now = wordOf(input);   // it may have grown since its list came
+    const taken = now?.from === word.from ? now : word;
     close();
     choose(label, taken);
   }

@@ -30,10 +30,15 @@ export function setUp(go) {
   });
 }
 
-/** What the live corpus offers to filter by. */
+/** What the live corpus offers to filter by; what it cannot answer is named with the reason, and cannot be filled in. */
 export function offer(live) {
   by(FOLDERS).replaceChildren(...live.folders.map((value) => make("option", { value })));
-  show(by("fold-field"), live.duplicates);
+  for (const name of ["label", "since", "fold"]) {
+    const table = live.lacks[name];
+    by(name).disabled = Boolean(table);
+    by(`${name}-lacks`).textContent = table ? `not here: table ${table} is not published` : "";
+    show(by(`${name}-lacks`), Boolean(table));
+  }
 }
 
 /** Fills the fields from the state, and draws a chip for each active filter. */

@@ -63,6 +63,7 @@ async function run(wanted) {
   by("count").textContent = "";
   try {
     const found = await api.search(state.asked(wanted), 0, signal);
+    if (found.publication !== live.publication) await learn();
     if (signal.aborted) return;
     draw(found, wanted);
     await restore(place, signal);
@@ -114,7 +115,6 @@ async function fetchMore() {
     if (signal.aborted) return;
     if (next.publication !== answer.publication) {
       tell(`The corpus was published anew (publication ${next.publication}): these are its answers.`);
-      learn();
       scrollTo(0, 0);
       await run(asked);
       return;

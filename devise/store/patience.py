@@ -1,5 +1,7 @@
 """How long S3 is waited for and asked again before its fault is told; knows no requests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -31,7 +33,12 @@ def now() -> Patience:
     return _now
 
 
-def hurry() -> None:
-    """People wait for this process, from now on."""
+@contextmanager
+def of(wanted: Patience) -> Iterator[None]:
+    """All of this process, its threads too, waits so for a while."""
     global _now
-    _now = OF_A_PERSON
+    before, _now = _now, wanted
+    try:
+        yield
+    finally:
+        _now = before

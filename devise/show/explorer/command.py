@@ -44,9 +44,8 @@ def serve(options: argparse.Namespace) -> None:
     from devise.show.explorer.follow import Following
     from devise.store import patience
 
-    patience.hurry()
     listening = _listen(options.host, options.port)
-    with listening:
+    with listening, patience.of(patience.OF_A_PERSON):
         logging.basicConfig(level=logging.INFO, format="[serve] %(message)s")
         logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells each kernel that this processor lacks
         following = Following(options.warehouse, options.vectors)

@@ -1,8 +1,10 @@
 """What somebody who means harm may send to an explorer, and what comes back."""
 
 import io
+import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 import zlib
@@ -264,6 +266,37 @@ def test_a_file_that_ends_its_reader_ends_a_process_of_its_own(asked, monkeypatc
     monkeypatch.setattr(uploads.Probe, "check", crash)
     found = asked("POST", "/api/labels", content=picture(), headers={"content-type": "image/png"})
     assert found.status_code == 422 and found.json()["error"].startswith("crashed")
+
+
+SLEEPER = """
+import sys, time
+if "devise.vision.probe" in sys.orig_argv:
+    from devise.vision import images
+    decode = images.decode
+
+    def sleepy(content, *more):
+        time.sleep(3600 if content.endswith(b"SLEEP") else 0)
+        return decode(content, *more)
+
+    images.decode = sleepy
+"""
+
+
+def test_a_file_that_keeps_its_decoder_busy_is_given_up_and_the_next_one_is_looked_at(made, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(SLEEPER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(uploads, "LIMIT_S", 3.0)
+    monkeypatch.setattr(uploads, "AT_ONCE", 1)  # so that a place that is not freed is missed
+    headers, children = {"content-type": "image/png"}, []
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *told, **more: children.append(real(*told, **more)) or children[-1])
+    with explorer(made[0]) as asked:
+        found = asked("POST", "/api/labels", content=picture() + b"SLEEP", headers=headers)
+        assert found.status_code == 422
+        assert found.json() == {"error": "crashed: reading it took more than 3 seconds"}
+        assert [child.returncode for child in children] == [-signal.SIGKILL]
+        assert asked("POST", "/api/labels", content=picture(), headers=headers).status_code == 200
+        assert [child.returncode for child in children] == [-signal.SIGKILL, None]
 
 
 def test_pictures_wait_for_a_place_and_are_then_sent_away(made, monkeypatch):

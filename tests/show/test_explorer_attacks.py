@@ -24,6 +24,19 @@ from devise.store import links, storage
 NAME = f"{guard.COOKIE}_8000"
 
 
+class Clock:
+    def __init__(self, now: float = 0.0):
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def fine(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
 @pytest.fixture(scope="module")
 def behind_token(made):
     with explorer(made[0], token=TOKEN, local=False) as found:
@@ -142,6 +155,33 @@ def test_the_token_is_given_once_for_a_cookie_that_scripts_cannot_read(behind_to
     mixed = f'prefs={{"a":1}}; devise_session_9999=other; {pair}; x'  # ports of a host share their cookies
     assert behind_token("GET", "/api/live", headers={"cookie": mixed}).status_code == 200
     assert behind_token("GET", "/api/live", headers={"cookie": pair[:-1]}).status_code == 401
+
+
+def test_a_session_lasts_twelve_hours_and_is_no_other_moment_s_or_token_s():
+    now = Clock(1e9 + 0.5)
+
+    def guarded(token):
+        return Guard(fine, token=token, local=False, most_bytes=100, moment=now)
+
+    def status(value, token=TOKEN):
+        return Asked(guarded(token))(
+            "GET", "/api/live", headers={"cookie": f"{NAME}={value}".encode("latin-1")}
+        ).status_code
+
+    session = guarded(TOKEN).session()
+    moment, _, made = session.partition(".")
+    assert status(session) == 200 and moment == "1000000000"
+    assert status(session, token="another token of enough letters") == 401
+    now.now += guard.SESSION_S - 1
+    assert status(session) == 200  # of another process with this token too
+    others = [f"{int(moment) + 3_600}.{made}", f"0{session}", f"{moment}.", made, f".{made}", moment]
+    others += [f"{session}.{made}", f"{moment}.{made.upper()}", "9" * 4_000 + f".{made}", "\xb2.x"]
+    for other in others:
+        assert status(other) == 401, other
+    now.now += 1
+    assert status(session) == 401 and status(guarded(TOKEN).session()) == 200
+    now.now = 1e9 - 60  # one that is still to come was made by no clock of ours
+    assert status(session) == 401
 
 
 def test_tokens_cannot_be_tried_quickly(made):
@@ -350,18 +390,6 @@ def test_a_query_that_is_none_is_one_line(asked, text):
 def test_parameters_out_of_range_are_one_line(asked, params):
     found = asked.get("/api/search", q="lion", **params)
     assert found.status_code == 422 and "\n" not in found.json()["error"]
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-async def fine(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"{}"})
 
 
 def test_a_client_has_a_rate_of_its_own_and_gets_it_back():

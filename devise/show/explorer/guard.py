@@ -18,6 +18,8 @@ COOKIE = "devise_session"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SESSION = "/api/session"
 SESSION_BYTES = 4 * 2**10
+SESSION_S = 12 * 3_600
+"""Seconds for which a cookie is good, then the token is asked for again."""
 OPEN = ("/", "/docs", "/openapi.json", "/api/health", SESSION, "/favicon.ico")
 """What is told without the token: the page without its pictures, and how to give the token."""
 LEAST_TOKEN = 16
@@ -65,11 +67,14 @@ class Guard:
 
     Args:
         token: None where none is wanted. local: whether only loopback is listened on. most_bytes: of a body.
+        clock: seconds, for rates. moment: seconds since 1970, for sessions, which outlast the process.
     """
 
-    def __init__(self, app: App, *, token: str | None, local: bool, most_bytes: int, clock=time.monotonic):
+    def __init__(
+        self, app: App, *, token: str | None, local: bool, most_bytes: int, clock=time.monotonic, moment=time.time
+    ):
         self._app, self._token, self._local, self._most_bytes = app, token, local, most_bytes
-        self._clock, self._in_progress = clock, Counter[str]()
+        self._clock, self._moment, self._in_progress = clock, moment, Counter[str]()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Callable, send: Callable) -> None:
@@ -102,8 +107,20 @@ class Guard:
                 await _answer(sent, refused)
 
     def session(self) -> str:
-        """The cookie's value of whoever gave the token; the token cannot be told from it."""
-        return hmac.new(self._token.encode(), b"a session of the explorer", hashlib.sha256).hexdigest()
+        """The cookie's value of whoever gives the token now: the moment, and what the token alone makes of it."""
+        return self._signed(str(int(self._moment())))
+
+    def _signed(self, moment: str) -> str:
+        made = hmac.new(self._token.encode(), f"a session of the explorer {moment}".encode(), hashlib.sha256)
+        return f"{moment}.{made.hexdigest()}"
+
+    def _lasts(self, session: str) -> bool:
+        """Whether it is a session that was made with this token, no more than SESSION_S ago."""
+        moment = session.partition(".")[0]
+        if not (moment.isascii() and moment.isdigit()):
+            return False
+        made = hmac.compare_digest(session.encode(errors="replace"), self._signed(moment).encode())
+        return made and 0 <= self._moment() - int(moment) < SESSION_S
 
     def knows(self, token: str) -> bool:
         """Whether this is the token; compared in constant time."""
@@ -146,8 +163,7 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.knows(given.strip()):
             return True
-        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
-        return hmac.compare_digest(cookie.encode(errors="replace"), self.session().encode())
+        return self._lasts(cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), ""))
 
     def _pay(self, client: str, cost: float) -> None:
         now = self._clock()

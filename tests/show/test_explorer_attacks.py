@@ -409,6 +409,21 @@ def test_a_client_has_a_rate_of_its_own_and_gets_it_back():
     assert one("GET", "/api/search").status_code == 429
 
 
+def test_a_client_of_ipv6_is_its_network_of_64_bits_and_one_of_ipv4_its_address_however_written():
+    app = Guard(fine, token=None, local=True, most_bytes=100, clock=Clock())
+    n = int(guard.BURST / guard.ASKING)
+
+    def codes(*addresses):
+        return {Asked(app, client=address)("GET", "/api/search").status_code for address in addresses}
+
+    assert codes(*(f"2001:db8:0:1:{number:x}::{number:x}" for number in range(1, n + 1))) == {200}
+    assert codes("2001:db8:0:1::", "2001:DB8:0:1:ffff:ffff:ffff:ffff", "2001:db8:0:1::1%eth0") == {429}
+    assert codes("2001:db8:0:2::1", "2001:db8::1:1:1:1", "::1", "fe80::1") == {200}
+    assert codes(*["192.0.2.1", "::ffff:192.0.2.1"] * (n // 2)) == {200}
+    assert codes("192.0.2.1", "::ffff:c000:201") == {429} and codes("192.0.2.2", "::ffff:192.0.2.3") == {200}
+    assert codes("", "no address") == {200}
+
+
 def test_clients_are_forgotten_before_they_fill_the_memory(monkeypatch):
     monkeypatch.setattr(guard, "CLIENTS", 10)
     app = Guard(fine, token=None, local=True, most_bytes=100)

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from starlette.requests import cookie_parser
@@ -63,7 +64,7 @@ class Guard:
       this machine is not. (With one, that page would not have the cookie.)
     - With a token, all but OPEN wants it, as `Authorization: Bearer` or as the session's cookie.
     - What is sent by another site's page is refused; bodies are cut off at `most_bytes`.
-    - Each client has a rate; no more than IN_PROGRESS requests are worked on, OF_A_CLIENT of one client's.
+    - Each client (`_one`) has a rate; no more than IN_PROGRESS requests are worked on, OF_A_CLIENT of one client's.
 
     Args:
         token: None where none is wanted. local: whether only loopback is listened on. most_bytes: of a body.
@@ -92,7 +93,7 @@ class Guard:
                 message["headers"] = [*message["headers"], *self._headers(scope["path"])]
             await send(message)
 
-        client = (scope.get("client") or ("", 0))[0]
+        client = _one((scope.get("client") or ("", 0))[0])
         try:
             self._check(scope, headers, client)
             self._in_progress[client] += 1
@@ -204,6 +205,18 @@ class Guard:
 def cookie_name(scope: Scope) -> str:
     """The session's: ports of a host share their cookies."""
     return f"{COOKIE}_{(scope.get('server') or ('', 0))[1]}"
+
+
+def _one(address: str) -> str:
+    """Who counts as one client: an IPv4 address, also where it is written as IPv6; of IPv6 the network of 64 bits,
+    whose addresses are all somebody's own to choose."""
+    try:
+        found = ip_address(address)
+    except ValueError:  # no address: a socket of this machine
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((int(found), 64), strict=False))
 
 
 def _host(text: str) -> str:

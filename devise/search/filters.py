@@ -107,12 +107,13 @@ class Kept:
     Who asks for what is kept never waits; others wait for the one that finds it. AT_ONCE are found at a time.
     """
 
-    def __init__(self, find: Callable[[Filter], Passing]):
-        self._find, self._lock, self._places = find, threading.Lock(), threading.Semaphore(AT_ONCE)
+    def __init__(self) -> None:
+        self._lock, self._places = threading.Lock(), threading.Semaphore(AT_ONCE)
         self._kept: OrderedDict[Filter, Passing] = OrderedDict()
         self._finding: dict[Filter, Future[Passing]] = {}
 
-    def passing(self, asked: Filter) -> Passing:
+    def passing(self, asked: Filter, find: Callable[[Filter], Passing]) -> Passing:
+        """What `find` finds."""
         with self._lock:
             if asked in self._kept:
                 self._kept.move_to_end(asked)
@@ -124,7 +125,7 @@ class Kept:
             return waiting.result()
         try:
             with self._places:
-                found = self._find(asked)
+                found = find(asked)
         except BaseException as error:
             mine.set_exception(error)
             raise

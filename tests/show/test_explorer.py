@@ -16,6 +16,7 @@ from pyarrow import csv
 from tiny_warehouse import LISTED, add_tables, make_vocabulary, publish, unit, write_table
 
 from devise.errors import ConfigError, ManifestError, StorageError, VocabularyError
+from devise.search import filters
 from devise.search.answers import Label, Labelled
 from devise.search.filters import Filter
 from devise.search.searcher import Searcher
@@ -400,10 +401,21 @@ def test_a_vocabulary_whose_first_label_is_never_told_is_served(tmp_path):
 def test_filters_that_a_publication_cannot_answer_are_named(tmp_path):
     with explorer(publish(tmp_path)[0]) as asked:
         assert asked.search("lion + tulip")["total"] == 12
-        for filters, table in (({"label": "lion"}, "labels"), ({"since": "2026-01-01"}, "images")):
-            found = asked.get("/api/search", q="lion", **filters)
+        for told, table in (({"label": "lion"}, "labels"), ({"since": "2026-01-01"}, "images")):
+            found = asked.get("/api/search", q="lion", **told)
             assert found.json() == {"error": f"this publication has no {table} to filter by"}
             assert found.status_code == 422
+
+
+def test_a_filter_that_would_read_too_many_rows_is_refused_before_one_is_read(made, monkeypatch):
+    monkeypatch.setattr(corpora, "MOST_ROWS", 12)
+    monkeypatch.setattr(filters, "ids_with_label", None)
+    with explorer(made[0]) as asked:
+        assert asked.search("lion", since="2026-01-09", under="file://")["total"] == 4  # of twelve
+        line = "to filter by labels 60 rows would have to be read, the explorer reads at most 12"
+        for path in ("/api/search", "/api/answers.csv"):
+            found = asked.get(path, q="lion", label="tulip")
+            assert (found.status_code, found.json()) == (422, {"error": line})
 
 
 def test_a_uri_s_id_is_the_one_that_spark_makes_of_it():

@@ -35,6 +35,8 @@ SEED = 42
 """Spark's, of xxhash64."""
 FOLDERS, EXAMPLES, LOOKED_AT = 12, 12, 1_000
 NUMBER = np.dtype("<f2")
+MOST_ROWS = 20_000_000
+"""Of a table that a filter goes through at its first use: some 0.6 GB of labels, 2 s of a core, and on S3 a fetch."""
 
 
 class NotLive(LookupError):
@@ -80,6 +82,15 @@ class Corpus:
 
     def has(self, table: str) -> bool:
         return bool(self.live.runs(table))
+
+    def require_filter(self, table: str) -> None:
+        """`VocabularyError` where no such table is published, or it is too long to be gone through for a question."""
+        if not self.has(table):
+            raise VocabularyError(f"this publication has no {table} to filter by")
+        if (n_rows := self.searcher.newest(table).rows) > MOST_ROWS:
+            raise VocabularyError(
+                f"to filter by {table} {n_rows:,} rows would have to be read, the explorer reads at most {MOST_ROWS:,}"
+            )
 
     @property
     def model_id(self) -> str:

@@ -7,7 +7,6 @@ from datetime import date
 from threading import Lock
 from typing import Any
 
-from devise.errors import VocabularyError
 from devise.search import grammar, query
 from devise.search.answers import Hit, Label, Labelled
 from devise.search.filters import Filter
@@ -197,8 +196,8 @@ def alt(labelled: Labelled | None, score: float) -> str:
 def _rank(corpus: Corpus, asked: Asked) -> tuple[Ranking, dict[int, Labelled]]:
     parsed = query.parse(asked.text)
     for asks, table in ((asked.only.label, "labels"), (asked.only.since, "images")):
-        if asks is not None and not corpus.has(table):
-            raise VocabularyError(f"this publication has no {table} to filter by")
+        if asks is not None:
+            corpus.require_filter(table)
     k = LISTED if parsed.kind == "word" else MOST
     answer = corpus.searcher.ask(parsed.text, k, picture=corpus.picture, only=asked.only or None)
     scores = [hit.score for hit in answer.hits]

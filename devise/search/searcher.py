@@ -14,7 +14,7 @@ import numpy as np
 from devise.errors import ManifestError
 from devise.search import answers, filters, grammar, query, vocabularies, wordlists
 from devise.search.answers import Answer, Hit, Labelled
-from devise.search.filters import Filter, Kept, Passing
+from devise.search.filters import Filter, Passing
 from devise.search.lookups import SortedFiles
 from devise.search.opened import OpenedIndex
 from devise.search.shards import stored_rows
@@ -55,7 +55,7 @@ class Searcher:
     def __init__(self, warehouse: str, live: Live, vectors: str | None = None, keep_bytes: int = 0):
         self.warehouse, self.live, self.vectors, self.keep_bytes = warehouse, live, vectors, keep_bytes
         self._lock, self._opened = threading.RLock(), dict[str, Any]()
-        self._newest, self._kept = dict[str, Manifest](), Kept()
+        self._newest, self._kept_passing = dict[str, Manifest](), filters.keeping()
 
     @classmethod
     def open(cls, warehouse: str, vectors: str | None = None, keep_bytes: int = 0) -> "Searcher":
@@ -224,7 +224,7 @@ class Searcher:
         return Answer(tuple(hits), kind, exact, nprobe, recall, self.live.number, self.live.run)
 
     def _passing(self, only: Filter | None) -> Passing | None:
-        return self._kept.passing(only, self._find_passing) if only else None
+        return self._kept_passing(only, self._find_passing) if only else None
 
     def _find_passing(self, asked: Filter) -> Passing:
         wanted = []

@@ -11,7 +11,7 @@ from tiny_warehouse import write_table
 
 from devise.errors import ConfigError, SchemaError
 from devise.search import filters
-from devise.search.filters import Filter, Kept, Passing, ids_since, ids_with_label, read_day, uri_prefix
+from devise.search.filters import Filter, Passing, ids_since, ids_with_label, keeping, read_day, uri_prefix
 
 
 def test_a_prefix_is_a_path_or_uri_as_tables_have_it_and_a_slash_at_its_end_is_kept(tmp_path):
@@ -55,16 +55,18 @@ def test_a_table_that_cannot_be_filtered_is_one_line(tmp_path):
 
 
 def test_what_passes_is_found_once_and_the_longest_unused_goes_first(monkeypatch):
-    asked, kept = [], Kept()
+    asked = []
+    monkeypatch.setattr(filters, "KEPT_BYTES", 2 * Passing([np.arange(100)]).nbytes)
+    kept = keeping()
 
     def passing(label):
-        return kept.passing(Filter(label=label), lambda only: asked.append(only.label) or Passing([np.arange(100)]))
+        return kept(Filter(label=label), lambda only: asked.append(only.label) or Passing([np.arange(100)]))
 
-    monkeypatch.setattr(filters, "KEPT_BYTES", 2 * Passing([np.arange(100)]).nbytes)
     for label in "ababacabcc":
         assert len(passing(label)) == 100
     assert asked == ["a", "b", "c", "b", "c"]  # b goes for c, then c for b, then a for c
     monkeypatch.setattr(filters, "KEPT_BYTES", 1)
+    kept = keeping()
     assert len(passing("d")) == len(passing("d")) == 100
     assert asked[5:] == ["d"]
 
@@ -90,10 +92,10 @@ def test_who_asks_for_what_is_kept_does_not_wait_for_what_is_being_found():
             raise SchemaError("torn")
         return Passing([np.arange(3)])
 
-    kept = Kept()
+    kept = keeping()
 
     def passing(label):
-        return kept.passing(Filter(label=label), find)
+        return kept(Filter(label=label), find)
 
     passing("lion")
     with ThreadPoolExecutor(4) as pool:

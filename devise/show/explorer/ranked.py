@@ -1,11 +1,13 @@
 """A question's answers, ranked once and kept, then shown by the page: folded, cut, with what they share; no HTTP."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
 from typing import Any
+
+from cachetools import LRUCache
 
 from devise.search import grammar, query
 from devise.search.answers import Hit, Label, Labelled
@@ -104,7 +106,7 @@ class Rankings:
 
     def __init__(self, corpus: Corpus):
         self.corpus, self._lock = corpus, Lock()
-        self._kept: OrderedDict[Asked, Ranking] = OrderedDict()
+        self._kept = LRUCache[Asked, Ranking](KEPT)
 
     def rank(self, asked: Asked) -> Ranking:
         """All answers.
@@ -118,13 +120,10 @@ class Rankings:
         """All answers, and labels of the first, where they were looked up for them just now."""
         with self._lock:
             if asked in self._kept:
-                self._kept.move_to_end(asked)
                 return self._kept[asked], {}
         made, labels = _rank(self.corpus, asked)
         with self._lock:
             self._kept[asked] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
         return made, labels
 
     def page(self, asked: Asked, offset: int, limit: int) -> dict[str, Any]:

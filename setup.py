@@ -34,6 +34,7 @@ setup(
     entry_points={"console_scripts": ["devise=devise.cli:main"]},
     install_requires=[
         "boto3>=1.35,<2",
+        "cachetools>=6,<9",
         "faiss-cpu>=1.9,<2",
         "fasttext-numpy2>=0.10.4,<0.11",
         "numpy>=2.0,<3",

@@ -4,15 +4,14 @@ Shape letters: N images that pass.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cachetools import LRUCache, cached
 
 from devise.errors import ConfigError, SchemaError
 from devise.search.shards import stored_rows
@@ -101,40 +100,17 @@ class Passing:
         return self.all[place_M] == image_id_M
 
 
-class Kept:
-    """What filters let pass, found once each and kept up to KEPT_BYTES; any number of threads may ask.
+def keeping() -> Callable[[Filter, Callable[[Filter], Passing]], Passing]:
+    """Gives what a filter lets pass, as the second argument finds it: once for all who ask, and kept up to KEPT_BYTES.
 
     Who asks for what is kept never waits; others wait for the one that finds it. AT_ONCE are found at a time.
     """
+    kept = LRUCache(KEPT_BYTES, getsizeof=lambda found: min(found.nbytes, KEPT_BYTES))  # the newest stays
+    places = threading.Semaphore(AT_ONCE)
 
-    def __init__(self, find: Callable[[Filter], Passing]):
-        self._find, self._lock, self._places = find, threading.Lock(), threading.Semaphore(AT_ONCE)
-        self._kept: OrderedDict[Filter, Passing] = OrderedDict()
-        self._finding: dict[Filter, Future[Passing]] = {}
+    @cached(kept, key=lambda asked, _: asked, condition=threading.Condition())
+    def passing(asked: Filter, find: Callable[[Filter], Passing]) -> Passing:
+        with places:
+            return find(asked)
 
-    def passing(self, asked: Filter) -> Passing:
-        with self._lock:
-            if asked in self._kept:
-                self._kept.move_to_end(asked)
-                return self._kept[asked]
-            waiting, mine = self._finding.get(asked), Future()
-            if waiting is None:
-                self._finding[asked] = mine
-        if waiting is not None:
-            return waiting.result()
-        try:
-            with self._places:
-                found = self._find(asked)
-        except BaseException as error:
-            mine.set_exception(error)
-            raise
-        else:
-            with self._lock:
-                self._kept[asked] = found
-                while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES:
-                    self._kept.popitem(last=False)
-            mine.set_result(found)
-            return found
-        finally:
-            with self._lock:
-                del self._finding[asked]
+    return passing

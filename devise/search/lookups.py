@@ -5,7 +5,6 @@ fetched only once one of them is wanted. Whoever asks again and again may have d
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from cachetools import LRUCache, cached
 
 from devise.errors import SchemaError
 from devise.search.shards import Stored
@@ -39,8 +39,10 @@ class SortedFiles:
     """
 
     def __init__(self, files: Sequence[Stored], column: str, keep_bytes: int = 0):
-        kept = _Kept(keep_bytes) if keep_bytes else None
-        self._files = [_File(file, column, kept) for file in files]
+        kept = LRUCache(keep_bytes, getsizeof=lambda group: min(group.nbytes, keep_bytes))  # the newest stays
+        once = cached(kept, key=lambda file, *told: (file.uri, *told), condition=threading.Condition())
+        read = once(_File.read_sorted) if keep_bytes else None
+        self._files = [_File(file, column, read) for file in files]
 
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table:
         """The rows that hold one of the values, with these columns, in the order of files and rows.
@@ -61,6 +63,10 @@ class _Group(NamedTuple):
     key_N: np.ndarray
     rows: pa.Table
 
+    @property
+    def nbytes(self) -> int:
+        return self.rows.nbytes + self.key_N.nbytes
+
     def find(self, value_M: np.ndarray) -> pa.Table | None:
         """The rows of ascending keys."""
         begins, ends = (self.key_N.searchsorted(value_M, side).tolist() for side in ("left", "right"))
@@ -68,60 +74,41 @@ class _Group(NamedTuple):
         return pa.concat_tables(spans) if spans else None
 
 
-class _Kept:
-    """Row groups by file, number and columns; any number of threads may ask."""
-
-    def __init__(self, most_bytes: int):
-        self._most_bytes, self._bytes, self._lock = most_bytes, 0, threading.Lock()
-        self._groups: OrderedDict[tuple, _Group] = OrderedDict()
-
-    def get(self, key: tuple, read: Callable[[], _Group]) -> _Group:
-        with self._lock:
-            if (group := self._groups.get(key)) is not None:
-                self._groups.move_to_end(key)
-                return group
-        group = read()  # by two threads at a time perhaps: others are not made to wait for them
-        with self._lock:
-            if key not in self._groups:
-                self._groups[key] = group
-                self._bytes += group.rows.nbytes + group.key_N.nbytes
-            while self._bytes > self._most_bytes and len(self._groups) > 1:
-                _, gone = self._groups.popitem(last=False)
-                self._bytes -= gone.rows.nbytes + gone.key_N.nbytes
-        return group
-
-
 class _File:
-    """One file: its statistics once they are asked for, its content mapped once a row is."""
+    """One file: its statistics once they are asked for, its content mapped once a row is.
 
-    def __init__(self, file: Stored, column: str, kept: _Kept | None):
-        self._file, self._column, self._kept, self._lock = file, column, kept, threading.Lock()
+    Args:
+        read: `read_sorted`, where what it reads is kept.
+    """
+
+    def __init__(self, file: Stored, column: str, read: Callable[["_File", int, tuple[str, ...]], _Group] | None):
+        self.uri, self._file, self._column, self._read, self._lock = file.uri, file, column, read, threading.Lock()
         self._footer: Footer | None = None
         self._content: pa.Buffer | None = None
 
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table | None:
         """The rows that hold one of the values; None where no row group may."""
-        metadata, group_G, least_G, most_G = self._statistics()
+        _, group_G, least_G, most_G = self._statistics()
         value_M = np.array(sorted(set(values)), least_G.dtype)
         # A group may hold a value where fewer are below its least than are not above its most.
         groups = group_G[value_M.searchsorted(least_G) < value_M.searchsorted(most_G, side="right")]
         if not len(groups):
             return None
-        names = list(dict.fromkeys([self._column, *columns]))
-        if self._kept is None:
-            rows = self._decode(metadata, groups.tolist(), names)
+        names = tuple(dict.fromkeys([self._column, *columns]))
+        if self._read is None:
+            rows = self._decode(groups.tolist(), names)
             return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
         found = []
         for group in groups.tolist():
-            key = (self._file.uri, group, *names)
-            held = self._kept.get(key, lambda group=group: self._sorted(metadata, group, names))
+            held = self._read(self, group, names)
             least, most = value_M.searchsorted(held.key_N[0]), value_M.searchsorted(held.key_N[-1], side="right")
             found.append(held.find(value_M[least:most]))
         tables = [rows.select(list(columns)) for rows in found if rows is not None]
         return pa.concat_tables(tables) if tables else None
 
-    def _sorted(self, metadata: pq.FileMetaData, group: int, names: list[str]) -> _Group:
-        rows = self._decode(metadata, [group], names).combine_chunks()
+    def read_sorted(self, group: int, names: tuple[str, ...]) -> _Group:
+        """A row group with these columns."""
+        rows = self._decode([group], names).combine_chunks()
         rows = rows.filter(pc.is_valid(rows.column(self._column)))
         key_N = rows.column(self._column).to_numpy()
         if (key_N[1:] < key_N[:-1]).any():
@@ -129,19 +116,19 @@ class _File:
             key_N, rows = key_N[order], rows.take(pa.array(order)).combine_chunks()
         return _Group(key_N, rows)
 
-    def _decode(self, metadata: pq.FileMetaData, groups: list[int], names: list[str]) -> pa.Table:
+    def _decode(self, groups: list[int], names: tuple[str, ...]) -> pa.Table:
         try:
-            file = pq.ParquetFile(pa.BufferReader(self._mapped()), metadata=metadata)
-            rows = file.read_row_groups(groups, columns=names, use_threads=False)
+            file = pq.ParquetFile(pa.BufferReader(self._mapped()), metadata=self._statistics()[0])
+            rows = file.read_row_groups(groups, columns=[*names], use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise unreadable(self._file.uri, error) from None
+            raise unreadable(self.uri, error) from None
         if missing := set(names) - set(rows.column_names):
-            raise SchemaError(f"{self._file.uri}: found no columns {sorted(missing)}")
+            raise SchemaError(f"{self.uri}: found no columns {sorted(missing)}")
         return rows
 
     def _statistics(self) -> Footer:
         with self._lock:
-            self._footer = self._footer or read_footer(self._file.uri, self._column)
+            self._footer = self._footer or read_footer(self.uri, self._column)
             return self._footer
 
     def _mapped(self) -> pa.Buffer:

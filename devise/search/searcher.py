@@ -14,7 +14,7 @@ import numpy as np
 from devise.errors import ManifestError
 from devise.search import answers, filters, grammar, query, vocabularies, wordlists
 from devise.search.answers import Answer, Hit, Labelled
-from devise.search.filters import Filter, Kept, Passing
+from devise.search.filters import Filter, Passing
 from devise.search.lookups import SortedFiles
 from devise.search.opened import OpenedIndex
 from devise.search.shards import stored_rows
@@ -55,7 +55,7 @@ class Searcher:
     def __init__(self, warehouse: str, live: Live, vectors: str | None = None, keep_bytes: int = 0):
         self.warehouse, self.live, self.vectors, self.keep_bytes = warehouse, live, vectors, keep_bytes
         self._lock, self._opened = threading.RLock(), dict[str, Any]()
-        self._kept = Kept(self._find_passing)
+        self._newest, self._kept_passing = dict[str, Manifest](), filters.keeping()
 
     @classmethod
     def open(cls, warehouse: str, vectors: str | None = None, keep_bytes: int = 0) -> "Searcher":
@@ -79,8 +79,10 @@ class Searcher:
         return Searcher(self.warehouse, live, self.vectors, self.keep_bytes)
 
     def newest(self, table: str) -> Manifest:
-        """The run of a table; `ManifestError` if the publication names none."""
-        return query.newest_live(self.warehouse, self.live, table)
+        """The run of a table, read once; `ManifestError` if the publication names none."""
+        if table not in self._newest:
+            self._newest[table] = query.newest_live(self.warehouse, self.live, table)
+        return self._newest[table]
 
     def ask(
         self,
@@ -107,7 +109,7 @@ class Searcher:
         _refuse_none(k)
         asked = query.parse(text)
         listed = self._listed(asked.text, asked.terms[0].text) if asked.kind == "word" else []
-        passing = self._kept.passing(only) if only else None
+        passing = self._passing(only)
         if passing is not None and listed:
             passed = passing.holds(np.array([image.image_id for image in listed], np.int64))
             listed = [image for image, passes in zip(listed, passed, strict=True) if passes]
@@ -128,13 +130,13 @@ class Searcher:
             IndexingError: the vector is of another length or not finite, or the index is torn.
         """
         _refuse_none(k)
-        return self._searched(query_D, kind, k, self._kept.passing(only) if only else None, labels)
+        return self._searched(query_D, kind, k, self._passing(only), labels)
 
     def similar(self, image_id: int, k: int = 10, *, only: Filter | None = None, labels: bool = False) -> Answer:
         """The k images nearest to a live one, itself left out; `IndexingError` if no live image has the id."""
         _refuse_none(k)
         own_D = self.index.vector_of(image_id)
-        passing = self._kept.passing(only) if only else None
+        passing = self._passing(only)
         found = self._searched(own_D, "image", k + 1, passing, labels)
         others = [hit for hit in found.hits if hit.image_id != image_id][:k]
         return replace(found, hits=tuple(replace(hit, rank=rank) for rank, hit in enumerate(others, start=1)))
@@ -220,6 +222,9 @@ class Searcher:
         told = self.labels_of([image.image_id for image in images]) if labels else {}
         hits = (Hit(rank, *image, told.get(image.image_id)) for rank, image in enumerate(images, start=1))
         return Answer(tuple(hits), kind, exact, nprobe, recall, self.live.number, self.live.run)
+
+    def _passing(self, only: Filter | None) -> Passing | None:
+        return self._kept_passing(only, self._find_passing) if only else None
 
     def _find_passing(self, asked: Filter) -> Passing:
         wanted = []

@@ -23,6 +23,9 @@ CLASSES, HYPERNYMS, CALIBRATION = "_classes-", "_hypernyms-", "calibration.json"
 """How the names of the files of the core visual model's classes, and of the hierarchy above labels and classes, begin
 (SQL engines pass over a leading underscore); and the file of a model's run that says how its probabilities are made."""
 
+BATCH_ROWS = 4_096
+"""Of a hierarchy, made into objects at a time: whoever answers questions meanwhile waits for no more."""
+
 
 def read_labels(warehouse: str, found: Manifest) -> "Vocabulary":
     """The labels; the same object again in this process."""
@@ -84,8 +87,12 @@ def ancestry_in(path: Path | None, synsets: Sequence[str | None]) -> Ancestry:
     """`read_ancestry` of its file."""
     if path is None:
         return Ancestry({}, synsets)
-    synset, hypernyms, name = (column.to_pylist() for column in _read(path).columns)
-    return Ancestry(dict(zip(synset, hypernyms, strict=True)), synsets, dict(zip(synset, name, strict=True)))
+    above, names = dict[str, list[str]](), dict[str, str | None]()
+    for part in _read(path).to_batches(BATCH_ROWS):
+        synset, hypernyms, name = (column.to_pylist() for column in part.columns)
+        above |= zip(synset, hypernyms, strict=True)
+        names |= zip(synset, name, strict=True)
+    return Ancestry(above, synsets, names)
 
 
 def find_one(warehouse: str, found: Manifest, start: str = "", end: str = "") -> Path | None:

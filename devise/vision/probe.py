@@ -10,7 +10,8 @@ import struct
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from devise.errors import ImageError, WorkerLost
 
@@ -26,10 +27,11 @@ class Probe:
     Args:
         max_pixels: larger pictures are not decoded, as in the engine.
         thumbnails: whether a thumbnail is made too, as in the engine.
+        limit_s: seconds after which a child that still reads an image is ended; None waits as long as it takes.
     """
 
-    def __init__(self, max_pixels: int, thumbnails: bool = False):
-        self.max_pixels, self.thumbnails = max_pixels, thumbnails
+    def __init__(self, max_pixels: int, thumbnails: bool = False, limit_s: float | None = None):
+        self.max_pixels, self.thumbnails, self.limit_s = max_pixels, thumbnails, limit_s
         self._lock = threading.Lock()
         self._child: subprocess.Popen | None = None
 
@@ -37,7 +39,7 @@ class Probe:
         """The same content, if reading it ends no process.
 
         Raises:
-            ImageError: code crashed: it does.
+            ImageError: code crashed: it does, or takes longer than `limit_s`.
             WorkerLost: no child could be started.
         """
         with self._lock:
@@ -51,16 +53,19 @@ class Probe:
             self._end()
 
     def _ended_by(self, content: bytes) -> str | None:
-        """None, or how the child ended while it had this content."""
+        """None, or how the child ended while it had this content; `ImageError` if it was ended for being slow."""
         if self._child is None:
             self._start()
-        with suppress(BrokenPipeError):
+        with _killing(self._child, self.limit_s) as killed, suppress(BrokenPipeError):
             self._child.stdin.write(struct.pack("<q", len(content)))
             self._child.stdin.write(content)
             self._child.stdin.flush()
-            if self._child.stdout.read(1) == ANSWER:
+            if self._child.stdout.read(1) == ANSWER and not killed.is_set():
                 return None
-        return self._end()
+        how = self._end()
+        if killed.is_set():  # once is enough: it would keep the next child as long
+            raise ImageError("crashed", f"reading it took more than {self.limit_s:g} seconds")
+        return how
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "devise.vision.probe", str(self.max_pixels), *["thumbnails"] * self.thumbnails]
@@ -83,6 +88,24 @@ class Probe:
         child.stdout.close()
         code = child.wait()
         return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+@contextmanager
+def _killing(child: subprocess.Popen, limit_s: float | None) -> Iterator[threading.Event]:
+    """Kills the child after so many seconds, if it still works then; set once it does."""
+    killed = threading.Event()
+
+    def kill() -> None:
+        killed.set()
+        child.kill()
+
+    timer = threading.Timer(limit_s or 0.0, kill)
+    if limit_s is not None:
+        timer.start()
+    try:
+        yield killed
+    finally:
+        timer.cancel()
 
 
 def serve(max_pixels: int, small: bool) -> None:

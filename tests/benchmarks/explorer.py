@@ -1,11 +1,12 @@
 """An explorer under load: requests a second, milliseconds a request, memory; at rest and while nights publish.
 
-    python tests/benchmarks/explorer.py WAREHOUSE [--rate 20] [--seconds 20]
+    python tests/benchmarks/explorer.py WAREHOUSE [--rate 20] [--seconds 20] [--renew]
 
 WAREHOUSE is a published one, as `searcher.py make` makes it; publications are swapped in it, which are its live one
-again. The explorer runs as a process of its own and is asked over the loopback for first pages of a hundred answers
-with their labels, no question twice. `At a rate`: requests begin at even distances whether or not the ones before have
-ended, and waiting counts. `As fast as it can`: four clients ask one after the other. Asking takes processor time too.
+again; with --renew each has another run of the vocabulary than the one before, as few nights do. The explorer runs as a
+process of its own and is asked over the loopback for first pages of a hundred answers with their labels, no question
+twice. `At a rate`: requests begin at even distances whether or not the ones before have ended, and waiting counts. `As
+fast as it can`: four clients ask one after the other. Asking takes processor time too.
 """
 
 import argparse
@@ -25,11 +26,12 @@ import httpx
 import numpy as np
 
 from devise.show.explorer.corpus import Corpus
-from devise.warehouse import pointer
+from devise.warehouse import manifest, pointer
 
 CLIENTS = 4
 EVERY_S = 5.0
 """Between two publications, where nights publish."""
+AGAIN = "-again"
 
 
 def free_port() -> int:
@@ -121,15 +123,30 @@ async def as_fast_as_it_can(url: str, texts: list[str]) -> float:
     return len(texts) / seconds
 
 
+def other_vocabulary(warehouse: str, run: str) -> str:
+    """Another run of the vocabulary, of the same files."""
+    words, other = manifest.read(warehouse, "vocabulary", run), f"{run.removesuffix(AGAIN)}{AGAIN}"
+    if other == run:
+        return run.removesuffix(AGAIN)
+    if not manifest.is_committed(warehouse, "vocabulary", other):
+        there, here = (Path(warehouse) / "vocabulary" / f"run={name}" for name in (other, run))
+        there.mkdir()
+        for file in words.files:
+            os.link(here / file.path, there / file.path)
+        manifest.write(warehouse, words.model_copy(update={"run": other}))
+    return other
+
+
 @contextmanager
-def publishing(warehouse: str):
+def publishing(warehouse: str, renew: bool):
     """Meanwhile a publication every EVERY_S seconds, of what is live."""
     stopped, made = Event(), [0]
 
     def publish() -> None:
         while not stopped.wait(EVERY_S):
             live = pointer.read(warehouse)
-            pointer.swap(warehouse, live.pairs(), live.run, live)
+            again = {"vocabulary": other_vocabulary(warehouse, live.runs("vocabulary")[-1])} if renew else {}
+            pointer.swap(warehouse, [(table, again.get(table, run)) for table, run in live.pairs()], live.run, live)
             made[0] += 1
 
     thread = Thread(target=publish)
@@ -153,6 +170,7 @@ def main() -> None:
     parser.add_argument("warehouse")
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--renew", action="store_true", help="each publication with another run of the vocabulary")
     told = parser.parse_args()
     n = int(told.rate * told.seconds)
     asked = questions(told.warehouse, 3 * n)
@@ -165,7 +183,7 @@ def main() -> None:
         print("|---" * 8 + "|")
         for kind, texts in asked.items():
             rest = asyncio.run(at_a_rate(url, texts[:n], told.rate))
-            with publishing(told.warehouse) as made:
+            with publishing(told.warehouse, told.renew) as made:
                 moved = asyncio.run(at_a_rate(url, texts[n : 2 * n], told.rate))
             fast = asyncio.run(as_fast_as_it_can(url, texts[2 * n :]))
             cells = [f"{value:.1f}" for took in (rest, moved) for value in (*np.percentile(took, [50, 99]), took.max())]

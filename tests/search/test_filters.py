@@ -11,7 +11,7 @@ from tiny_warehouse import write_table
 
 from devise.errors import ConfigError, SchemaError
 from devise.search import filters
-from devise.search.filters import Filter, Kept, Passing, ids_since, ids_with_label, read_day, uri_prefix
+from devise.search.filters import Filter, Passing, ids_since, ids_with_label, keeping, read_day, uri_prefix
 
 
 def test_a_prefix_is_a_path_or_uri_as_tables_have_it_and_a_slash_at_its_end_is_kept(tmp_path):
@@ -56,13 +56,18 @@ def test_a_table_that_cannot_be_filtered_is_one_line(tmp_path):
 
 def test_what_passes_is_found_once_and_the_longest_unused_goes_first(monkeypatch):
     asked = []
-    kept = Kept(lambda only: asked.append(only.label) or Passing([np.arange(100)]))
     monkeypatch.setattr(filters, "KEPT_BYTES", 2 * Passing([np.arange(100)]).nbytes)
+    kept = keeping()
+
+    def passing(label):
+        return kept(Filter(label=label), lambda only: asked.append(only.label) or Passing([np.arange(100)]))
+
     for label in "ababacabcc":
-        assert len(kept.passing(Filter(label=label))) == 100
+        assert len(passing(label)) == 100
     assert asked == ["a", "b", "c", "b", "c"]  # b goes for c, then c for b, then a for c
     monkeypatch.setattr(filters, "KEPT_BYTES", 1)
-    assert len(kept.passing(Filter(label="d"))) == len(kept.passing(Filter(label="d"))) == 100
+    kept = keeping()
+    assert len(passing("d")) == len(passing("d")) == 100
     assert asked[5:] == ["d"]
 
 
@@ -87,15 +92,19 @@ def test_who_asks_for_what_is_kept_does_not_wait_for_what_is_being_found():
             raise SchemaError("torn")
         return Passing([np.arange(3)])
 
-    kept = Kept(find)
-    kept.passing(Filter(label="lion"))
+    kept = keeping()
+
+    def passing(label):
+        return kept(Filter(label=label), find)
+
+    passing("lion")
     with ThreadPoolExecutor(4) as pool:
-        slow = [pool.submit(kept.passing, Filter(label="slow")) for _ in range(3)]
+        slow = [pool.submit(passing, "slow") for _ in range(3)]
         assert begun.wait(20)
-        assert len(kept.passing(Filter(label="lion"))) == len(kept.passing(Filter(label="other"))) == 3
+        assert len(passing("lion")) == len(passing("other")) == 3
         go_on.set()
         assert {len(found.result()) for found in slow} == {3}
     assert finds == ["lion", "slow", "other"]
     for _ in range(2):  # what failed is tried again
         with pytest.raises(SchemaError, match="torn"):
-            kept.passing(Filter(label="broken"))
+            passing("broken")

@@ -1,7 +1,10 @@
 """Thumbnails of a publication: which row of an image counts, and how little is read for it, on disk and on S3."""
 
 import io
+import threading
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -94,10 +97,53 @@ def test_of_a_file_its_end_is_read_once_and_of_its_rows_a_group(live, monkeypatc
     assert read[-1][0] == "run=r1" and GROUP * 3_000 < read[-1][1] < GROUP * 3_500
     assert sum(n_bytes for _, n_bytes in read) < 2 * GROUP * 3_500 and {run for run, _ in read} == {"run=r1", "run=r3"}
     del read[:]
-    assert len(found.find({IDS[51]: "A", IDS[52]: "A"})) == 2
+    assert len(found.find({IDS[51]: "A", IDS[52]: "A"})) == 2 and read == []  # of the group that is kept
+    assert len(found.find({IDS[61]: "A"})) == 1  # for which the end of another file of r3 is read
+    del read[:]
+    assert len(found.find({IDS[85]: "A"})) == 1
     assert len(read) == 1 and read[0][0] == "run=r1"
     del read[:]
     assert found.find({IDS[2] + 1: "A"}) == {} and len(read) <= 3
+
+
+def test_a_row_group_is_read_once_for_all_who_ask_at_a_time_and_again_once_it_is_not_kept(live, monkeypatch):
+    reads, begun, go_on, real = [], threading.Event(), threading.Event(), storage.read_bytes
+
+    def counting(uri, **part):
+        if "span" in part and "run=r1" in uri:
+            reads.append(part["span"])
+            begun.set()
+            assert go_on.wait(20)
+        return real(uri, **part)
+
+    monkeypatch.setattr(storage, "read_bytes", counting)
+    monkeypatch.setattr(thumbnails, "KEPT_BYTES", GROUP * 3_500)
+    found = Thumbnails.open(*live)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(found.find, {image_id: "A"}) for image_id in IDS[40:48]]
+        assert begun.wait(20)
+        time.sleep(0.2)  # for those who would read it too
+        go_on.set()
+        assert [len(each.result()) for each in asked] == [1] * 8
+    assert len(reads) == 1
+    for image_id in (IDS[45], IDS[65], IDS[45]):  # a group, another in its place, and the first again
+        assert len(found.find({image_id: "A"})) == 1
+    assert len(reads) == 3 and reads[0] == reads[2]
+
+
+def test_a_row_group_that_could_not_be_read_is_read_again(live, monkeypatch):
+    found, real = Thumbnails.open(*live), storage.read_bytes
+
+    def fail(uri, **part):
+        if "span" in part:
+            raise StorageError("not just now")
+        return real(uri, **part)
+
+    monkeypatch.setattr(storage, "read_bytes", fail)
+    with pytest.raises(StorageError, match="not just now"):
+        found.find({IDS[45]: "A"})
+    monkeypatch.setattr(storage, "read_bytes", real)
+    assert len(found.find({IDS[45]: "A"})) == 1
 
 
 def test_a_publication_without_the_table_has_none(live):

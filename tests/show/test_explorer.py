@@ -16,6 +16,8 @@ from pyarrow import csv
 from tiny_warehouse import LISTED, add_tables, make_vocabulary, publish, unit, write_table
 
 from devise.errors import ConfigError, ManifestError, StorageError, VocabularyError
+from devise.search import filters
+from devise.search.filters import Filter
 from devise.search.searcher import Searcher
 from devise.show.explorer import command, downloads, ranked
 from devise.show.explorer import corpus as corpora
@@ -25,6 +27,7 @@ from devise.show.explorer.suggestions import Suggestions
 from devise.show.explorer.uploads import Uploads
 from devise.store import storage
 from devise.warehouse import pointer
+from devise.words.vocabulary import to_arrow
 
 
 def ids(answer):
@@ -256,6 +259,55 @@ def test_the_loaded_model_keeps_no_publication_in_memory(tmp_path):
     given.close()
 
 
+def test_a_publication_of_the_same_vocabulary_shares_what_is_made_of_its_names_and_of_another_does_not(tmp_path):
+    warehouse, pictures = make_warehouse(tmp_path)
+    first = Corpus.open(warehouse)
+    first.warm()
+    add_neighbours(warehouse, pictures, "r4")
+    second = first.follow()
+    assert second.live.number == 4 and "suggestions" not in second.__dict__
+    for name in ("names", "suggestions", "ancestry", "synset_of"):
+        assert getattr(second, name) is getattr(first, name)
+    words = to_arrow(make_vocabulary(["lion", "leopard", "castle", "ferry", "sea lion"]))
+    live = pointer.read(warehouse)
+    write_table(warehouse, "r5", "vocabulary", {"part-0": dict(zip(words.column_names, words.columns, strict=True))})
+    pairs = [pair for pair in live.pairs() if pair[0] != "vocabulary"]
+    pointer.swap(warehouse, [*pairs, ("vocabulary", "r5")], "r5", live)
+    third = second.follow()
+    assert third.names is not second.names
+    assert [word.label for word in third.suggestions.find("l", 9)] == ["lion", "leopard"]
+    assert third.synset_of.keys() == set(words.column("label").to_pylist())
+
+
+def test_a_publication_of_the_same_vocabulary_with_other_denied_words_does_not_share_its_names(tmp_path):
+    warehouse, pictures = make_warehouse(tmp_path)
+    first, denied = Corpus.open(warehouse), tmp_path / "denied.txt"
+    denied.write_text("tulip\n")
+    add_tables(warehouse, pictures, "r4", deny=str(denied))
+    second = first.follow()
+    assert [bool(corpus.suggestions.find("tulip", 1)) for corpus in (first, second)] == [True, False]
+    add_neighbours(warehouse, pictures, "r5")
+    assert second.follow().names is second.names
+    denied.write_text("castle, of the list under the same name\n".replace(",", "\t"))
+    assert [bool(second.follow().suggestions.find(text, 1)) for text in ("tulip", "castle")] == [True, False]
+
+
+def test_a_publication_that_is_left_goes_without_the_collector(tmp_path):
+    warehouse, pictures = make_warehouse(tmp_path)
+    following = Following(warehouse, every_s=600)
+    for asked in (ranked.Asked("lion", Filter(label="tulip"), fold=True), ranked.Asked("lion + tulip")):
+        following.now.page(asked, 0, 100)
+    gone = [weakref.ref(following.now.corpus), weakref.ref(following.now.corpus.searcher)]
+    add_neighbours(warehouse, pictures, "r4")
+    gc.disable()
+    try:
+        following.now = ranked.Rankings(following.now.corpus.follow())
+        assert [one() for one in gone] == [None, None]
+    finally:
+        gc.enable()
+        following.close()
+
+
 def test_answers_are_downloaded_as_they_are_shown(asked):
     shown = asked.search("lion + ferry")
     parquet = asked.get("/api/answers.parquet", q="lion + ferry")
@@ -335,11 +387,27 @@ def test_a_vocabulary_whose_first_label_is_never_told_is_served(tmp_path):
 def test_filters_that_a_publication_cannot_answer_are_named(tmp_path):
     with explorer(publish(tmp_path)[0]) as asked:
         assert asked.search("lion + tulip")["total"] == 12
-        assert asked.get("/api/live").json()["lacks"] == {"label": "labels", "since": "images", "fold": "neighbours"}
-        cases = {"labels to filter": {"label": "lion"}, "images to filter": {"since": "2026-01-01"}}
-        for said, filters in (cases | {"neighbours to fold": {"fold": True}}).items():
-            found = asked.get("/api/search", q="lion", **filters)
-            assert (found.status_code, found.json()) == (422, {"error": f"this publication has no {said} by"})
+        reasons = {name: f"table {table} is not published" for name, table in corpora.FILTERS.items()}
+        assert asked.get("/api/live").json()["lacks"] == reasons
+        for name, value in {"label": "lion", "since": "2026-01-01", "fold": True}.items():
+            found = asked.get("/api/search", q="lion", **{name: value})
+            assert (found.status_code, found.json()) == (
+                422,
+                {"error": f"{name}: cannot be asked for: {reasons[name]}"},
+            )
+
+
+def test_a_filter_that_would_read_too_many_rows_is_refused_before_one_is_read(made, monkeypatch):
+    monkeypatch.setattr(corpora, "MOST_ROWS", 12)
+    monkeypatch.setattr(filters, "ids_with_label", None)
+    with explorer(made[0]) as asked:
+        assert asked.search("lion", since="2026-01-09", under="file://")["total"] == 4  # of twelve
+        reason = "table labels has 60 rows, more than 12 are not gone through"
+        assert asked.get("/api/live").json()["lacks"] == {"label": reason}
+        line = f"label: cannot be asked for: {reason}"
+        for path in ("/api/search", "/api/answers.csv"):
+            found = asked.get(path, q="lion", label="tulip")
+            assert (found.status_code, found.json()) == (422, {"error": line})
 
 
 def test_a_uri_s_id_is_the_one_that_spark_makes_of_it():

@@ -1,8 +1,10 @@
 """What somebody who means harm may send to an explorer, and what comes back."""
 
 import io
+import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 import zlib
@@ -20,6 +22,19 @@ from devise.show.explorer.guard import Guard
 from devise.store import links, storage
 
 NAME = f"{guard.COOKIE}_8000"
+
+
+class Clock:
+    def __init__(self, now: float = 0.0):
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def fine(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +155,33 @@ def test_the_token_is_given_once_for_a_cookie_that_scripts_cannot_read(behind_to
     mixed = f'prefs={{"a":1}}; devise_session_9999=other; {pair}; x'  # ports of a host share their cookies
     assert behind_token("GET", "/api/live", headers={"cookie": mixed}).status_code == 200
     assert behind_token("GET", "/api/live", headers={"cookie": pair[:-1]}).status_code == 401
+
+
+def test_a_session_lasts_twelve_hours_and_is_no_other_moment_s_or_token_s():
+    now = Clock(1e9 + 0.5)
+
+    def guarded(token):
+        return Guard(fine, token=token, local=False, most_bytes=100, moment=now)
+
+    def status(value, token=TOKEN):
+        return Asked(guarded(token))(
+            "GET", "/api/live", headers={"cookie": f"{NAME}={value}".encode("latin-1")}
+        ).status_code
+
+    session = guarded(TOKEN).session()
+    moment, _, made = session.partition(".")
+    assert status(session) == 200 and moment == "1000000000"
+    assert status(session, token="another token of enough letters") == 401
+    now.now += guard.SESSION_S - 1
+    assert status(session) == 200  # of another process with this token too
+    others = [f"{int(moment) + 3_600}.{made}", f"0{session}", f"{moment}.", made, f".{made}", moment]
+    others += [f"{session}.{made}", f"{moment}.{made.upper()}", "9" * 4_000 + f".{made}", "\xb2.x"]
+    for other in others:
+        assert status(other) == 401, other
+    now.now += 1
+    assert status(session) == 401 and status(guarded(TOKEN).session()) == 200
+    now.now = 1e9 - 60  # one that is still to come was made by no clock of ours
+    assert status(session) == 401
 
 
 def test_tokens_cannot_be_tried_quickly(made):
@@ -266,6 +308,37 @@ def test_a_file_that_ends_its_reader_ends_a_process_of_its_own(asked, monkeypatc
     assert found.status_code == 422 and found.json()["error"].startswith("crashed")
 
 
+SLEEPER = """
+import sys, time
+if "devise.vision.probe" in sys.orig_argv:
+    from devise.vision import images
+    decode = images.decode
+
+    def sleepy(content, *more):
+        time.sleep(3600 if content.endswith(b"SLEEP") else 0)
+        return decode(content, *more)
+
+    images.decode = sleepy
+"""
+
+
+def test_a_file_that_keeps_its_decoder_busy_is_given_up_and_the_next_one_is_looked_at(made, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(SLEEPER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(uploads, "LIMIT_S", 3.0)
+    monkeypatch.setattr(uploads, "AT_ONCE", 1)  # so that a place that is not freed is missed
+    headers, children = {"content-type": "image/png"}, []
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *told, **more: children.append(real(*told, **more)) or children[-1])
+    with explorer(made[0]) as asked:
+        found = asked("POST", "/api/labels", content=picture() + b"SLEEP", headers=headers)
+        assert found.status_code == 422
+        assert found.json() == {"error": "crashed: reading it took more than 3 seconds"}
+        assert [child.returncode for child in children] == [-signal.SIGKILL]
+        assert asked("POST", "/api/labels", content=picture(), headers=headers).status_code == 200
+        assert [child.returncode for child in children] == [-signal.SIGKILL, None]
+
+
 def test_pictures_wait_for_a_place_and_are_then_sent_away(made, monkeypatch):
     monkeypatch.setattr(uploads, "WAIT_S", 0.05)
     inside, go_on = threading.Semaphore(0), threading.Event()
@@ -319,18 +392,6 @@ def test_parameters_out_of_range_are_one_line(asked, params):
     assert found.status_code == 422 and "\n" not in found.json()["error"]
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-async def fine(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"{}"})
-
-
 def test_a_client_has_a_rate_of_its_own_and_gets_it_back():
     clock = Clock()
     app = Guard(fine, token=None, local=True, most_bytes=100, clock=clock)
@@ -346,6 +407,21 @@ def test_a_client_has_a_rate_of_its_own_and_gets_it_back():
     clock.now += 0.9
     assert {one("GET", "/api/search").status_code for _ in range(int(0.9 * guard.RATE / guard.ASKING))} == {200}
     assert one("GET", "/api/search").status_code == 429
+
+
+def test_a_client_of_ipv6_is_its_network_of_64_bits_and_one_of_ipv4_its_address_however_written():
+    app = Guard(fine, token=None, local=True, most_bytes=100, clock=Clock())
+    n = int(guard.BURST / guard.ASKING)
+
+    def codes(*addresses):
+        return {Asked(app, client=address)("GET", "/api/search").status_code for address in addresses}
+
+    assert codes(*(f"2001:db8:0:1:{number:x}::{number:x}" for number in range(1, n + 1))) == {200}
+    assert codes("2001:db8:0:1::", "2001:DB8:0:1:ffff:ffff:ffff:ffff", "2001:db8:0:1::1%eth0") == {429}
+    assert codes("2001:db8:0:2::1", "2001:db8::1:1:1:1", "::1", "fe80::1") == {200}
+    assert codes(*["192.0.2.1", "::ffff:192.0.2.1"] * (n // 2)) == {200}
+    assert codes("192.0.2.1", "::ffff:c000:201") == {429} and codes("192.0.2.2", "::ffff:192.0.2.3") == {200}
+    assert codes("", "no address") == {200}
 
 
 def test_clients_are_forgotten_before_they_fill_the_memory(monkeypatch):

@@ -1,4 +1,4 @@
-"""One publication, opened for the explorer: a `Searcher`, and pictures by id, completion, folders; knows no HTTP.
+"""One publication, opened for the explorer: a `Searcher`, and pictures by id, names, folders; knows no HTTP.
 
 A picture in a query is a stored one, by its id or its uri, or an uploaded one's vector, written out: nothing that a
 query names is ever read.
@@ -16,18 +16,16 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from devise.errors import VocabularyError
-from devise.search import vocabularies
 from devise.search.answers import Labelled
 from devise.search.lookups import SortedFiles
 from devise.search.searcher import Searcher
 from devise.search.shards import IDS, stored_rows
 from devise.search.thumbnails import Thumbnails
-from devise.show.explorer import fits
+from devise.show.explorer.names import Names
 from devise.show.explorer.suggestions import Suggestions
 from devise.show.nightly import opened
 from devise.store import storage
 from devise.words.ancestry import Ancestry
-from devise.words.denied import Denied
 
 KEEP_BYTES = 256 * 2**20
 """For decoded labels: those of some 10^6 images."""
@@ -40,6 +38,8 @@ FOLDERS, EXAMPLES, LOOKED_AT = 12, 12, 1_000
 NUMBER = np.dtype("<f2")
 FILTERS = {"label": "labels", "since": "images", "fold": "neighbours"}
 """What may be asked of the answers to a question -> the table that tells it."""
+WHOLE, MOST_ROWS = ("label", "since"), 20_000_000
+"""Filters that go through a whole table at first, and its most rows: 0.6 GB of labels, 2 s of a core, on S3 a fetch."""
 
 
 class NotLive(LookupError):
@@ -54,8 +54,9 @@ def id_of(uri: str) -> int:
 class Corpus:
     """What one publication holds; any number of threads may ask."""
 
-    def __init__(self, searcher: Searcher):
+    def __init__(self, searcher: Searcher, before: Names | None = None):
         self.searcher, self.live = searcher, searcher.live
+        self._before = before
 
     @classmethod
     def open(cls, warehouse: str, vectors: str | None = None) -> "Corpus":
@@ -63,9 +64,9 @@ class Corpus:
         return cls(Searcher.open(warehouse, vectors, KEEP_BYTES))
 
     def follow(self) -> "Corpus":
-        """What is live now: this, or another."""
+        """What is live now: this, or another, with the names of this one where they are the same."""
         found = self.searcher.follow()
-        return self if found is self.searcher else Corpus(found)
+        return self if found is self.searcher else Corpus(found, self.names)
 
     def warm(self) -> None:
         """Open what first questions would wait for; and where files need not be fetched, labels all over the table."""
@@ -85,6 +86,17 @@ class Corpus:
     def has(self, table: str) -> bool:
         return bool(self.live.runs(table))
 
+    @cached_property
+    def lacks(self) -> dict[str, str]:
+        """Of FILTERS those that cannot be asked for, and why."""
+        found = {}
+        for name, table in FILTERS.items():
+            if not self.has(table):
+                found[name] = f"table {table} is not published"
+            elif name in WHOLE and (n_rows := self.searcher.newest(table).rows) > MOST_ROWS:
+                found[name] = f"table {table} has {n_rows:,} rows, more than {MOST_ROWS:,} are not gone through"
+        return found
+
     @property
     def model_id(self) -> str:
         """Of the model that made the embeddings."""
@@ -101,7 +113,7 @@ class Corpus:
             "model_id": self.model_id,
             "dim": self.searcher.index.dim,
             "night": self.has("reports"),
-            "lacks": {name: table for name, table in FILTERS.items() if not self.has(table)},
+            "lacks": self.lacks,
             "folders": self.folders,
             "examples": self.examples,
         }
@@ -130,18 +142,25 @@ class Corpus:
         return [label for label, _ in counts.most_common(EXAMPLES)]
 
     @cached_property
+    def names(self) -> Names:
+        """What belongs to the vocabulary: that of the publication before where it is the same."""
+        made, self._before = Names(self.searcher, self.labelled_with).unless(self._before), None
+        return made
+
+    @cached_property
     def suggestions(self) -> Suggestions:
         """Completion over the vocabulary, without what is denied."""
-        known = self.searcher.vocabulary
-        path = vocabularies.find_denied(self.labelled_with.get("deny", "none"))
-        passed_over = Denied.load(path).rows(known.labels, known.synsets, known.synonyms) if path else None
-        return Suggestions(known, passed_over)
+        return self.names.suggestions
 
     @cached_property
     def ancestry(self) -> Ancestry:
         """The hierarchy above the labels; empty where the vocabulary has none."""
-        words = self.searcher.newest("vocabulary")
-        return vocabularies.read_ancestry(self.searcher.warehouse, words, self.searcher.vocabulary.synsets)
+        return self.names.ancestry
+
+    @cached_property
+    def synset_of(self) -> dict[str, str | None]:
+        """label -> its synset, of all labels."""
+        return self.names.synset_of
 
     @property
     def labelled_with(self) -> dict[str, Any]:
@@ -149,23 +168,16 @@ class Corpus:
         return self.searcher.newest("labels").config if self.has("labels") else {}
 
     @cached_property
-    def synset_of(self) -> dict[str, str | None]:
-        """label -> its synset, of all labels."""
-        known = self.searcher.vocabulary
-        return dict(zip(known.labels, known.synsets, strict=True))
-
-    @cached_property
     def night(self) -> bytes | None:
         """The night's page, HTML; None where none is published."""
-        return (
-            opened.read_page(self.searcher.warehouse, self.searcher.newest("reports")) if self.has("reports") else None
-        )
+        if not self.has("reports"):
+            return None
+        return opened.read_page(self.searcher.warehouse, self.searcher.newest("reports"))
 
     @cached_property
     def trained(self) -> frozenset[str]:
         """The synsets that the network was trained on, or on kinds of them."""
-        known = self.searcher.vocabulary
-        return fits.trained_on(self.ancestry, [known.synsets[row] for row in np.flatnonzero(known.seen)])
+        return self.names.trained
 
     def labels_of(self, image_ids: Sequence[int]) -> dict[int, Labelled]:
         """image_id -> labels, of those that have any; none where no labels are published."""

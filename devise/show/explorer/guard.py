@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from starlette.requests import cookie_parser
@@ -18,6 +19,8 @@ COOKIE = "devise_session"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SESSION = "/api/session"
 SESSION_BYTES = 4 * 2**10
+SESSION_S = 12 * 3_600
+"""Seconds for which a cookie is good, then the token is asked for again."""
 OPEN = ("/", "/docs", "/openapi.json", "/api/health", SESSION, "/favicon.ico")
 """What is told without the token: the page without its pictures, and how to give the token."""
 LEAST_TOKEN = 16
@@ -67,15 +70,18 @@ class Guard:
       this machine is not. (With one, that page would not have the cookie.)
     - With a token, all but OPEN wants it, as `Authorization: Bearer` or as the session's cookie.
     - What is sent by another site's page is refused; bodies are cut off at `most_bytes`.
-    - Each client has a rate; no more than IN_PROGRESS requests are worked on, OF_A_CLIENT of one client's.
+    - Each client (`_one`) has a rate; no more than IN_PROGRESS requests are worked on, OF_A_CLIENT of one client's.
 
     Args:
         token: None where none is wanted. local: whether only loopback is listened on. most_bytes: of a body.
+        clock: seconds, for rates. moment: seconds since 1970, for sessions, which outlast the process.
     """
 
-    def __init__(self, app: App, *, token: str | None, local: bool, most_bytes: int, clock=time.monotonic):
+    def __init__(
+        self, app: App, *, token: str | None, local: bool, most_bytes: int, clock=time.monotonic, moment=time.time
+    ):
         self._app, self._token, self._local, self._most_bytes = app, token, local, most_bytes
-        self._clock, self._in_progress = clock, Counter[str]()
+        self._clock, self._moment, self._in_progress = clock, moment, Counter[str]()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Callable, send: Callable) -> None:
@@ -93,7 +99,7 @@ class Guard:
                 message["headers"] = [*message["headers"], *self._headers(scope["path"])]
             await send(message)
 
-        client = (scope.get("client") or ("", 0))[0]
+        client = _one((scope.get("client") or ("", 0))[0])
         try:
             self._check(scope, headers, client)
             self._in_progress[client] += 1
@@ -108,8 +114,20 @@ class Guard:
                 await _answer(sent, refused)
 
     def session(self) -> str:
-        """The cookie's value of whoever gave the token; the token cannot be told from it."""
-        return hmac.new(self._token.encode(), b"a session of the explorer", hashlib.sha256).hexdigest()
+        """The cookie's value of whoever gives the token now: the moment, and what the token alone makes of it."""
+        return self._signed(str(int(self._moment())))
+
+    def _signed(self, moment: str) -> str:
+        made = hmac.new(self._token.encode(), f"a session of the explorer {moment}".encode(), hashlib.sha256)
+        return f"{moment}.{made.hexdigest()}"
+
+    def _lasts(self, session: str) -> bool:
+        """Whether it is a session that was made with this token, no more than SESSION_S ago."""
+        moment = session.partition(".")[0]
+        if not (moment.isascii() and moment.isdigit()):
+            return False
+        made = hmac.compare_digest(session.encode(errors="replace"), self._signed(moment).encode())
+        return made and 0 <= self._moment() - int(moment) < SESSION_S
 
     def knows(self, token: str) -> bool:
         """Whether this is the token; compared in constant time."""
@@ -152,8 +170,7 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.knows(given.strip()):
             return True
-        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
-        return hmac.compare_digest(cookie.encode(errors="replace"), self.session().encode())
+        return self._lasts(cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), ""))
 
     def _pay(self, client: str, cost: float) -> None:
         now = self._clock()
@@ -194,6 +211,18 @@ class Guard:
 def cookie_name(scope: Scope) -> str:
     """The session's: ports of a host share their cookies."""
     return f"{COOKIE}_{(scope.get('server') or ('', 0))[1]}"
+
+
+def _one(address: str) -> str:
+    """Who counts as one client: an IPv4 address, also where it is written as IPv6; of IPv6 the network of 64 bits,
+    whose addresses are all somebody's own to choose."""
+    try:
+        found = ip_address(address)
+    except ValueError:  # no address: a socket of this machine
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((int(found), 64), strict=False))
 
 
 def _host(text: str) -> str:

@@ -1,11 +1,13 @@
 """A question's answers, ranked once and kept, then shown by the page: folded, cut, with what they share; no HTTP."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
 from typing import Any
+
+from cachetools import LRUCache
 
 from devise.errors import VocabularyError
 from devise.search import grammar, query
@@ -13,7 +15,7 @@ from devise.search.answers import Hit, Label, Labelled
 from devise.search.filters import Filter
 from devise.search.grammar import Term
 from devise.show.explorer import fits
-from devise.show.explorer.corpus import FILTERS, Corpus
+from devise.show.explorer.corpus import Corpus
 
 MOST = 1_000
 """Answers that are ranked: ten pages."""
@@ -106,7 +108,7 @@ class Rankings:
 
     def __init__(self, corpus: Corpus):
         self.corpus, self._lock = corpus, Lock()
-        self._kept: OrderedDict[Asked, Ranking] = OrderedDict()
+        self._kept = LRUCache[Asked, Ranking](KEPT)
 
     def rank(self, asked: Asked) -> Ranking:
         """All answers.
@@ -120,13 +122,10 @@ class Rankings:
         """All answers, and labels of the first, where they were looked up for them just now."""
         with self._lock:
             if asked in self._kept:
-                self._kept.move_to_end(asked)
                 return self._kept[asked], {}
         made, labels = _rank(self.corpus, asked)
         with self._lock:
             self._kept[asked] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
         return made, labels
 
     def page(self, asked: Asked, offset: int, limit: int) -> dict[str, Any]:
@@ -198,9 +197,9 @@ def alt(labelled: Labelled | None, score: float) -> str:
 def _rank(corpus: Corpus, asked: Asked) -> tuple[Ranking, dict[int, Labelled]]:
     parsed = query.parse(asked.text)
     asks = {"label": asked.only.label is not None, "since": asked.only.since is not None, "fold": asked.fold}
-    for name, table in FILTERS.items():
-        if asks[name] and not corpus.has(table):
-            raise VocabularyError(f"this publication has no {table} to {'fold' if name == 'fold' else 'filter'} by")
+    for name, reason in corpus.lacks.items():
+        if asks[name]:
+            raise VocabularyError(f"{name}: cannot be asked for: {reason}")
     k = LISTED if parsed.kind == "word" else MOST
     answer = corpus.searcher.ask(parsed.text, k, picture=corpus.picture, only=asked.only or None)
     scores = [hit.score for hit in answer.hits]

@@ -107,8 +107,7 @@ class Live(BaseModel):
     thumbnails: bool = Field(description="thumbnails were made with the embeddings; else they are made when asked for")
     night: bool = Field(description="the night has a page, at /night")
     lacks: dict[str, str] = Field(
-        description="parameters of a search that this publication cannot answer (of label, since, fold), each with the "
-        "table that it lacks"
+        description="parameters of a search that this publication cannot answer (of label, since, fold), and why"
     )
     links: bool = Field(description="links to originals are given")
     uploads: bool

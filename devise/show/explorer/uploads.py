@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES, MOST_PIXELS = 20 * 2**20, 50_000_000
 AT_ONCE, WAIT_S = 2, 10.0
+LIMIT_S = 20.0
+"""For a picture to be read: 50 megapixels take a second or two. What takes longer is made to."""
 LABELS = 10
 SETTINGS = ("deny", "candidates", "answer_target", "answer_specificity")
 """Of `label_images`: what an image's labels depend on."""
@@ -44,7 +46,7 @@ class Uploads:
     """Sees pictures with a publication's model, which is loaded for the first; a few at once, others wait a while."""
 
     def __init__(self) -> None:
-        self._probe, self._places, self._lock = Probe(MOST_PIXELS), Semaphore(AT_ONCE), Lock()
+        self._probe, self._places, self._lock = Probe(MOST_PIXELS, limit_s=LIMIT_S), Semaphore(AT_ONCE), Lock()
         self._eyes: _Eyes | None = None
 
     def see(self, corpus: Corpus, content: bytes) -> Seen:

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ GROUP_BYTES = 64 * 2**20
 LOOKED_UP, LOOKED_UP_ROWS = (schemas.LABELS, schemas.WORD_IMAGES), 8_192
 """Tables that are sorted to be looked up, and the rows of their groups, which a look-up decodes whole: 0.8 ms of
 labels, where 131,072 rows take 8, in a file that is no larger (tests/benchmarks/results/searcher.md)."""
-THUMBNAILS_BYTES = 2**20
-"""Of a row group of thumbnails, which a look-up reads whole."""
+THUMBNAILS_BYTES = 2**18
+"""Of a row group of thumbnails, which a look-up reads whole. Smaller ones make the ends of files longer, half a
+kilobyte each, which a look-up reads too: of a file of PART_BYTES a megabyte."""
 PART_BYTES = 512 * 2**20
 """A file is ended after so many bytes: local scratch holds one at a time."""
 
@@ -111,7 +113,9 @@ class Part:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._group_rows)
+            n_groups = max(1, self._waiting_bytes // self._group_bytes)  # of one large batch several
+            rows = min(self._group_rows, ceil(self._waiting_rows / n_groups))
+            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=rows)
             self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
 

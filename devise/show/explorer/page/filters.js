@@ -34,10 +34,10 @@ export function setUp(go) {
 export function offer(live) {
   by(FOLDERS).replaceChildren(...live.folders.map((value) => make("option", { value })));
   for (const name of ["label", "since", "fold"]) {
-    const table = live.lacks[name];
-    by(name).disabled = Boolean(table);
-    by(`${name}-lacks`).textContent = table ? `not here: table ${table} is not published` : "";
-    show(by(`${name}-lacks`), Boolean(table));
+    const reason = live.lacks[name];
+    by(name).disabled = Boolean(reason);
+    by(`${name}-lacks`).textContent = reason ? `not here: ${reason}` : "";
+    show(by(`${name}-lacks`), Boolean(reason));
   }
 }
 

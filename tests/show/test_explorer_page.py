@@ -134,6 +134,8 @@ def test_examples_are_what_the_pictures_show(page):
     page.goto("/")
     examples = page.locator("#examples button")
     expect(examples).to_have_count(4)
+    expect(page.locator("#examples img")).to_have_count(4)
+    until(page, "[...document.querySelectorAll('#examples img')].every(image => image.naturalWidth > 0)")
     examples.filter(has_text="castle").click()
     expect(page.locator(".caption").first).to_contain_text("castle")
     assert query_of(page) == "castle"

@@ -76,7 +76,7 @@ class Corpus:
 
     def first_questions(self) -> list[str]:
         """A word, a sum and a picture that can be asked; fewer where there are no labels."""
-        words = [f'"{label}"' for label in self.examples[:2]]
+        words = [f'"{label}"' for label in list(self.examples)[:2]]
         return [
             *words[:1],
             *([" + ".join(words)] if len(words) > 1 else []),
@@ -115,7 +115,7 @@ class Corpus:
             "night": self.has("reports"),
             "lacks": self.lacks,
             "folders": self.folders,
-            "examples": self.examples,
+            "examples": [{"label": label, "image_id": str(image_id)} for label, image_id in self.examples.items()],
         }
 
     @cached_property
@@ -132,14 +132,21 @@ class Corpus:
         return sorted(folder for folder, _ in counts.most_common(FOLDERS))
 
     @cached_property
-    def examples(self) -> list[str]:
-        """Words to begin with: best labels of some images, the most common first; answers are more general.
+    def examples(self) -> dict[str, int]:
+        """Words to begin with -> a picture that answers: best labels of some images, the most common first.
 
-        Images whose ids lie side by side, as their labels then do: a file or two are looked into.
+        Images whose ids lie side by side, as their labels then do: a file or two are looked into. Whoever begins with a
+        word asks for its list next, which is there then.
         """
         together = [image_id for part in self.searcher.index.parts[:1] for image_id in part.sidecar.first(LOOKED_AT)]
         counts = Counter(labelled.labels[0].label for labelled in self.labels_of(together).values())
-        return [label for label, _ in counts.most_common(EXAMPLES)]
+        found: dict[str, int] = {}
+        for label in [label for label, _ in counts.most_common() if '"' not in label][:EXAMPLES]:
+            hits = self.searcher.ask(f'"{label}"', EXAMPLES).hits
+            shown = next((hit.image_id for hit in hits if hit.image_id not in found.values()), None)
+            if shown is not None:
+                found[label] = shown
+        return found
 
     @cached_property
     def names(self) -> Names:

@@ -94,6 +94,13 @@ class Answers(BaseModel):
     hits: list[Hit]
 
 
+class Example(BaseModel):
+    """A label to begin with, and an image that has it."""
+
+    label: str
+    image_id: str
+
+
 class Live(BaseModel):
     """What is published."""
 
@@ -112,7 +119,7 @@ class Live(BaseModel):
     links: bool = Field(description="links to originals are given")
     uploads: bool
     folders: list[str]
-    examples: list[str] = Field(description="labels that images have, to begin with")
+    examples: list[Example]
 
 
 class Word(BaseModel):

@@ -8,6 +8,7 @@ import { quote, storedTerm } from "./grammar.js";
 import { Grid } from "./grid.js";
 import * as own from "./own.js";
 import * as state from "./state.js";
+import { thumbnail } from "./thumbnail.js";
 import * as token from "./token.js";
 
 const KEEP_PLACE_MS = 200;
@@ -167,7 +168,8 @@ async function learn() {
   live = await api.live();
   filters.offer(live);
   by("start-told").textContent = `${count(live.images)} pictures, ${count(live.labels)} words that find them.`;
-  by("examples").replaceChildren(...live.examples.map((label) => make("button", { type: "button", className: "chip", onclick: () => ask(quote(label)) }, label)));
+  by("examples").replaceChildren(...live.examples.map(({ label, image_id }) => make("button", { type: "button", className: "example", onclick: () => ask(quote(label)) },
+    make("span", { className: "picture" }, thumbnail(image_id, { alt: "", width: 120, height: 120 })), label)));
   for (const id of ["upload", "start-drop"]) show(by(id), live.uploads);
   show(by("night"), live.night);
 }

@@ -108,13 +108,15 @@ def steps_of(document: Mapping[str, Any]) -> tuple[Step, ...]:
     """STEPS of a file of settings: of BY_CHOICE what its `run_nightly.stages` names; a file without them has neither.
 
     Raises:
-        ConfigError: they are no list, or name what is no job of a night.
+        ConfigError: they are no list, or name what is no job of a night, or one twice.
     """
     section = document.get("run_nightly") or {}
     stages = section.get("stages", []) if isinstance(section, dict) else section
     known = [stage for step in (SETUP, *STEPS) for stage in step.stages]
     if unknown := [stage for stage in stages if stage not in known] if isinstance(stages, list) else [stages]:
         raise ConfigError(f"run_nightly.stages: found {unknown[0]!r}, wanted a list of some of {', '.join(known)}")
+    if twice := [stage for stage in known if stages.count(stage) > 1]:
+        raise ConfigError(f"run_nightly.stages: found {twice[0]} twice, wanted it once")
     left = {*BY_CHOICE} - {*stages}
     return tuple(replace(step, stages=tuple(stage for stage in step.stages if stage not in left)) for step in STEPS)
 

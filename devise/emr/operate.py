@@ -15,7 +15,7 @@ from devise import yamlfile
 from devise.emr import artefacts, cluster, costs, runs, stack, template
 from devise.emr.account import Account
 from devise.emr.config import EmrConfig
-from devise.emr.night import SETUP, STEPS, Night, Step, named, steps_of
+from devise.emr.night import SETUP, STEPS, Night, named, steps_of
 from devise.errors import AwsError, ConfigError
 from devise.store import s3, scratch, storage
 from devise.warehouse.manifest import check_run
@@ -26,7 +26,6 @@ class Asked(NamedTuple):
 
     path: Path
     settings: EmrConfig
-    steps: tuple[Step, ...]
     warehouse: str
     account: Account
 
@@ -40,14 +39,15 @@ def _begin(options: argparse.Namespace) -> Asked:
     if getattr(options, "run", None):
         check_run(warehouse, options.run)
     account = Account(settings.region, getattr(options, "dry_run", False))
-    return Asked(path, settings, steps_of(yamlfile.read(path)), warehouse, account)
+    return Asked(path, settings, warehouse, account)
 
 
 def up(options: argparse.Namespace) -> None:
     """Make or change the stack of the nights, and stage what they need; begin none."""
-    path, settings, steps, warehouse, account = _begin(options)
-    print("\n".join(costs.lines(settings, steps)))
+    path, settings, warehouse, account = _begin(options)
     document = artefacts.read(path)
+    steps = steps_of(document)
+    print("\n".join(costs.lines(settings, steps)))
     _refuse_unlike_cards(path, document, settings)
     bucket, _ = stack.place_of(warehouse)
     staging = artefacts.bucket(bucket)
@@ -77,12 +77,12 @@ def _refuse_unlike_cards(path: Path, document: dict[str, Any], settings: EmrConf
 
 def submit(options: argparse.Namespace) -> None:
     """Begin a night on the account: an execution of its state machine, named after the run."""
-    path, settings, steps, _, account = _begin(options)
+    path, settings, _, account = _begin(options)
     now = _stack(account, settings)
     document = artefacts.read(path)
     _refuse_stale(account, path, document, now)
     _refuse_sets(path, document, options.set, options.setup)
-    print("\n".join(costs.lines(settings, steps)))
+    print("\n".join(costs.lines(settings, steps_of(document))))
     print(runs.begin(account, now.outputs["StateMachine"], options.run, options.set, options.setup))
 
 
@@ -119,7 +119,7 @@ def _refuse_sets(path: Path, document: dict[str, Any], sets: list[str], setup: b
 
 def status(options: argparse.Namespace) -> None:
     """What became of a night: execution, cluster, steps, and how its jobs say that they ended."""
-    _, settings, _, warehouse, account = _begin(options)
+    _, settings, warehouse, account = _begin(options)
     now = stack.wanted(account, settings.stack, at_rest=False)
     night = _night(settings, options.run, warehouse, now)
     print("\n".join(runs.describe(account, settings.stack, now.outputs["StateMachine"], night, (SETUP, *STEPS))))
@@ -131,7 +131,7 @@ def _night(settings: EmrConfig, run: str, warehouse: str, now: stack.Stack) -> N
 
 def logs(options: argparse.Namespace) -> None:
     """What a step of a night wrote, and its driver: the one that failed, or the newest."""
-    _, settings, _, warehouse, account = _begin(options)
+    _, settings, warehouse, account = _begin(options)
     if options.step:
         named(options.step)
     found = [
@@ -148,7 +148,7 @@ def logs(options: argparse.Namespace) -> None:
 
 def down(options: argparse.Namespace) -> None:
     """End what goes on: schedule off, executions stopped, clusters terminated; with --stack the stack too."""
-    _, settings, _, _, account = _begin(options)
+    _, settings, _, account = _begin(options)
     now = stack.find(account, settings.stack)
     if now and now.parameters.get("ScheduleState") == "ENABLED":
         stack.reschedule(account, settings.stack, now, {"ScheduleState": "DISABLED"})
@@ -161,7 +161,7 @@ def down(options: argparse.Namespace) -> None:
 
 def schedule(options: argparse.Namespace) -> None:
     """Begin a night every day at a time, or no more."""
-    _, settings, steps, _, account = _begin(options)
+    path, settings, _, account = _begin(options)
     now = stack.wanted(account, settings.stack)
     if options.off:
         stack.reschedule(account, settings.stack, now, {"ScheduleState": "DISABLED"})
@@ -180,7 +180,7 @@ def schedule(options: argparse.Namespace) -> None:
         "ScheduleZone": options.zone,
     }
     stack.reschedule(account, settings.stack, now, told)
-    print("\n".join(costs.lines(settings, steps)))
+    print("\n".join(costs.lines(settings, steps_of(yamlfile.read(path)))))
     print(f"a night every day at {options.at} {options.zone}; its run id is the date in UTC")
 
 

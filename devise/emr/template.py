@@ -16,8 +16,9 @@ from devise.emr.schedule import definition
 
 BEGIN, END = "# begin: made by `make emr-template`", "# end: made by `make emr-template`"
 DEFAULT = EmrConfig(subnets=["subnet-0"])
+"""The settings of what is delivered; subnets are a parameter of the template anyhow."""
 STEPS = steps_of({})
-"""Of what is delivered, without jobs by choice; subnets are a parameter of the template anyhow."""
+"""Its steps: what is by choice is in none."""
 
 
 def with_machine(text: str, settings: EmrConfig, steps: Sequence[Step]) -> str:

@@ -11,9 +11,9 @@ from datetime import date, datetime, time, timezone
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cachetools import LRUCache, cached
 
 from devise.errors import ConfigError, SchemaError
+from devise.search.once import Once
 from devise.search.shards import stored_rows
 from devise.store import storage
 from devise.warehouse.manifest import Manifest
@@ -103,14 +103,15 @@ class Passing:
 def keeping() -> Callable[[Filter, Callable[[Filter], Passing]], Passing]:
     """Gives what a filter lets pass, as the second argument finds it: once for all who ask, and kept up to KEPT_BYTES.
 
-    Who asks for what is kept never waits; others wait for the one that finds it. AT_ONCE are found at a time.
+    AT_ONCE are found at a time.
     """
-    kept = LRUCache(KEPT_BYTES, getsizeof=lambda found: min(found.nbytes, KEPT_BYTES))  # the newest stays
-    places = threading.Semaphore(AT_ONCE)
+    once, places = Once[Passing](KEPT_BYTES, lambda found: found.nbytes), threading.Semaphore(AT_ONCE)
 
-    @cached(kept, key=lambda asked, _: asked, condition=threading.Condition())
     def passing(asked: Filter, find: Callable[[Filter], Passing]) -> Passing:
-        with places:
-            return find(asked)
+        def found() -> Passing:
+            with places:
+                return find(asked)
+
+        return once.get(asked, found)
 
     return passing

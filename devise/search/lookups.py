@@ -4,17 +4,17 @@ The statistics of a file's end say which of its row groups may hold a value; onl
 fetched only once one of them is wanted. Whoever asks again and again may have decoded row groups kept.
 """
 
-import threading
-from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from cachetools import LRUCache, cached
 
 from devise.errors import SchemaError
+from devise.search.once import Once
 from devise.search.shards import Stored
 from devise.store import storage
 
@@ -39,10 +39,8 @@ class SortedFiles:
     """
 
     def __init__(self, files: Sequence[Stored], column: str, keep_bytes: int = 0):
-        kept = LRUCache(keep_bytes, getsizeof=lambda group: min(group.nbytes, keep_bytes))  # the newest stays
-        once = cached(kept, key=lambda file, *told: (file.uri, *told), condition=threading.Condition())
-        read = once(_File.read_sorted) if keep_bytes else None
-        self._files = [_File(file, column, read) for file in files]
+        kept = Once[_Group](keep_bytes, lambda group: group.nbytes) if keep_bytes else None
+        self._files = [_File(file, column, kept) for file in files]
 
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table:
         """The rows that hold one of the values, with these columns, in the order of files and rows.
@@ -78,13 +76,12 @@ class _File:
     """One file: its statistics once they are asked for, its content mapped once a row is.
 
     Args:
-        read: `read_sorted`, where what it reads is kept.
+        kept: row groups of all files, where they are kept.
     """
 
-    def __init__(self, file: Stored, column: str, read: Callable[["_File", int, tuple[str, ...]], _Group] | None):
-        self.uri, self._file, self._column, self._read, self._lock = file.uri, file, column, read, threading.Lock()
-        self._footer: Footer | None = None
-        self._content: pa.Buffer | None = None
+    def __init__(self, file: Stored, column: str, kept: Once[_Group] | None):
+        self.uri, self._file, self._column, self._kept = file.uri, file, column, kept
+        self._opened = Once[Any]()
 
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table | None:
         """The rows that hold one of the values; None where no row group may."""
@@ -95,18 +92,18 @@ class _File:
         if not len(groups):
             return None
         names = tuple(dict.fromkeys([self._column, *columns]))
-        if self._read is None:
+        if self._kept is None:
             rows = self._decode(groups.tolist(), names)
             return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
         found = []
         for group in groups.tolist():
-            held = self._read(self, group, names)
+            held = self._kept.get((self.uri, group, names), partial(self._read_sorted, group, names))
             least, most = value_M.searchsorted(held.key_N[0]), value_M.searchsorted(held.key_N[-1], side="right")
             found.append(held.find(value_M[least:most]))
         tables = [rows.select(list(columns)) for rows in found if rows is not None]
         return pa.concat_tables(tables) if tables else None
 
-    def read_sorted(self, group: int, names: tuple[str, ...]) -> _Group:
+    def _read_sorted(self, group: int, names: tuple[str, ...]) -> _Group:
         """A row group with these columns."""
         rows = self._decode([group], names).combine_chunks()
         rows = rows.filter(pc.is_valid(rows.column(self._column)))
@@ -127,15 +124,10 @@ class _File:
         return rows
 
     def _statistics(self) -> Footer:
-        with self._lock:
-            self._footer = self._footer or read_footer(self.uri, self._column)
-            return self._footer
+        return self._opened.get("footer", lambda: read_footer(self.uri, self._column))
 
     def _mapped(self) -> pa.Buffer:
-        with self._lock:
-            if self._content is None:
-                self._content = pa.memory_map(str(self._file.fetch())).read_buffer()
-            return self._content
+        return self._opened.get("content", lambda: pa.memory_map(str(self._file.fetch())).read_buffer())
 
 
 def read_footer(uri: str, column: str, end_bytes: int = END_BYTES) -> Footer:

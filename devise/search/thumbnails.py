@@ -6,18 +6,17 @@ told by their names, so that of a run one file is looked at for an id.
 """
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cachetools import LRUCache, cached
 
 from devise.search import shards
 from devise.search.lookups import Footer, read_footer, unreadable
+from devise.search.once import Once
 from devise.store import storage
 from devise.warehouse import manifest
 from devise.warehouse.manifest import File, Manifest
@@ -29,7 +28,7 @@ THREADS = 16
 END_BYTES = 2**16
 """What is read of a file's end at first: what it says of 100 row groups. One that says more is read again."""
 KEPT_BYTES = 64 * 2**20
-"""Of row groups: an id lies within the ends of one group in nearly every night's file, which are small and few."""
+"""Of row groups and of files' ends: an id lies within a group of nearly every night's file; those are small and few."""
 NUMBERED = re.compile(r"part-(\d{5})-[0-9a-f]{32}\.parquet")
 """Name of a file of one range of the ids; those of a base's standing rows have other names."""
 
@@ -50,9 +49,10 @@ class Thumbnails:
     """
 
     def __init__(self, warehouse: str, runs: Sequence[Manifest]):
-        kept = LRUCache(KEPT_BYTES, getsizeof=lambda rows: rows.nbytes)
-        once = cached(kept, key=lambda file, group: (file.uri, group), condition=threading.Condition())
-        self._runs = [_Run(warehouse, made, once(_File.read)) for made in reversed(runs)]
+        kept = Once[Any](
+            KEPT_BYTES, lambda read: read.nbytes if isinstance(read, pa.Table) else read[0].serialized_size
+        )
+        self._runs = [_Run(warehouse, made, kept) for made in reversed(runs)]
 
     @classmethod
     def open(cls, warehouse: str, live: Live) -> "Thumbnails":
@@ -82,15 +82,15 @@ class _Run:
     """The files of one run.
 
     Args:
-        read: a row group of a file.
+        kept: row groups and ends of all files.
     """
 
-    def __init__(self, warehouse: str, made: Manifest, read: Callable[["_File", int], pa.Table]):
+    def __init__(self, warehouse: str, made: Manifest, kept: Once[Any]):
         root = manifest.folder(warehouse, TABLE, made.run)
         files = [(file, NUMBERED.fullmatch(file.path)) for file in made.files if file.rows > 0]
         self._ranges = made.details["ranges"]
-        self._numbered = {int(match[1]): _File(root, file, read) for file, match in files if match}
-        self._others = [_File(root, file, read) for file, match in files if not match]
+        self._numbered = {int(match[1]): _File(root, file, kept) for file, match in files if match}
+        self._others = [_File(root, file, kept) for file, match in files if not match]
 
     def files_of(self, etags: Mapping[int, str]) -> Iterable[tuple["_File", dict[int, str]]]:
         """Each file that may hold some of the images, and those."""
@@ -104,38 +104,37 @@ class _Run:
 
 
 class _File:
-    """One file: what its end says, once it was asked for."""
+    """One file, of which its end and its row groups are read."""
 
-    def __init__(self, root: str, file: File, read: Callable[["_File", int], pa.Table]):
-        self.uri, self._size_bytes, self._lock = storage.join(root, file.path), file.size_bytes, threading.Lock()
-        self._footer: Footer | None = None
-        self._read = read
+    def __init__(self, root: str, file: File, kept: Once[Any]):
+        self._uri, self._size_bytes, self._kept = storage.join(root, file.path), file.size_bytes, kept
 
     def find(self, etags: Mapping[int, str]) -> dict[int, Thumbnail]:
         """The thumbnails of those of the contents that are here."""
-        with self._lock:
-            self._footer = self._footer or read_footer(self.uri, "image_id", END_BYTES)
-        _, group_G, least_G, most_G = self._footer
+        footer: Footer = self._kept.get(self._uri, lambda: read_footer(self._uri, "image_id", END_BYTES))
+        metadata, group_G, least_G, most_G = footer
         ids = np.array([*etags], np.int64)
         may_G = ((least_G[:, None] <= ids) & (ids <= most_G[:, None])).any(axis=1)
         try:
-            rows = [row for group in group_G[may_G].tolist() for row in _rows(self._read(self, group))]
+            rows = [row for group in group_G[may_G].tolist() for row in _rows(self._group(metadata, group))]
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise unreadable(self.uri, error) from None
+            raise unreadable(self._uri, error) from None
         return {
             image_id: Thumbnail(webp.as_py(), width, height)
             for image_id, etag, webp, width, height in rows
             if etags.get(image_id) == etag
         }
 
-    def read(self, group: int) -> pa.Table:
+    def _group(self, metadata: pq.FileMetaData, group: int) -> pa.Table:
+        return self._kept.get((self._uri, group), lambda: self._read(metadata, group))
+
+    def _read(self, metadata: pq.FileMetaData, group: int) -> pa.Table:
         """The rows of a row group: one request."""
-        metadata = self._footer[0]
         told = metadata.row_group(group)
         columns = [told.column(number) for number in range(told.num_columns)]
         starts = [column.dictionary_page_offset or column.data_page_offset for column in columns]
         ends = [start + column.total_compressed_size for start, column in zip(starts, columns, strict=True)]
-        content = storage.read_bytes(self.uri, span=(min(starts), max(ends)))
+        content = storage.read_bytes(self._uri, span=(min(starts), max(ends)))
         part = pa.PythonFile(_Part(min(starts), content, self._size_bytes), "r")
         return pq.ParquetFile(part, metadata=metadata).read_row_group(group, use_threads=False)
 

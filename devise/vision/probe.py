@@ -35,17 +35,25 @@ class Probe:
         self._lock = threading.Lock()
         self._child: subprocess.Popen | None = None
 
-    def check(self, content: bytes) -> bytes:
+    def check(self, content: bytes, wait_s: float = -1) -> bytes:
         """The same content, if reading it ends no process.
+
+        Args:
+            wait_s: for who asked before; below 0 as long as it takes.
 
         Raises:
             ImageError: code crashed: it does, or takes longer than `limit_s`.
+            TimeoutError: who asked before is still being answered.
             WorkerLost: no child could be started.
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=wait_s):
+            raise TimeoutError(f"{wait_s:g} s for another image")
+        try:
             for _ in range(TRIES):
                 if (how := self._ended_by(content)) is None:
                     return content
+        finally:
+            self._lock.release()
         raise ImageError("crashed", f"reading it ended a process ({how}), {TRIES} times")
 
     def close(self) -> None:

@@ -42,6 +42,11 @@ def test_a_file_without_stages_chooses_nothing(document):
     assert not {*BY_CHOICE} & {stage for step in steps_of(document) for stage in step.stages}
 
 
+def test_a_stage_that_is_named_twice_is_refused():
+    with pytest.raises(ConfigError, match="found report_run twice, wanted it once"):
+        steps_of({"run_nightly": {"stages": ["report_run", "embed_images", "report_run"]}})
+
+
 @pytest.mark.parametrize("stages", [["report_runs"], "report_run", {"report_run": None}, [["report_run"]]])
 def test_a_choice_that_is_none_is_refused(stages):
     with pytest.raises(ConfigError, match=r"run_nightly.stages: found .*report_run.*, wanted a list of some of build_"):

@@ -109,6 +109,17 @@ def test_the_machine_does_what_the_file_chooses_and_up_says_that_it_costs_more(a
     assert "build_index, find_neighbours, search_images, evaluate_model, report_run, publish_run" in machine()
 
 
+def test_a_night_is_ended_whatever_its_file_says_of_stages(aws, capsys):
+    up()
+    (aws / "night.yaml").write_text(yaml.safe_dump(SETTINGS | {"run_nightly": {"stages": ["evaluate"]}}))
+    capsys.readouterr()
+    emr("down")
+    assert "error" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        up()
+    assert "found 'evaluate', wanted a list of some of build_vocabulary" in capsys.readouterr().err
+
+
 def test_the_staged_settings_are_the_file_s_with_local_files_as_uris(aws, monkeypatch):
     monkeypatch.setenv("COST", "5 $ each, ${NOT} $HOME")
     document = SETTINGS | {"search_images": {"queries": ["${COST}"], "vectors": f"file://{aws}/words.vec"}}

@@ -120,6 +120,7 @@ def test_what_the_file_chooses_or_the_command_line_is_in_the_last_line(tmp_path,
     cli.main([*asked, "--set", "run_nightly.stages=[report_run]"])
     lines = capsys.readouterr().out.splitlines()
     assert ["evaluate_model, report_run, publish_run" in line for line in lines] == [False, False, True]
+    assert all(line.count("run_nightly.stages=") == 1 for line in lines)
 
 
 def test_a_dry_run_prints_the_lines_and_runs_nothing(ended, tmp_path):

@@ -180,8 +180,24 @@ def test_a_session_lasts_twelve_hours_and_is_no_other_moment_s_or_token_s():
         assert status(other) == 401, other
     now.now += 1
     assert status(session) == 401 and status(guarded(TOKEN).session()) == 200
-    now.now = 1e9 - 60  # one that is still to come was made by no clock of ours
-    assert status(session) == 401
+    now.now = 1e9 - 60  # the clock was set back
+    assert status(session) == 200
+
+
+def test_a_tab_that_outlived_its_session_tries_no_token_and_starves_nobody():
+    now = Clock(1e9)
+    guarded = Guard(fine, token=TOKEN, local=False, most_bytes=100, moment=now, clock=Clock(0.0))
+    asked, over = Asked(guarded, client="10.0.0.9"), guarded.session()
+    now.now += guard.SESSION_S
+
+    def status(value, **more):
+        headers = {"cookie": f"{NAME}={value}", **more}
+        return asked("GET", "/api/images/1/thumbnail", headers=headers).status_code
+
+    assert [status(over) for _ in range(100)] == [401] * 100
+    assert status(guarded.session()) == 200
+    guesses = [status(over, authorization=f"Bearer {number}") for number in range(12)]
+    assert guesses[0] == 401 and guesses[-1] == 429  # what is tried beside it costs what it did
 
 
 def test_tokens_cannot_be_tried_quickly(made):
@@ -300,7 +316,7 @@ def test_a_large_body_is_cut_off_with_and_without_its_length(asked):
 
 
 def test_a_file_that_ends_its_reader_ends_a_process_of_its_own(asked, monkeypatch):
-    def crash(self, content):
+    def crash(self, content, wait_s):
         raise ImageError("crashed", "reading it ended a process (signal 11), 2 times")
 
     monkeypatch.setattr(uploads.Probe, "check", crash)
@@ -343,7 +359,7 @@ def test_pictures_wait_for_a_place_and_are_then_sent_away(made, monkeypatch):
     monkeypatch.setattr(uploads, "WAIT_S", 0.05)
     inside, go_on = threading.Semaphore(0), threading.Event()
 
-    def slow(self, content):
+    def slow(self, content, wait_s):
         inside.release()
         assert go_on.wait(20)
         raise ImageError("corrupt", "")

@@ -30,7 +30,7 @@ def test_the_page_is_what_the_night_wrote_and_a_night_without_one_has_none(place
     with explorer(place) as night:
         told = night.get("/night")
         assert (told.status_code, told.text) == (200, PAGE) and night.get("/api/live").json()["night"]
-        assert told.headers["content-type"] == "text/html; charset=utf-8"
+        assert told.headers["content-type"] == "text/html; charset=utf-8" and night("HEAD", "/night").status_code == 200
     assert asked.get("/night").status_code == 404 and not asked.get("/api/live").json()["night"]
     assert asked.get("/night").json() == {"error": "the live night has no page: report_run was no stage of it"}
 
@@ -42,6 +42,7 @@ def test_the_page_wants_the_token_and_is_bound_to_itself(place):
         policy = told.headers["content-security-policy"]
         assert policy.startswith("sandbox allow-scripts; default-src 'none'; ") and "allow-same-origin" not in policy
         assert told.headers["x-content-type-options"] == "nosniff" and told.headers["x-frame-options"] == "DENY"
+        assert told.headers["cross-origin-opener-policy"] == "unsafe-none"  # with a sandbox no other is allowed
         other = night("GET", "/api/live", headers={"authorization": f"Bearer {TOKEN}"})
         assert "unsafe" not in other.headers["content-security-policy"]
 

@@ -109,3 +109,9 @@ def test_a_child_finds_what_its_parent_finds_and_its_imports_may_print(tmp_path,
         assert probe.check(b"a good image") == b"a good image"
     finally:
         probe.close()
+
+
+def test_who_waits_no_longer_for_another_s_image_is_told_so():
+    probe = Probe(100)
+    with probe._lock, pytest.raises(TimeoutError, match=r"0\.01 s for another image"):
+        probe.check(b"", wait_s=0.01)

@@ -206,6 +206,7 @@ def create_app(
         headers = {"content-disposition": f'attachment; filename="answers.{kind}"'}
         return Response(downloads.write(rows, kind), media_type=downloads.TYPES[kind], headers=headers)
 
+    @app.head(NIGHT, include_in_schema=False)
     @app.get(NIGHT, response_class=Response)
     def night() -> Response:
         """The night's page, where the live night made one."""

@@ -71,6 +71,7 @@ class Corpus:
     def warm(self) -> None:
         """Open what first questions would wait for; and where files need not be fetched, labels all over the table."""
         _ = self.searcher.index, self.suggestions, self.synset_of, self.trained, self.folders, self.examples
+        _ = self.thumbnails, self.has("neighbours") and self._neighbours, self.has("images") and self._images
         if storage.is_local(storage.normalise(self.searcher.warehouse)):
             self.labels_of(list(self._some))
 

@@ -121,13 +121,17 @@ class Guard:
         made = hmac.new(self._token.encode(), f"a session of the explorer {moment}".encode(), hashlib.sha256)
         return f"{moment}.{made.hexdigest()}"
 
-    def _lasts(self, session: str) -> bool:
-        """Whether it is a session that was made with this token, no more than SESSION_S ago."""
+    def _once_lasted(self, session: str) -> bool:
+        """Whether there is none, or one made with this token, however long ago: a tab left open tries nothing."""
         moment = session.partition(".")[0]
-        if not (moment.isascii() and moment.isdigit()):
+        return not session or hmac.compare_digest(session.encode(errors="replace"), self._signed(moment).encode())
+
+    def _lasts(self, session: str) -> bool:
+        """Whether it is a session that was made with this token, less than SESSION_S ago."""
+        moment = session.partition(".")[0]
+        if not (moment.isascii() and moment.isdigit() and len(moment) < 20):
             return False
-        made = hmac.compare_digest(session.encode(errors="replace"), self._signed(moment).encode())
-        return made and 0 <= self._moment() - int(moment) < SESSION_S
+        return self._once_lasted(session) and self._moment() - int(moment) < SESSION_S
 
     def knows(self, token: str) -> bool:
         """Whether this is the token; compared in constant time."""
@@ -144,7 +148,7 @@ class Guard:
             raise Refused(403, "a page of another site sent this")
         self._pay(client, _cost(path))
         if self._token is not None and not self._admitted(scope, headers):
-            if headers.keys() & {"authorization", "cookie"}:
+            if "authorization" in headers or not self._once_lasted(_session(scope, headers)):
                 self._pay(client, COSTS[SESSION])  # a try
             raise Refused(401, "wanted the explorer's token")
         if self._in_progress[client] >= OF_A_CLIENT or self._in_progress.total() >= IN_PROGRESS:
@@ -170,7 +174,7 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.knows(given.strip()):
             return True
-        return self._lasts(cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), ""))
+        return self._lasts(_session(scope, headers))
 
     def _pay(self, client: str, cost: float) -> None:
         now = self._clock()
@@ -205,6 +209,8 @@ class Guard:
     def _headers(self, path: str) -> list[tuple[bytes, bytes]]:
         policy = NIGHT_POLICY if path == NIGHT else POLICY.format(inline=" 'unsafe-inline'" if path == "/docs" else "")
         told = {**HEADERS, "content-security-policy": policy}
+        if path == NIGHT:  # a sandbox has an origin of its own; beside it the other policy is a fault (HTML Standard)
+            told["cross-origin-opener-policy"] = "unsafe-none"
         return [(name.encode(), value.encode()) for name, value in told.items()]
 
 
@@ -213,9 +219,13 @@ def cookie_name(scope: Scope) -> str:
     return f"{COOKIE}_{(scope.get('server') or ('', 0))[1]}"
 
 
+def _session(scope: Scope, headers: dict[str, str]) -> str:
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
+
+
 def _one(address: str) -> str:
     """Who counts as one client: an IPv4 address, also where it is written as IPv6; of IPv6 the network of 64 bits,
-    whose addresses are all somebody's own to choose."""
+    whose addresses are all somebody's own to choose. What is behind one translator (64:ff9b::/96) is one client too."""
     try:
         found = ip_address(address)
     except ValueError:  # no address: a socket of this machine

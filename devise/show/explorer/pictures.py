@@ -1,9 +1,8 @@
 """Small pictures of live images: those of table `thumbnails`, else made of the originals; the last ones are kept."""
 
-from threading import Condition, Semaphore
+from threading import Semaphore
 
-from cachetools import LRUCache, cached
-
+from devise.search.once import Once
 from devise.show import thumbnails
 from devise.show.explorer.corpus import Corpus
 
@@ -15,9 +14,7 @@ class Pictures:
     """Thumbnails of live images, WebP; any number of threads may ask."""
 
     def __init__(self) -> None:
-        kept = LRUCache(KEPT_BYTES, getsizeof=len)
-        self._places = Semaphore(AT_ONCE)
-        self._once = cached(kept, key=lambda _, *content: content, condition=Condition())(self._find)
+        self._kept, self._places = Once[bytes](KEPT_BYTES, len), Semaphore(AT_ONCE)
 
     def thumbnail(self, corpus: Corpus, image_id: int) -> bytes:
         """The picture as it was embedded.
@@ -26,7 +23,8 @@ class Pictures:
             NotLive: no live image has the id.
             ImageError: it is gone, was changed since, or cannot be read any more.
         """
-        return self._once(corpus, image_id, corpus.etag_of(image_id))
+        etag = corpus.etag_of(image_id)
+        return self._kept.get((image_id, etag), lambda: self._find(corpus, image_id, etag))
 
     def _find(self, corpus: Corpus, image_id: int, etag: str) -> bytes:
         if stored := corpus.thumbnails.find({image_id: etag}).get(image_id):

@@ -61,7 +61,10 @@ class Uploads:
         try:
             if len(content) > MOST_BYTES:
                 raise ImageError("too_large", f"{len(content):,} bytes, at most {MOST_BYTES:,} are looked at")
-            self._probe.check(content)  # a file that ends its reader ends a process of its own
+            try:
+                self._probe.check(content, WAIT_S)  # a file that ends its reader ends a process of its own
+            except TimeoutError:
+                raise Busy from None
             return self._of(corpus).see(content)
         finally:
             self._places.release()

@@ -64,9 +64,9 @@ async function run(wanted) {
   by("count").textContent = "";
   try {
     const found = await api.search(state.asked(wanted), 0, signal);
-    if (found.publication !== live.publication) await learn();
     if (signal.aborted) return;
     draw(found, wanted);
+    if (found.publication !== live.publication) learnAnew();
     await restore(place, signal);
     if (wanted.image) openDetail(wanted.image);
     else if (walked) grid.focus(place?.at ?? 0, { preventScroll: true });
@@ -151,6 +151,7 @@ function refuse(error, again) {
   if (error.status === 401) return token.ask();
   if (error.status === 422 && !answer) {   // the question is at fault: words to begin with are offered instead
     show(by("start"));
+    learnAnew();   // it may be of a publication that has another table less
     return box.say(error.message);
   }
   show(by("trouble"));
@@ -173,6 +174,9 @@ async function learn() {
   for (const id of ["upload", "start-drop"]) show(by(id), live.uploads);
   show(by("night"), live.night);
 }
+
+/** The same once more, beside an answer that is drawn already. */
+const learnAnew = () => learn().catch((fault) => tell(fault.message));
 
 function drawStart({ image }) {
   grid.fill([]);

@@ -117,7 +117,7 @@ def test_a_row_group_is_read_once_for_all_who_ask_at_a_time_and_again_once_it_is
         return real(uri, **part)
 
     monkeypatch.setattr(storage, "read_bytes", counting)
-    monkeypatch.setattr(thumbnails, "KEPT_BYTES", GROUP * 5_000)  # a group and the ends of files
+    monkeypatch.setattr(thumbnails, "KEPT_BYTES", GROUP * 6_500)  # a group and the ends of files
     found = Thumbnails.open(*live)
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(found.find, {image_id: "A"}) for image_id in IDS[40:48]]

@@ -88,7 +88,7 @@ def submit(options: argparse.Namespace) -> None:
         run=options.run,
         warehouse=warehouse,
         nodes=_nodes(options),
-        sets=[told for told in options.set if not told.startswith("run_nightly.stages=")],  # each line has its own
+        sets=options.set,
         master=options.master or "yarn",
         deploy_mode=options.deploy_mode or "client",
         python=sys.executable,
@@ -120,7 +120,7 @@ def doctor(options: argparse.Namespace) -> None:
         run="doctor",
         warehouse=settings.load_warehouse(path),
         nodes=_nodes(options),
-        sets=[told for told in options.set if not told.startswith("run_nightly.stages=")],  # each line has its own
+        sets=options.set,
         master=options.master or "yarn",
         python=sys.executable,
     )

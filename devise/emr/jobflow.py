@@ -35,7 +35,7 @@ def request(settings: EmrConfig, steps: Sequence[Step], run: str, values: dict[s
     fleets = asked["Instances"]["InstanceFleets"]
     if settings.cards:
         fleets = [*fleets, cluster.cards_fleet(settings, settings.cards)]
-    lines = [
+    begun = [
         {
             "Name": step.name,
             "ActionOnFailure": "TERMINATE_CLUSTER",
@@ -44,4 +44,4 @@ def request(settings: EmrConfig, steps: Sequence[Step], run: str, values: dict[s
         for step in steps
     ]
     instances = asked["Instances"] | {"InstanceFleets": fleets, "KeepJobFlowAliveWhenNoSteps": False}
-    return cluster.fill(asked | {"Instances": instances}, values) | {"Steps": lines}
+    return cluster.fill(asked | {"Instances": instances}, values) | {"Steps": begun}

@@ -158,8 +158,9 @@ def _spark_submit(step: Step, night: Night) -> list[str]:
 
 def submit_arguments(step: Step, night: Night) -> list[str]:
     """The command line that does a step, as words: spark-submit, Spark's settings, the job and its arguments."""
-    stages = f"run_nightly.stages=[{', '.join(step.stages)}]"
-    told = [word for text in (*night.sets, stages) for word in ("--set", text)]
+    stages = "run_nightly.stages="  # the step's own, in place of what chose them
+    sets = [text for text in night.sets if not text.startswith(stages)]
+    told = [word for text in (*sets, f"{stages}[{', '.join(step.stages)}]") for word in ("--set", text)]
     return [
         *_spark_submit(step, night),
         *(night.job, "--config", night.config, "--run", night.run, *told, "--outcome", night.outcome(step)),

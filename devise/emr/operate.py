@@ -38,8 +38,7 @@ def _begin(options: argparse.Namespace) -> Asked:
     stack.place_of(warehouse)
     if getattr(options, "run", None):
         check_run(warehouse, options.run)
-    account = Account(settings.region, getattr(options, "dry_run", False))
-    return Asked(path, settings, warehouse, account)
+    return Asked(path, settings, warehouse, Account(settings.region, getattr(options, "dry_run", False)))
 
 
 def up(options: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ class _File:
     """
 
     def __init__(self, file: Stored, column: str, kept: Once[_Group] | None):
-        self.uri, self._file, self._column, self._kept = file.uri, file, column, kept
+        self._file, self._column, self._kept = file, column, kept
         self._opened = Once[Any]()
 
     def find(self, values: Collection[Key], columns: Sequence[str]) -> pa.Table | None:
@@ -97,7 +97,7 @@ class _File:
             return rows.filter(pc.is_in(rows.column(self._column), _array(values))).select(list(columns))
         found = []
         for group in groups.tolist():
-            held = self._kept.get((self.uri, group, names), partial(self._read_sorted, group, names))
+            held = self._kept.get((self._file.uri, group, names), partial(self._read_sorted, group, names))
             least, most = value_M.searchsorted(held.key_N[0]), value_M.searchsorted(held.key_N[-1], side="right")
             found.append(held.find(value_M[least:most]))
         tables = [rows.select(list(columns)) for rows in found if rows is not None]
@@ -118,13 +118,13 @@ class _File:
             file = pq.ParquetFile(pa.BufferReader(self._mapped()), metadata=self._statistics()[0])
             rows = file.read_row_groups(groups, columns=[*names], use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise unreadable(self.uri, error) from None
+            raise unreadable(self._file.uri, error) from None
         if missing := set(names) - set(rows.column_names):
-            raise SchemaError(f"{self.uri}: found no columns {sorted(missing)}")
+            raise SchemaError(f"{self._file.uri}: found no columns {sorted(missing)}")
         return rows
 
     def _statistics(self) -> Footer:
-        return self._opened.get("footer", lambda: read_footer(self.uri, self._column))
+        return self._opened.get("footer", lambda: read_footer(self._file.uri, self._column))
 
     def _mapped(self) -> pa.Buffer:
         return self._opened.get("content", lambda: pa.memory_map(str(self._file.fetch())).read_buffer())

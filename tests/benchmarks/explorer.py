@@ -69,7 +69,7 @@ def questions(warehouse: str, n: int) -> dict[str, list[str]]:
     corpus, rng = Corpus.open(warehouse), np.random.default_rng(0)
     searcher = corpus.searcher
     labels = [label for label in searcher.vocabulary.labels if label.isalpha()]
-    suggested = corpus.suggestions.find  # never what is denied
+    suggested = corpus.names.suggestions.find  # never what is denied
     labels = [label for label in labels if [word.label for word in suggested(label, 1)] == [label]]
     words = [labels[row] for row in rng.permutation(len(labels))[: 3 * n]]
     ids = [image_id for part in searcher.index.parts for image_id in part.sidecar.some(2 * n)]

@@ -265,9 +265,10 @@ def test_a_publication_of_the_same_vocabulary_shares_what_is_made_of_its_names_a
     first.warm()
     add_neighbours(warehouse, pictures, "r4")
     second = first.follow()
-    assert second.live.number == 4 and "suggestions" not in second.__dict__
-    for name in ("names", "suggestions", "ancestry", "synset_of"):
-        assert getattr(second, name) is getattr(first, name)
+    assert second.live.number == 4 and "names" not in second.__dict__
+    assert second.names is first.names
+    for name in ("suggestions", "ancestry", "synset_of"):
+        assert getattr(second.names, name) is getattr(first.names, name)
     words = to_arrow(make_vocabulary(["lion", "leopard", "castle", "ferry", "sea lion"]))
     live = pointer.read(warehouse)
     write_table(warehouse, "r5", "vocabulary", {"part-0": dict(zip(words.column_names, words.columns, strict=True))})
@@ -275,8 +276,8 @@ def test_a_publication_of_the_same_vocabulary_shares_what_is_made_of_its_names_a
     pointer.swap(warehouse, [*pairs, ("vocabulary", "r5")], "r5", live)
     third = second.follow()
     assert third.names is not second.names
-    assert [word.label for word in third.suggestions.find("l", 9)] == ["lion", "leopard"]
-    assert third.synset_of.keys() == set(words.column("label").to_pylist())
+    assert [word.label for word in third.names.suggestions.find("l", 9)] == ["lion", "leopard"]
+    assert third.names.synset_of.keys() == set(words.column("label").to_pylist())
 
 
 def test_a_publication_of_the_same_vocabulary_with_other_denied_words_does_not_share_its_names(tmp_path):
@@ -285,11 +286,11 @@ def test_a_publication_of_the_same_vocabulary_with_other_denied_words_does_not_s
     denied.write_text("tulip\n")
     add_tables(warehouse, pictures, "r4", deny=str(denied))
     second = first.follow()
-    assert [bool(corpus.suggestions.find("tulip", 1)) for corpus in (first, second)] == [True, False]
+    assert [bool(corpus.names.suggestions.find("tulip", 1)) for corpus in (first, second)] == [True, False]
     add_neighbours(warehouse, pictures, "r5")
     assert second.follow().names is second.names
     denied.write_text("castle, of the list under the same name\n".replace(",", "\t"))
-    assert [bool(second.follow().suggestions.find(text, 1)) for text in ("tulip", "castle")] == [True, False]
+    assert [bool(second.follow().names.suggestions.find(text, 1)) for text in ("tulip", "castle")] == [True, False]
 
 
 def test_a_publication_that_is_left_goes_without_the_collector(tmp_path):
@@ -380,8 +381,8 @@ def test_a_vocabulary_whose_first_label_is_never_told_is_served(tmp_path):
     opened = Corpus.open(warehouse)
     opened.searcher._opened["vocabulary"] = make_vocabulary(["sea lion", "lion", "tulip", "castle", "ferry"])
     opened.warm()
-    assert [word.label for word in opened.suggestions.find("l", 9)] == ["lion"]
-    assert opened.suggestions.find("sea", 9) == []
+    assert [word.label for word in opened.names.suggestions.find("l", 9)] == ["lion"]
+    assert opened.names.suggestions.find("sea", 9) == []
 
 
 def test_filters_that_a_publication_cannot_answer_are_named(tmp_path):

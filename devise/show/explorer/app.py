@@ -99,7 +99,7 @@ def create_app(
         text: Annotated[str, Query(max_length=100)], k: Annotated[int, Query(ge=1, le=50)] = 12
     ) -> dict[str, Any]:
         """Labels that a text may become."""
-        return {"words": [word._asdict() for word in following.now.corpus.suggestions.find(text, k)]}
+        return {"words": [word._asdict() for word in following.now.corpus.names.suggestions.find(text, k)]}
 
     @app.get("/api/search", response_model=shapes.Answers)
     def search(question: Question, offset: Offset = 0, limit: Limit = PAGE) -> dict[str, Any]:

@@ -22,10 +22,8 @@ from devise.search.searcher import Searcher
 from devise.search.shards import IDS, stored_rows
 from devise.search.thumbnails import Thumbnails
 from devise.show.explorer.names import Names
-from devise.show.explorer.suggestions import Suggestions
 from devise.show.nightly import opened
 from devise.store import storage
-from devise.words.ancestry import Ancestry
 
 KEEP_BYTES = 256 * 2**20
 """For decoded labels: those of some 10^6 images."""
@@ -70,7 +68,8 @@ class Corpus:
 
     def warm(self) -> None:
         """Open what first questions would wait for; and where files need not be fetched, labels all over the table."""
-        _ = self.searcher.index, self.suggestions, self.synset_of, self.trained, self.folders, self.examples
+        _ = self.names.suggestions, self.names.synset_of, self.names.trained
+        _ = self.searcher.index, self.folders, self.examples
         _ = self.thumbnails, self.has("neighbours") and self._neighbours, self.has("images") and self._images
         if storage.is_local(storage.normalise(self.searcher.warehouse)):
             self.labels_of(list(self._some))
@@ -155,21 +154,6 @@ class Corpus:
         made, self._before = Names(self.searcher, self.labelled_with).unless(self._before), None
         return made
 
-    @cached_property
-    def suggestions(self) -> Suggestions:
-        """Completion over the vocabulary, without what is denied."""
-        return self.names.suggestions
-
-    @cached_property
-    def ancestry(self) -> Ancestry:
-        """The hierarchy above the labels; empty where the vocabulary has none."""
-        return self.names.ancestry
-
-    @cached_property
-    def synset_of(self) -> dict[str, str | None]:
-        """label -> its synset, of all labels."""
-        return self.names.synset_of
-
     @property
     def labelled_with(self) -> dict[str, Any]:
         """The settings of `label_images` that the live labels were made with; none where no labels are published."""
@@ -181,11 +165,6 @@ class Corpus:
         if not self.has("reports"):
             return None
         return opened.read_page(self.searcher.warehouse, self.searcher.newest("reports"))
-
-    @cached_property
-    def trained(self) -> frozenset[str]:
-        """The synsets that the network was trained on, or on kinds of them."""
-        return self.names.trained
 
     def labels_of(self, image_ids: Sequence[int]) -> dict[int, Labelled]:
         """image_id -> labels, of those that have any; none where no labels are published."""

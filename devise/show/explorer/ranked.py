@@ -243,7 +243,7 @@ def _chips(labelled: Collection[Labelled], own: set[str]) -> tuple[tuple[str, in
 
 
 def _unmet(corpus: Corpus, own: dict[str, str], answers: Sequence[Labelled]) -> tuple[str, ...]:
-    facts = corpus.synset_of, corpus.ancestry, corpus.trained
+    facts = corpus.names.synset_of, corpus.names.ancestry, corpus.names.trained
     return tuple(word for word, label in own.items() if not fits.is_met(label, answers, *facts))
 
 
